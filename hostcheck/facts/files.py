@@ -1,0 +1,90 @@
+"""Small questions that many facts ask of a host's files."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from hostcheck.host import Host, Unavailable
+
+PROGRAM_FOLDERS = (
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/bin",
+    "/sbin",
+    "/bin",
+    "/snap/bin",
+)
+"""Where systemd looks for a program (systemd.exec(5), the default PATH), then where snaps put theirs."""
+
+
+class Source(NamedTuple):
+    """Where a value was read: a file of the host, and the line in it from 1 (0: the whole file)."""
+
+    path: str
+    line: int = 0
+
+
+def text(host: Host, path: str) -> str | None:
+    """Return the file's text, None if there is no such file.
+
+    Raises:
+        PermissionError, Unavailable: it is there, or may be, and cannot be read.
+
+    """
+    try:
+        return host.read(path)
+    except FileNotFoundError:
+        return None
+
+
+def names(host: Host, path: str) -> tuple[str, ...]:
+    """Return the names in a folder, none if there is no such folder."""
+    try:
+        return host.names(path)
+    except FileNotFoundError:
+        return ()
+
+
+def which(host: Host, name: str, folders: Sequence[str] = PROGRAM_FOLDERS) -> str | None:
+    """Return the path of the program of that name, as a shell would find it, None if there is none."""
+    for folder in folders:
+        path = f"{folder}/{name}"
+        try:
+            if host.stat(path).is_executable:
+                return path
+        except (FileNotFoundError, PermissionError, Unavailable):
+            continue
+    return None
+
+
+def merged_conf(host: Host, folders: Sequence[str], suffix: str = ".conf") -> list[str]:
+    """Return the drop-in files that count, in the order in which they are read.
+
+    Files of all folders are sorted by name; of two with the same name the one in the earlier folder
+    counts; a link to /dev/null or an empty name masks. Folders that cannot be had (as /run in a tree) are
+    passed over. Source: sysctl.d(5), modprobe.d(5), systemd.unit(5), systemd-analyze cat-config.
+    """
+    found: dict[str, str] = {}
+    for folder in folders:
+        try:
+            listed = names(host, folder)
+        except Unavailable:
+            continue
+        for name in listed:
+            if name.endswith(suffix) and name not in found:
+                found[name] = f"{folder}/{name}"
+    return [found[name] for name in sorted(found) if not is_masked(host, found[name])]
+
+
+def is_masked(host: Host, path: str) -> bool:
+    """Return whether `path` leads to /dev/null, which systemd takes as `this is not to exist`."""
+    try:
+        if not host.stat(path, follow=False).is_link:
+            return False
+        # Read one link at a time: /dev is volatile, so a tree cannot be asked for its end.
+        return host.resolve(path) == "/dev/null" or posixpath.normpath(host.readlink(path)) == "/dev/null"
+    except (OSError, Unavailable):
+        return False

@@ -1,0 +1,204 @@
+"""What a run says: findings, the results they make, and the report. Values only."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from typing import Any
+
+
+class Severity(str, enum.Enum):
+    """How much a failure matters."""
+
+    REQUIRED = "required"
+    """Containers do not run, or the engine refuses to start."""
+    RECOMMENDED = "recommended"
+    """Degraded, insecure or soon unsupported."""
+    INFO = "info"
+    """Worth knowing."""
+
+    def __str__(self) -> str:
+        return self.value
+
+    @property
+    def rank(self) -> int:
+        """0 for info, 1 for recommended, 2 for required."""
+        return {"info": 0, "recommended": 1, "required": 2}[self.value]
+
+
+class Outcome(str, enum.Enum):
+    """How a check ended."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    SKIP = "skip"
+    """It does not apply here."""
+    UNKNOWN = "unknown"
+    """It applies, but this host cannot tell."""
+    ERROR = "error"
+    """The check itself broke."""
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Verdict(str, enum.Enum):
+    """The answer to the question that hostcheck is asked."""
+
+    READY = "ready"
+    WARNINGS = "ready with warnings"
+    NOT_READY = "not ready"
+    CANNOT_TELL = "cannot tell"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Finding:
+    """One thing that was looked at, and what was seen."""
+
+    __slots__ = ("expected", "fix", "line", "message", "ok", "path", "severity", "subject", "value", "when")
+
+    def __init__(
+        self,
+        ok: bool,
+        subject: str,
+        message: str,
+        *,
+        value: object = None,
+        expected: str = "",
+        path: str | None = None,
+        line: int | None = None,
+        when: str = "now",
+        severity: Severity | None = None,
+        hint: str = "",
+        commands: Sequence[str] = (),
+    ) -> None:
+        """Keep what was seen.
+
+        Args:
+            ok: whether it is as it should be.
+            subject: what was looked at; stable and machine-readable.
+            message: one sentence: what was seen, then what follows from it.
+            value: what was seen, as text.
+            expected: what would have been right.
+            path: the file that says so.
+            line: the line in it, from 1.
+            when: `now` or `boot`.
+            severity: if it differs from the check's.
+            hint: how to mend it, in words, where no command does.
+            commands: what to type; complete, safe to paste, surviving a reboot.
+
+        """
+        self.ok = ok
+        self.subject = subject
+        self.message = message
+        self.value = None if value is None else str(value)
+        self.expected = expected
+        self.path = path
+        self.line = line
+        self.when = when
+        self.severity = severity
+        self.fix: dict[str, Any] | None = None
+        if hint or commands:
+            self.fix = {"hint": hint, "commands": list(commands)}
+
+    def __repr__(self) -> str:
+        return f"<{'ok' if self.ok else 'FAIL'} {self.subject} {self.when}: {self.message}>"
+
+
+def passed(subject: str, message: str, **more: Any) -> Finding:
+    """Return a finding that all is well; `more` as in `Finding`."""
+    return Finding(True, subject, message, **more)
+
+
+def failed(subject: str, message: str, **more: Any) -> Finding:
+    """Return a finding that something is wrong; `more` as in `Finding`."""
+    return Finding(False, subject, message, **more)
+
+
+class Result:
+    """How one check ended on one host."""
+
+    __slots__ = ("check", "findings", "outcome", "reason", "seconds", "severity", "title", "waived")
+
+    def __init__(
+        self,
+        check: str,
+        title: str,
+        severity: Severity,
+        outcome: Outcome,
+        findings: Sequence[Finding] = (),
+        reason: str | None = None,
+        seconds: float = 0.0,
+        waived: dict[str, Any] | None = None,
+    ) -> None:
+        """Keep how it ended; `severity` is that of its worst failure, or the check's own."""
+        self.check = check
+        self.title = title
+        self.severity = severity
+        self.outcome = outcome
+        self.findings = list(findings)
+        self.reason = reason
+        self.seconds = seconds
+        self.waived = waived
+
+    @property
+    def failures(self) -> list[Finding]:
+        """The findings that are not ok."""
+        return [finding for finding in self.findings if not finding.ok]
+
+    def severity_of(self, finding: Finding) -> Severity:
+        """Return the severity of one of the findings."""
+        return finding.severity or self.severity
+
+
+class Report:
+    """All results of one run on one host."""
+
+    def __init__(
+        self,
+        host: dict[str, Any],
+        policy: str,
+        results: Sequence[Result],
+        *,
+        started: str,
+        seconds: float,
+        version: str,
+        waivers: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        """Keep the results; `started` is UTC in ISO 8601, `seconds` the whole run's."""
+        self.host = host
+        self.policy = policy
+        self.results = list(results)
+        self.started = started
+        self.seconds = seconds
+        self.version = version
+        self.waivers = list(waivers)
+
+    def failed(self, at_least: Severity) -> list[Result]:
+        """Return the failures that no waiver covers, at or above a severity."""
+        return [
+            result
+            for result in self.results
+            if result.outcome is Outcome.FAIL and not result.waived and result.severity.rank >= at_least.rank
+        ]
+
+    def undecided(self) -> list[Result]:
+        """Return the results that could not be had, unless waived."""
+        return [
+            result
+            for result in self.results
+            if result.outcome in (Outcome.UNKNOWN, Outcome.ERROR) and not result.waived
+        ]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The answer: the worst that is known, or that a required thing is not known."""
+        if self.failed(Severity.REQUIRED):
+            return Verdict.NOT_READY
+        if any(result.severity is Severity.REQUIRED for result in self.undecided()):
+            return Verdict.CANNOT_TELL
+        if self.failed(Severity.RECOMMENDED):
+            return Verdict.WARNINGS
+        return Verdict.READY

@@ -1,0 +1,195 @@
+"""A host: the only door through which a fact looks at a machine."""
+
+from __future__ import annotations
+
+import os.path
+import stat as stat_module
+from abc import ABC, abstractmethod
+from typing import Any, Callable, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+READ_LIMIT = 32 * 1024 * 1024
+"""Bytes. No text that a check reads is larger; what is larger is hostile or a mistake."""
+
+LINKS_LIMIT = 40
+"""Symbolic links followed in one path before it counts as a loop (Linux: MAXSYMLINKS, path_resolution(7))."""
+
+
+class Unavailable(Exception):
+    """This kind of host cannot say: neither yes nor no. The text says why."""
+
+
+class NotApplicable(Exception):
+    """The question does not arise on this host. The text says why."""
+
+
+class FileStat(NamedTuple):
+    """What stat(2) says of a file, as far as it is the same on every kind of host."""
+
+    mode: int
+    """Type and permission bits, as st_mode."""
+    uid: int
+    gid: int
+    size: int
+    """Bytes."""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a regular file."""
+        return stat_module.S_ISREG(self.mode)
+
+    @property
+    def is_dir(self) -> bool:
+        """Whether it is a folder."""
+        return stat_module.S_ISDIR(self.mode)
+
+    @property
+    def is_link(self) -> bool:
+        """Whether it is a symbolic link (only from `stat(path, follow=False)`)."""
+        return stat_module.S_ISLNK(self.mode)
+
+    @property
+    def is_executable(self) -> bool:
+        """Whether it is a regular file with an execute bit."""
+        return self.is_file and bool(self.mode & 0o111)
+
+
+class Completed(NamedTuple):
+    """A command that ended."""
+
+    argv: tuple[str, ...]
+    code: int
+    out: str
+    err: str
+
+
+class DiskUsage(NamedTuple):
+    """Room on a file system: bytes, and inodes (0 in total where it has no fixed number)."""
+
+    total: int
+    free: int
+    inodes: int
+    inodes_free: int
+
+
+class Host(ABC):
+    """A machine, or what stands for one. Paths are absolute, as the machine itself would name them.
+
+    Every question has three ways to fail, never mixed: `FileNotFoundError` (it is not there),
+    `PermissionError` (not allowed to look) and `Unavailable` (this kind of host cannot say).
+    """
+
+    kind: str
+    """`live`, `root`, `image` or `recording`."""
+    name: str
+    """What a reader calls it: a host name, or the path of the tree."""
+
+    def __init__(self) -> None:
+        """Start with nothing asked."""
+        self.assumptions: dict[str, str] = {}
+        """What the user says of it and no file can: `stage` (before, installed), `docker` (a version)."""
+        self._facts: dict[Callable[[Any], Any], tuple[Any, Exception | None]] = {}
+
+    @abstractmethod
+    def read_bytes(self, path: str, limit: int = READ_LIMIT, offset: int = 0) -> bytes:
+        """Return a regular file's bytes from `offset`, at most `limit`.
+
+        With the default limit a larger file raises `Unavailable`; with an explicit one it is cut.
+        """
+
+    @abstractmethod
+    def names(self, path: str) -> tuple[str, ...]:
+        """Return the names in a folder, sorted."""
+
+    @abstractmethod
+    def stat(self, path: str, follow: bool = True) -> FileStat:
+        """Return what stat(2), or with `follow=False` lstat(2), says."""
+
+    @abstractmethod
+    def readlink(self, path: str) -> str:
+        """Return a symbolic link's text; `OSError` if it is none."""
+
+    @abstractmethod
+    def run(self, *argv: str) -> Completed:
+        """Run a command that only looks; `Unavailable` where nothing may be run."""
+
+    @abstractmethod
+    def disk_usage(self, path: str) -> DiskUsage:
+        """Return the room on the file system that holds `path`."""
+
+    @abstractmethod
+    def pids(self, name: str) -> tuple[int, ...]:
+        """Return the processes of that name (comm), lowest first."""
+
+    def read(self, path: str) -> str:
+        """Return a regular file as text. What is not UTF-8 becomes U+FFFD."""
+        return self.read_bytes(path).decode("utf-8", "replace")
+
+    def exists(self, path: str) -> bool:
+        """Return whether something is at `path`, links followed; a dangling link is nothing."""
+        try:
+            self.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def resolve(self, path: str) -> str:
+        """Return `path` with every symbolic link followed, inside the host; the last part may be missing.
+
+        Raises:
+            FileNotFoundError: a loop, which leads nowhere.
+
+        """
+        return resolve_links(path, self._link_text)
+
+    def _link_text(self, path: str) -> str | None:
+        """Return the text of the link at `path`, None if there is no link."""
+        try:
+            return self.readlink(path)
+        except OSError:
+            return None
+
+    def fact(self, function: Callable[[Host], T]) -> T:
+        """Call `function(self)` once; afterwards give the same value, or raise the same exception."""
+        if function not in self._facts:
+            try:
+                self._facts[function] = (function(self), None)
+            except Exception as exception:
+                self._facts[function] = (None, exception)
+        value, exception = self._facts[function]
+        if exception is not None:
+            raise exception.with_traceback(None)
+        result: T = value
+        return result
+
+
+def resolve_links(path: str, link_text: Callable[[str], str | None]) -> str:
+    """Follow every link in `path` as path_resolution(7) does, with `/` as the top that `..` cannot leave.
+
+    >>> resolve_links("/a/b/../c", {"/a/b": "/x/y"}.get)
+    '/x/c'
+    >>> resolve_links("/a/../../../etc", {"/a": "../../b"}.get)
+    '/etc'
+    """
+    todo = [part for part in reversed(path.split("/")) if part not in ("", ".")]
+    done = ""
+    links = 0
+    while todo:
+        part = todo.pop()
+        if part == "..":
+            done = os.path.dirname(done) if done else ""
+            done = "" if done == "/" else done
+            continue
+        here = f"{done}/{part}"
+        text = link_text(here)
+        if text is None:
+            done = here
+            continue
+        links += 1
+        if links > LINKS_LIMIT:
+            raise FileNotFoundError(f"{path}: too many symbolic links")
+        if text.startswith("/"):
+            done = ""
+        todo.extend(p for p in reversed(text.split("/")) if p not in ("", "."))
+    return done or "/"
