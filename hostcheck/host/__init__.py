@@ -157,9 +157,9 @@ class Host(ABC):
                 self._facts[function] = (function(self), None)
             except Exception as exception:
                 self._facts[function] = (None, exception)
-        value, exception = self._facts[function]
-        if exception is not None:
-            raise exception.with_traceback(None)
+        value, raised = self._facts[function]
+        if raised is not None:
+            raise raised.with_traceback(None)
         result: T = value
         return result
 
