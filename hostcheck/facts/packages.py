@@ -1,0 +1,282 @@
+"""Which packages are installed, from the databases of dpkg, rpm, apk and pacman themselves."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from hostcheck.facts.files import names
+from hostcheck.host import Host, Unavailable
+
+DPKG = "/var/lib/dpkg"
+APK = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")
+PACMAN = "/var/lib/pacman/local"
+
+# `triggers-*` is installed and working, only a cache is to be refreshed (dpkg(1), package states).
+_INSTALLED = frozenset(("installed", "triggers-pending", "triggers-awaited"))
+
+
+class Package(NamedTuple):
+    """An installed package."""
+
+    name: str
+    version: str
+    """As the package manager prints it: with epoch and revision."""
+    arch: str
+    manager: str
+    """`deb`, `rpm`, `apk` or `pacman`."""
+    path: str
+    """The database that says so."""
+
+
+def packages(host: Host) -> Mapping[str, Package]:
+    """Return the installed packages by name; none where there is no database that we know.
+
+    Of several architectures or versions of one name the first that is listed has the plain name (of rpm
+    packages the one installed last), the others are `name:arch`.
+
+    Raises:
+        PermissionError, Unavailable: there is a database, and it cannot be read.
+
+    """
+    return host.fact(_packages)
+
+
+def _packages(host: Host) -> Mapping[str, Package]:
+    found: dict[str, Package] = {}
+    for reader in (_deb, _apk, _pacman, _rpm):
+        for package in reader(host):
+            if package.name not in found:
+                found[package.name] = package
+            else:
+                found.setdefault(f"{package.name}:{package.arch}", package)
+    return found
+
+
+def parse_dpkg_status(text: str, path: str = DPKG + "/status") -> Iterator[Package]:
+    r"""Yield the packages of a dpkg status file that are installed, also those on hold.
+
+    >>> [p.version for p in parse_dpkg_status("Package: runc\nStatus: hold ok installed\nVersion: 1.1\n")]
+    ['1.1']
+    >>> list(parse_dpkg_status("Package: runc\nStatus: deinstall ok config-files\nVersion: 1.1\n"))
+    []
+    """
+    for stanza in text.split("\n\n"):
+        # Cheap cuts instead of a parser: a desktop has 3000 stanzas, and four fields count.
+        stanza = "\n" + stanza
+        status = _field(stanza, "Status")
+        if status and status.rpartition(" ")[2] not in _INSTALLED:
+            continue
+        name = _field(stanza, "Package")
+        if name:
+            version = _field(stanza, "Version")
+            yield Package(name, version, _field(stanza, "Architecture"), "deb", path)
+
+
+def _field(stanza: str, name: str) -> str:
+    start = stanza.find(f"\n{name}: ")
+    if start < 0:
+        return ""
+    start += len(name) + 3
+    end = stanza.find("\n", start)
+    return stanza[start : end if end >= 0 else None].strip()
+
+
+def _deb(host: Host) -> Iterator[Package]:
+    path = DPKG + "/status"
+    try:
+        yield from parse_dpkg_status(host.read(path), path)
+    except FileNotFoundError:
+        pass
+    # Distroless images have one file a package instead, without a Status.
+    for name in names(host, DPKG + "/status.d"):
+        if not name.endswith(".md5sums"):
+            path = f"{DPKG}/status.d/{name}"
+            yield from parse_dpkg_status(host.read(path), path)
+
+
+def parse_apk_installed(text: str, path: str = APK[0]) -> Iterator[Package]:
+    r"""Yield the packages of Alpine's database.
+
+    >>> [p.name for p in parse_apk_installed("C:Q1x=\nP:runc\nV:1.1.5-r2\nA:x86_64\n\nP:b\nV:1\n")]
+    ['runc', 'b']
+    """
+    for stanza in text.split("\n\n"):
+        fields = {line[0]: line[2:] for line in reversed(stanza.split("\n")) if line[1:2] == ":"}
+        if "P" in fields:
+            yield Package(fields["P"], fields.get("V", ""), fields.get("A", ""), "apk", path)
+
+
+def _apk(host: Host) -> Iterator[Package]:
+    for path in APK:
+        try:
+            yield from parse_apk_installed(host.read(path), path)
+        except FileNotFoundError:
+            continue
+        return
+
+
+def parse_pacman_desc(text: str, path: str = "desc") -> Package | None:
+    r"""Return the package that a `desc` file of pacman describes.
+
+    >>> parse_pacman_desc("%NAME%\nrunc\n\n%VERSION%\n1.2.0-1\n\n%ARCH%\nx86_64\n").version
+    '1.2.0-1'
+    """
+    lines = text.split("\n")
+    fields = {line: value for line, value in zip(lines, lines[1:]) if line[:1] == line[-1:] == "%"}
+    if "%NAME%" not in fields:
+        return None
+    return Package(fields["%NAME%"], fields.get("%VERSION%", ""), fields.get("%ARCH%", ""), "pacman", path)
+
+
+def _pacman(host: Host) -> Iterator[Package]:
+    for folder in names(host, PACMAN):
+        path = f"{PACMAN}/{folder}/desc"
+        try:
+            package = parse_pacman_desc(host.read(path), path)
+        except FileNotFoundError:
+            continue
+        if package:
+            yield package
+
+
+def _rpm(host: Host) -> Iterable[Package]:
+    # Imported here: only hosts with an rpm database need its reader.
+    from hostcheck.facts import rpmdb
+
+    path = rpmdb.database(host)
+    if path is None:
+        return ()
+    found = [
+        Package(header.name, header.version, header.arch, "rpm", path)
+        for header in rpmdb.headers(host, path)
+        if header.name != "gpg-pubkey"
+    ]
+    # The last first: of two kernels the newer one is the one that `packages` names.
+    return reversed(found)
+
+
+def installed(host: Host, *wanted: str) -> Package | None:
+    """Return the first of these packages that is installed."""
+    have = packages(host)
+    for name in wanted:
+        if name in have:
+            return have[name]
+    return None
+
+
+def spellings(path: str) -> tuple[str, ...]:
+    """Return the ways in which a database may name a file: with and without the merged /usr.
+
+    >>> spellings("/usr/sbin/runc")
+    ('/usr/sbin/runc', '/sbin/runc', '/usr/bin/runc', '/bin/runc')
+    """
+    for base, other in (("sbin", "bin"), ("bin", "sbin")):
+        for top in (f"/usr/{base}/", f"/{base}/"):
+            if path.startswith(top):
+                name = path[len(top) :]
+                return (f"/usr/{base}/{name}", f"/{base}/{name}", f"/usr/{other}/{name}", f"/{other}/{name}")
+    if path.startswith("/usr/lib"):
+        return (path, path[4:])
+    if path.startswith("/lib"):
+        return (path, "/usr" + path)
+    return (path,)
+
+
+def owner(host: Host, path: str, likely: Iterable[str] = ()) -> Package | None:
+    """Return the package that brought the file at `path`, None if no package did.
+
+    `likely` names packages whose lists are read first: the right guess saves reading all of them.
+    """
+    have = packages(host)
+    managers = {package.manager for package in have.values()}
+    wanted = _same_files(host, path)
+    if "deb" in managers:
+        name = _deb_owner(host, wanted, likely)
+        if name:
+            return have.get(name) or have.get(name.partition(":")[0])
+    if "rpm" in managers:
+        from hostcheck.facts import rpmdb
+
+        name = rpmdb.owner(host, wanted)
+        if name:
+            return have.get(name)
+    if "apk" in managers:
+        for database in APK:
+            if host.exists(database):
+                return have.get(parse_apk_owner(host.read(database), wanted) or "")
+    if "pacman" in managers:
+        return _pacman_owner(host, have, wanted)
+    return None
+
+
+def _same_files(host: Host, path: str) -> frozenset[str]:
+    """Return the spellings of `path` that lead to the same file on this host."""
+    here = posixpath.join(host.resolve(posixpath.dirname(path)), posixpath.basename(path))
+    same = {path, here}
+    for other in spellings(path):
+        if host.resolve(posixpath.dirname(other)) == posixpath.dirname(here):
+            same.add(other)
+    return frozenset(same)
+
+
+def _deb_owner(host: Host, wanted: frozenset[str], likely: Iterable[str]) -> str | None:
+    folder = DPKG + "/info"
+    lists = names(host, folder)
+    known = frozenset(lists)
+    needles = [f"\n{path}\n" for path in wanted]
+    seen = set()
+    first = [f"{name}.list" for name in likely]
+    for name in [*(n for n in first if n in known), *(n for n in lists if n.endswith(".list"))]:
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            text = "\n" + host.read(f"{folder}/{name}") + "\n"
+        except (FileNotFoundError, Unavailable):
+            continue
+        if any(needle in text for needle in needles):
+            return name[: -len(".list")]
+    return None
+
+
+def parse_apk_owner(text: str, wanted: Iterable[str]) -> str | None:
+    r"""Return the name of the package whose folders (F:) and files (R:) hold one of the paths.
+
+    >>> parse_apk_owner("P:runc\nF:usr\nF:usr/bin\nR:runc\nZ:Q1\n", ["/usr/bin/runc"])
+    'runc'
+    """
+    wanted = frozenset(wanted)
+    bases = {posixpath.basename(path) for path in wanted}
+    name = folder = ""
+    for line in text.split("\n"):
+        kind, rest = line[:2], line[2:]
+        if kind == "P:":
+            name = rest
+        elif kind == "F:":
+            folder = rest
+        elif kind == "R:" and rest in bases and f"/{folder}/{rest}" in wanted:
+            return name
+    return None
+
+
+def _pacman_owner(host: Host, have: Mapping[str, Package], wanted: frozenset[str]) -> Package | None:
+    needles = [f"\n{path[1:]}\n" for path in wanted]
+    for package in have.values():
+        if package.manager == "pacman":
+            try:
+                text = host.read(posixpath.dirname(package.path) + "/files")
+            except FileNotFoundError:
+                continue
+            if any(needle in text for needle in needles):
+                return package
+    return None
+
+
+def export(host: Host) -> dict[str, object]:
+    """Return every package's version, and where it is written down."""
+    return {
+        name: {"value": p.version, "path": p.path, "arch": p.arch, "manager": p.manager}
+        for name, p in sorted(packages(host).items())
+    }
