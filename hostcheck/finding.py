@@ -57,7 +57,19 @@ class Verdict(str, enum.Enum):
 class Finding:
     """One thing that was looked at, and what was seen."""
 
-    __slots__ = ("expected", "fix", "line", "message", "ok", "path", "severity", "subject", "value", "when")
+    __slots__ = (
+        "expected",
+        "fix",
+        "line",
+        "message",
+        "ok",
+        "path",
+        "severity",
+        "subject",
+        "value",
+        "waived",
+        "when",
+    )
 
     def __init__(
         self,
@@ -99,6 +111,7 @@ class Finding:
         self.line = line
         self.when = when
         self.severity = severity
+        self.waived: dict[str, Any] | None = None
         self.fix: dict[str, Any] | None = None
         if hint or commands:
             self.fix = {"hint": hint, "commands": list(commands)}
@@ -145,8 +158,8 @@ class Result:
 
     @property
     def failures(self) -> list[Finding]:
-        """The findings that are not ok."""
-        return [finding for finding in self.findings if not finding.ok]
+        """The findings that are not ok and not waived."""
+        return [finding for finding in self.findings if not finding.ok and not finding.waived]
 
     def severity_of(self, finding: Finding) -> Severity:
         """Return the severity of one of the findings."""

@@ -1,0 +1,440 @@
+"""The command line: run, list, explain, policies and facts."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, TextIO, cast
+
+from hostcheck import __version__, plugins
+from hostcheck.check import Check
+from hostcheck.finding import Report, Severity
+from hostcheck.host import Host, NotApplicable, Unavailable
+from hostcheck.policy import DEFAULT, Policy, PolicyError
+from hostcheck.reporters import FORMATS, Style
+from hostcheck.runner import run as run_checks
+
+OK, FAILED, USAGE, UNDECIDED = 0, 1, 2, 3
+
+COMMANDS = ("run", "list", "explain", "policies", "facts")
+
+FACTS = {
+    "kernel": "hostcheck.facts.kernel",
+    "modules": "hostcheck.facts.modules",
+    "boot": "hostcheck.facts.boot",
+    "cgroup": "hostcheck.facts.cgroup",
+    "sysctl": "hostcheck.facts.sysctl",
+    "units": "hostcheck.facts.systemd",
+    "versions": "hostcheck.facts.versions",
+    "packages": "hostcheck.facts.packages",
+    "storage": "hostcheck.facts.storage",
+    "docker": "hostcheck.facts.docker",
+    "containerd": "hostcheck.facts.containerd",
+    "os": "hostcheck.facts.os",
+}
+
+_EPILOG = """\
+examples:
+  hostcheck                                   will this host run Docker, now and after its next boot?
+  hostcheck --root /mnt/image                 the same of an unpacked image, without executing anything in it
+  hostcheck --policy kubernetes -v            another policy, every check shown
+  hostcheck -f json:report.json -f table      a file for a program and a table for a person, from one run
+  hostcheck -f prometheus -o /var/lib/node_exporter/hostcheck.prom
+  hostcheck --select 'cgroup.*' --ignore cgroup.delegation
+  hostcheck explain network.ip_forward        why it matters, what it needs, where the rule comes from
+  hostcheck facts sysctl units --root DIR     what was read, with file and line, as JSON
+
+exit codes:
+  0  nothing fails at or above --fail-on
+  1  something fails
+  2  the command line, the policy or a plugin's configuration is wrong
+  3  nothing fails, but something is unknown or broke (only with --strict)
+"""
+
+
+class UsageError(Exception):
+    """The command line asks for what cannot be had; the text says what and the way out."""
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=32, width=100)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hostcheck",
+        description="Says whether a Linux host will run containers, now and after its next boot.",
+        epilog=_EPILOG,
+        formatter_class=_Help,
+    )
+    parser.add_argument("--version", action="version", version=f"hostcheck {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    run = commands.add_parser(
+        "run",
+        help="check a host (the default command)",
+        description="Check this host, or an unpacked image.",
+        epilog=_EPILOG,
+        formatter_class=_Help,
+    )
+    _add_host(run)
+    _add_checks(run)
+    run.add_argument(
+        "-f",
+        "--format",
+        action="append",
+        metavar="FORMAT[:FILE]",
+        help=f"{', '.join(FORMATS)}; with a file, written there atomically; may be repeated",
+    )
+    run.add_argument(
+        "-o", "--output", metavar="FILE", help="write the one report without a file of its own to FILE"
+    )
+    run.add_argument("--strict", action="store_true", help="exit with 3 if anything is unknown or broke")
+    run.add_argument(
+        "--fail-on",
+        choices=["required", "recommended"],
+        default="required",
+        help="the least severity that makes the exit code 1 (default: required)",
+    )
+    run.add_argument("-v", "--verbose", action="store_true", help="show every check and every finding")
+    run.add_argument("-q", "--quiet", action="store_true", help="show the verdict alone")
+    run.add_argument("--no-color", action="store_true", help="no colours (also: NO_COLOR in the environment)")
+
+    listing = commands.add_parser(
+        "list", help="the checks, with the policy's severity", formatter_class=_Help
+    )
+    _add_checks(listing)
+    explain = commands.add_parser("explain", help="a check's documentation", formatter_class=_Help)
+    explain.add_argument("id", nargs="+", metavar="ID", help="a check, such as network.ip_forward, or a glob")
+    _add_plugins(explain)
+    commands.add_parser("policies", help="the policies that hostcheck ships", formatter_class=_Help)
+    facts = commands.add_parser(
+        "facts", help="what was read, as JSON with file and line", formatter_class=_Help
+    )
+    facts.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(FACTS)} (default: all)")
+    _add_host(facts)
+    return parser
+
+
+def _add_host(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--root", metavar="DIR", help="look at the root tree in DIR instead of this host")
+    parser.add_argument(
+        "--stage",
+        choices=["auto", "before", "installed"],
+        default="auto",
+        help="judge as before an installation, or as installed (default: auto, looks for an engine)",
+    )
+    parser.add_argument(
+        "--docker-version", metavar="VERSION", help="judge as if this dockerd were installed, such as 28.5.2"
+    )
+
+
+def _add_checks(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--policy",
+        default=DEFAULT,
+        metavar="NAME|FILE",
+        help=f"a name from `hostcheck policies`, or a YAML file (default: {DEFAULT})",
+    )
+    parser.add_argument(
+        "--select", action="append", default=[], metavar="GLOB", help="only these checks; may be repeated"
+    )
+    parser.add_argument(
+        "--ignore", action="append", default=[], metavar="GLOB", help="not these checks; may be repeated"
+    )
+    _add_plugins(parser)
+
+
+def _add_plugins(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--checks-dir",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help=f"also the checks in DIR/*.py (always: {plugins.DROP_IN_FOLDER})",
+    )
+    parser.add_argument(
+        "--no-plugins", action="store_true", help="only the shipped checks (also: HOSTCHECK_NO_PLUGINS=1)"
+    )
+    parser.add_argument(
+        "--require-plugin", action="append", default=[], metavar="NAME", help="fail if this plugin is missing"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or (arguments[0] not in COMMANDS and arguments[0] not in ("-h", "--help", "--version")):
+        arguments.insert(0, "run")
+    try:
+        options = _parser().parse_args(arguments)
+        command = {
+            "run": _run,
+            "list": _list,
+            "explain": _explain,
+            "policies": _policies,
+            "facts": _facts,
+        }[options.command]
+        code = command(options)
+        sys.stdout.flush()
+        return code
+    except (PolicyError, UsageError) as error:
+        print(f"hostcheck: {error}", file=sys.stderr)
+        return USAGE
+    except BrokenPipeError:
+        # The reader went away, as `| head` does. Nothing more can be written, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return USAGE
+    except KeyboardInterrupt:
+        return 130
+
+
+def _open_host(options: argparse.Namespace) -> Host:
+    host: Host
+    if options.root is not None:
+        from hostcheck.host.root import RootHost
+
+        try:
+            host = RootHost(options.root)
+        except OSError as error:
+            raise UsageError(f"--root {options.root}: {error}") from None
+    else:
+        from hostcheck.host.live import LiveHost
+
+        host = LiveHost()
+    if options.stage != "auto":
+        host.assumptions["stage"] = options.stage
+    if options.docker_version:
+        from hostcheck.versions import Version
+
+        try:
+            Version(options.docker_version)
+        except ValueError:
+            raise UsageError(
+                f"--docker-version {options.docker_version}: not a version such as 28.5.2"
+            ) from None
+        host.assumptions["docker"] = options.docker_version
+    return host
+
+
+def _all_checks(options: argparse.Namespace, patterns: Sequence[str] = ("*",)) -> list[type[Check] | Check]:
+    """Return the shipped checks that can match, and every plugin's; a bad plugin is a check that breaks."""
+    found: list[type[Check] | Check] = list(plugins.shipped(patterns))
+    seen = {check.id: "hostcheck" for check in found}
+    names = set()
+    if not options.no_plugins and not os.environ.get("HOSTCHECK_NO_PLUGINS"):
+        offers = []
+        if options.require_plugin or plugins.any_installed():
+            offers += list(plugins.installed())
+        for folder in (plugins.DROP_IN_FOLDER, *options.checks_dir):
+            offers += list(plugins.drop_ins(folder))
+        for name, offer in offers:
+            names.add(name)
+            if isinstance(offer, plugins.PluginError):
+                found.append(plugins.BrokenPlugin(name, str(offer)))
+                continue
+            twice = next((check.id for check in offer if check.id in seen), None)
+            if twice:
+                reason = f"the check {twice} of {name} is already there, from {seen[twice]}"
+                found.append(plugins.BrokenPlugin(name, reason))
+                continue
+            found += offer
+            seen.update({check.id: name for check in offer})
+    for folder in options.checks_dir:
+        if not os.path.isdir(folder):
+            raise UsageError(f"--checks-dir {folder}: not a folder")
+    for name in options.require_plugin:
+        if name not in names:
+            raise UsageError(f"plugin {name!r} is required and is not installed")
+    return found
+
+
+def _run(options: argparse.Namespace) -> int:
+    outputs = _outputs(options)
+    policy = Policy.load(options.policy)
+    # An unchanged policy names no check of another family, so only the selected ones are imported.
+    patterns = (
+        options.select if options.select and options.policy == DEFAULT and not options.ignore else ["*"]
+    )
+    configured = policy.configure(_all_checks(options, patterns), options.select, options.ignore)
+    if not configured:
+        raise UsageError("no check is left to run: --select and --ignore take all away")
+    host = _open_host(options)
+    report = make_report(host, policy, configured)
+    for name, path in outputs:
+        _write(name, path, report, options)
+    return _exit_code(report, options)
+
+
+def make_report(host: Host, policy: Policy, configured: Sequence[Any]) -> Report:
+    """Run the checks on the host and return the report."""
+    from hostcheck.facts.summary import summary
+
+    now = datetime.datetime.now(datetime.timezone.utc)
+    began = time.perf_counter()
+    results = run_checks(configured, host)
+    policy.waive(results, now.date())
+    waivers = [{**waiver.to_dict(), "expired": waiver.expired(now.date())} for waiver in policy.waivers]
+    return Report(
+        summary(host),
+        policy.name,
+        results,
+        started=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        seconds=time.perf_counter() - began,
+        version=__version__,
+        waivers=waivers,
+    )
+
+
+def _exit_code(report: Report, options: argparse.Namespace) -> int:
+    if report.failed(Severity(options.fail_on)):
+        return FAILED
+    if options.strict and report.undecided():
+        return UNDECIDED
+    return OK
+
+
+def _outputs(options: argparse.Namespace) -> list[tuple[str, str | None]]:
+    """Return each format with its file; None is standard output."""
+    outputs: list[tuple[str, str | None]] = []
+    for text in options.format or ["table"]:
+        name, _, path = text.partition(":")
+        if name not in FORMATS:
+            raise UsageError(f"no format {name!r}; there are {', '.join(FORMATS)}")
+        outputs.append((name, path or None))
+    bare = [number for number, (_, path) in enumerate(outputs) if path is None]
+    if options.output:
+        if len(bare) != 1:
+            raise UsageError(
+                f"-o {options.output} needs exactly one format without a file, there are {len(bare)}"
+            )
+        outputs[bare[0]] = (outputs[bare[0]][0], options.output)
+    elif len(bare) > 1:
+        raise UsageError("only one format can go to standard output; give the others a file: -f json:FILE")
+    return outputs
+
+
+def _write(name: str, path: str | None, report: Report, options: argparse.Namespace) -> None:
+    from hostcheck.reporters import reporter
+
+    write = reporter(name)
+    if path is None or path == "-":
+        write(report, sys.stdout, _style(options, sys.stdout))
+        return
+    # Imported here: it costs a few ms, and only a file needs it.
+    import tempfile
+
+    style = Style(verbosity=int(options.verbose) - int(options.quiet))
+    folder = os.path.dirname(os.path.abspath(path))
+    temporary = None
+    try:
+        # Written beside the target and renamed, so that a reader never sees half a report.
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=folder, prefix=".hostcheck-", delete=False
+        ) as file:
+            temporary = file.name
+            write(report, cast(TextIO, file), style)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary:
+            try:
+                os.unlink(temporary)
+            except OSError:
+                pass
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _style(options: argparse.Namespace, stream: TextIO) -> Style:
+    terminal = stream.isatty()
+    width = 120
+    if terminal or os.environ.get("COLUMNS"):
+        # Imported here: a pipe does not need it.
+        import shutil
+
+        width = shutil.get_terminal_size((120, 40)).columns
+    color = terminal and not options.no_color and not os.environ.get("NO_COLOR")
+    color = color and os.environ.get("TERM") != "dumb"
+    encoding = (getattr(stream, "encoding", None) or "ascii").lower().replace("-", "")
+    return Style(width, color, encoding.startswith("utf"), int(options.verbose) - int(options.quiet))
+
+
+def _list(options: argparse.Namespace) -> int:
+    policy = Policy.load(options.policy)
+    configured = policy.configure(_all_checks(options), options.select, options.ignore)
+    column = max((len(item.check.id) for item in configured), default=0)
+    for item in configured:
+        print(f"{item.check.id.ljust(column)}  {item.effective.value.ljust(11)}  {item.check.title()}")
+    return OK
+
+
+def _explain(options: argparse.Namespace) -> int:
+    import fnmatch
+
+    everything = _all_checks(options)
+    first = True
+    for wanted in options.id:
+        found = [c for c in everything if any(fnmatch.fnmatchcase(n, wanted) for n in (c.id, *c.aliases))]
+        if not found:
+            # Imported here: only a mistake needs it.
+            import difflib
+
+            close = difflib.get_close_matches(wanted, [check.id for check in everything], 1)
+            hint = f"; did you mean {close[0]!r}?" if close else "; `hostcheck list` shows them"
+            raise UsageError(f"no check {wanted!r}{hint}")
+        for check in found:
+            if not first:
+                print()
+            first = False
+            print(explanation(check))
+    return OK
+
+
+def explanation(check: type[Check] | Check) -> str:
+    """Return a check's documentation as plain text."""
+    lines = [f"{check.id} ({check.severity})", "", check.title(), ""]
+    prose = check.prose().replace("*Why*", "Why").replace("*Needs*", "Needs").replace("*Fix*", "Fix")
+    lines += [prose, ""]
+    parameters = check.parameters()
+    if parameters:
+        lines.append("Parameters (set them in a policy):")
+        lines += [f"  {name} = {value!r}" for name, value in parameters.items()]
+        lines.append("")
+    if check.references:
+        lines.append("References:")
+        lines += [f"  {reference}" for reference in check.references]
+    return "\n".join(lines).rstrip()
+
+
+def _policies(options: argparse.Namespace) -> int:
+    from hostcheck.policy import names
+
+    for name in names():
+        print(f"{name.ljust(18)}{Policy.load(name).description}")
+    return OK
+
+
+def _facts(options: argparse.Namespace) -> int:
+    import importlib
+    import json
+
+    for name in options.names:
+        if name not in FACTS:
+            raise UsageError(f"no fact {name!r}; there are {', '.join(FACTS)}")
+    host = _open_host(options)
+    values: dict[str, object] = {}
+    for name in options.names or FACTS:
+        try:
+            values[name] = importlib.import_module(FACTS[name]).export(host)
+        except (Unavailable, NotApplicable, OSError) as error:
+            values[name] = {"unavailable": str(error)}
+    json.dump(values, sys.stdout, indent=1, ensure_ascii=False)
+    print()
+    return OK

@@ -1,0 +1,61 @@
+"""The report as JSON, for programs. Its shape is versioned: see report.schema.json."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TextIO
+
+from hostcheck.finding import Finding, Report, Result
+from hostcheck.reporters import Style
+
+SCHEMA = 1
+"""Counted up when a reader of the old shape would misread the new one."""
+
+
+def _finding(result: Result, finding: Finding) -> dict[str, Any]:
+    return {
+        "ok": finding.ok,
+        "subject": finding.subject,
+        "value": finding.value,
+        "expected": finding.expected,
+        "when": finding.when,
+        "severity": str(result.severity_of(finding)),
+        "message": finding.message,
+        "path": finding.path,
+        "line": finding.line or None,
+        "fix": finding.fix,
+        "waived": finding.waived,
+    }
+
+
+def to_dict(report: Report) -> dict[str, Any]:
+    """Return the report as plain values."""
+    return {
+        "schema": SCHEMA,
+        "hostcheck": report.version,
+        "verdict": str(report.verdict),
+        "policy": report.policy,
+        "started": report.started,
+        "seconds": round(report.seconds, 6),
+        "host": report.host,
+        "waivers": report.waivers,
+        "results": [
+            {
+                "id": result.check,
+                "title": result.title,
+                "severity": str(result.severity),
+                "outcome": str(result.outcome),
+                "reason": result.reason,
+                "seconds": round(result.seconds, 6),
+                "waived": result.waived,
+                "findings": [_finding(result, finding) for finding in result.findings],
+            }
+            for result in report.results
+        ],
+    }
+
+
+def write(report: Report, stream: TextIO, style: Style) -> None:
+    """Write one JSON object."""
+    json.dump(to_dict(report), stream, indent=1, ensure_ascii=False)
+    stream.write("\n")
