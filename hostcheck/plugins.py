@@ -101,7 +101,7 @@ def installed() -> Iterator[tuple[str, list[type[Check]] | PluginError]]:
     from importlib.metadata import entry_points
 
     everything = entry_points()
-    if hasattr(everything, "select"):
+    if hasattr(everything, "select"):  # noqa: SIM108 - the two need their comment
         points = list(everything.select(group=GROUP))
     else:  # Python 3.9
         points = list(everything.get(GROUP, ()))
@@ -110,7 +110,7 @@ def installed() -> Iterator[tuple[str, list[type[Check]] | PluginError]]:
             yield point.name, _vet(point.load(), point.value, point.name)
         except PluginError as error:
             yield point.name, error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             yield point.name, PluginError(f"{point.value}: {type(error).__name__}: {error}")
 
 
@@ -149,7 +149,7 @@ def drop_ins(folder: str) -> Iterator[tuple[str, list[type[Check]] | PluginError
             yield stem, _load_file(path, stem)
         except PluginError as error:
             yield stem, error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             yield stem, PluginError(f"{path}: {type(error).__name__}: {error}")
 
 

@@ -1,0 +1,172 @@
+"""What every check and every module promises: ids, prose, references, layers and imports."""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from hostcheck import plugins
+from hostcheck.check import Check
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+CHECKS = plugins.shipped()
+
+ALLOWED = {
+    # Imports point down only: who may import what of ours.
+    "hostcheck/versions.py": [],
+    "hostcheck/finding.py": [],
+    "hostcheck/host": ["hostcheck.host"],
+    "hostcheck/facts": ["hostcheck.host", "hostcheck.versions", "hostcheck.facts"],
+    "hostcheck/check.py": ["hostcheck.finding", "hostcheck.host"],
+    "hostcheck/api.py": ["hostcheck.check", "hostcheck.finding", "hostcheck.host", "hostcheck.versions"],
+    "checks": ["hostcheck.api", "hostcheck.facts", "."],
+    "hostcheck/runner.py": ["hostcheck.check", "hostcheck.finding", "hostcheck.host"],
+    "hostcheck/reporters": ["hostcheck.finding", "hostcheck.reporters", "hostcheck.metrics"],
+    "hostcheck/metrics.py": ["hostcheck.finding"],
+}
+
+TOUCHES = {"open", "os", "subprocess", "glob", "pathlib", "shutil", "socket", "psutil", "distro", "tempfile"}
+"""Names that reach the machine beside the Host."""
+
+
+def sources(place: str) -> list[pathlib.Path]:
+    path = ROOT / place
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
+
+
+def imports(path: pathlib.Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                found.add("." + (node.module or ""))
+            elif node.module == "hostcheck.facts":
+                found.update(f"hostcheck.facts.{alias.name}" for alias in node.names)
+            else:
+                found.add(node.module or "")
+    return found
+
+
+@pytest.mark.parametrize("place", ALLOWED)
+def test_layers(place: str) -> None:
+    for path in sources(place):
+        for name in imports(path):
+            if name.startswith((".", "hostcheck")):
+                fine = any(
+                    name == allowed or name.startswith(allowed + ".") or (allowed == "." and name[0] == ".")
+                    for allowed in ALLOWED[place]
+                )
+                assert fine, f"{path.relative_to(ROOT)} may not import {name}"
+
+
+@pytest.mark.parametrize("place", ["checks", "hostcheck/facts"])
+def test_only_the_host_touches_the_machine(place: str) -> None:
+    for path in sources(place):
+        tree = ast.parse(path.read_text())
+        touching = {
+            name for name in imports(path) if name.partition(".")[0] in TOUCHES and name not in ("os.path",)
+        }
+        assert not touching, f"{path.name} imports {touching}"
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in ("open", "exec", "eval", "__import__"), (
+                    f"{path.name}:{node.lineno}"
+                )
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)
+def test_check(check: type[Check]) -> None:
+    family, _, subject = check.id.partition(".")
+    assert re.fullmatch(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*", check.id)
+    assert check.__module__ == f"hostcheck.checks.{family}"
+    assert check.__name__ == "".join(part.title() for part in f"{family}_{subject}".split("_"))
+    assert check.references, "a rule without a source is not a rule"
+    assert all(reference.startswith(("http", "man:")) for reference in check.references)
+    title = check.title()
+    assert title.endswith(".") and len(title) < 100
+    prose = check.prose()
+    assert "*Why*" in prose
+    assert "*Needs*" in prose
+    assert "*Fix*" in prose
+    check()
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)
+def test_every_parameter_is_documented(check: type[Check]) -> None:
+    source = (ROOT / "checks" / f"{check.id.partition('.')[0]}.py").read_text()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef) and node.name == check.__name__:
+            for here, after in zip(node.body, node.body[1:]):
+                if isinstance(here, ast.AnnAssign) and isinstance(here.target, ast.Name):
+                    documented = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+                    assert documented, f"{check.id}: {here.target.id} has no docstring"
+
+
+def test_ids_are_unique() -> None:
+    ids = [name for check in CHECKS for name in (check.id, *check.aliases)]
+    assert len(ids) == len(set(ids))
+
+
+HEAVY = {
+    "rich",
+    "prometheus_client",
+    "yaml",
+    "psutil",
+    "distro",
+    "importlib.metadata",
+    "dataclasses",
+    "logging",
+}
+
+
+@pytest.mark.parametrize(
+    "arguments, allowed",
+    [
+        (["--version"], set()),
+        (["-f", "json", "--root", "{tree}", "--no-plugins"], set()),
+        (["-f", "table", "--root", "{tree}"], set()),
+        (["explain", "kernel.version"], set()),
+        (["list"], set()),
+        (["-f", "prometheus", "--root", "{tree}"], {"prometheus_client", "dataclasses", "logging"}),
+        (["-f", "json", "--root", "{tree}", "--policy", "golden-image"], {"yaml"}),
+    ],
+)
+def test_what_a_command_imports(arguments: list[str], allowed: set[str]) -> None:
+    """The budget of start-up, held by module names: time would not be a test."""
+    tree = str(ROOT / "tests" / "hosts" / "debian-12")
+    code = (
+        "import sys\nfrom hostcheck.cli import main\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"
+        "print(sorted(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *(argument.format(tree=tree) for argument in arguments)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = set(ast.literal_eval(done.stderr.strip().splitlines()[-1]))
+    assert loaded & HEAVY <= allowed
+
+
+def test_the_package_list_is_complete() -> None:
+    """Packages are listed by hand in setup.cfg; a forgotten one would not be shipped."""
+    folders = {
+        "hostcheck" + str(path.parent.relative_to(ROOT / "hostcheck")).replace("/", ".").replace(".", ".", 1)
+        if path.parent != ROOT / "hostcheck"
+        else "hostcheck"
+        for path in (ROOT / "hostcheck").rglob("__init__.py")
+    }
+    folders = {name if name == "hostcheck" else f"hostcheck.{name[len('hostcheck') :]}" for name in folders}
+    text = (ROOT / "setup.cfg").read_text()
+    listed = set(re.findall(r"^    (hostcheck(?:\.\w+)*)$", text.partition("package_dir")[0], re.MULTILINE))
+    assert listed == folders | {"hostcheck.checks"}
