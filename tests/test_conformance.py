@@ -90,7 +90,8 @@ def test_check(check: type[Check]) -> None:
     assert check.references, "a rule without a source is not a rule"
     assert all(reference.startswith(("http", "man:")) for reference in check.references)
     title = check.title()
-    assert title.endswith(".") and len(title) < 100
+    assert title.endswith(".")
+    assert len(title) < 100
     prose = check.prose()
     assert "*Why*" in prose
     assert "*Needs*" in prose

@@ -48,5 +48,5 @@ def test_what_a_distribution_adds_does_not_count(one: str, other: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "dev", "unknown", "-1"])
 def test_not_a_version(text: str) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="not a version"):
         Version(text)

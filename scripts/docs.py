@@ -1,0 +1,93 @@
+"""Write what is generated in the README, and the picture of the table. `--check` only compares."""
+
+from __future__ import annotations
+
+import io
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from hostcheck import plugins, policy  # noqa: E402
+
+PICTURED = "broken"
+"""The tree in tests/hosts that the picture shows."""
+
+
+def table_of_checks() -> str:
+    """Return the table of all checks."""
+    lines = ["| check | severity | passes when |", "|---|---|---|"]
+    for check in plugins.shipped():
+        lines.append(f"| `{check.id}` | {check.severity} | {check.title()} |")
+    return "\n".join(lines)
+
+
+def table_of_policies() -> str:
+    """Return the table of shipped policies."""
+    lines = ["| policy | for |", "|---|---|"]
+    for name in policy.names():
+        lines.append(f"| `{name}` | {policy.Policy.load(name).description} |")
+    return "\n".join(lines)
+
+
+def help_text() -> str:
+    """Return `hostcheck run --help`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "hostcheck", "run", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env={"COLUMNS": "100", "PATH": "/usr/bin:/bin"},
+    )
+    # Python 3.9 says "optional arguments", later ones "options".
+    return "```text\n" + done.stdout.replace("optional arguments:", "options:").rstrip() + "\n```"
+
+
+def readme(text: str) -> str:
+    """Return the README with its generated parts made anew."""
+    for name, make in (("checks", table_of_checks), ("policies", table_of_policies), ("help", help_text)):
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end {name} -->)", re.DOTALL)
+        made = make()
+        text = pattern.sub(lambda found, made=made: found[1] + made + found[2], text)
+    return text
+
+
+def picture() -> str:
+    """Return an SVG of what a terminal shows for the pictured tree."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from hostcheck import cli
+    from hostcheck.host.root import RootHost
+    from hostcheck.reporters import Style, table
+
+    default = policy.Policy.load(policy.DEFAULT)
+    host = RootHost(str(ROOT / "tests" / "hosts" / PICTURED), name="golden-image")
+    report = cli.make_report(host, default, default.configure(plugins.shipped()))
+    report.seconds = 0.05
+    stream = io.StringIO()
+    table.write(report, stream, Style(width=120, color=True))
+    console = Console(file=io.StringIO(), record=True, width=120, highlight=False)
+    console.print(Text.from_ansi(stream.getvalue()), soft_wrap=True)
+    return console.export_svg(title="hostcheck --root golden-image", unique_id="hostcheck")
+
+
+def main() -> int:
+    """Write, or with `--check` compare; 1 if something was not current."""
+    path = ROOT / "README.md"
+    old = path.read_text()
+    new = readme(old)
+    if "--check" in sys.argv[1:]:
+        return int(old != new)
+    path.write_text(new)
+    (ROOT / "docs").mkdir(exist_ok=True)
+    (ROOT / "docs" / "table.svg").write_text(picture())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

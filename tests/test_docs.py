@@ -1,0 +1,22 @@
+"""What is generated is current."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def test_the_readme_is_current() -> None:
+    done = subprocess.run([sys.executable, "scripts/docs.py", "--check"], cwd=ROOT, timeout=60)
+    assert done.returncode == 0, "the README's generated parts are old: run `make docs`"
+
+
+def test_every_check_is_in_the_readme_once() -> None:
+    from hostcheck import plugins
+
+    text = (ROOT / "README.md").read_text()
+    for check in plugins.shipped():
+        assert text.count(f"| `{check.id}` |") == 1
