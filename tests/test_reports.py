@@ -1,0 +1,123 @@
+"""Golden reports: every reporter on every tree in tests/hosts. HOSTCHECK_UPDATE=1 writes them anew."""
+
+from __future__ import annotations
+
+import io
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+from hostcheck import cli, plugins
+from hostcheck.finding import Report
+from hostcheck.host.root import RootHost
+from hostcheck.policy import DEFAULT, Policy
+from hostcheck.reporters import FORMATS, Style, reporter
+
+HERE = pathlib.Path(__file__).resolve().parent
+TREES = sorted(path.name for path in (HERE / "hosts").iterdir())
+
+DAY = "2026-11-24"
+"""End-of-life dates are judged as of this day."""
+
+
+def report_of(tree: str) -> Report:
+    policy = Policy.load(DEFAULT)
+    host = RootHost(str(HERE / "hosts" / tree), name=tree)
+    host.assumptions["date"] = DAY
+    report = cli.make_report(host, policy, policy.configure(plugins.shipped()))
+    # What differs from run to run.
+    report.started, report.seconds, report.version = f"{DAY}T00:00:00Z", 0.05, "0"
+    for result in report.results:
+        result.seconds = 0.001
+    return report
+
+
+@pytest.fixture(scope="module", params=TREES)
+def tree(request: pytest.FixtureRequest) -> tuple[str, Report]:
+    return request.param, report_of(request.param)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_golden(tree: tuple[str, Report], form: str) -> None:
+    name, report = tree
+    stream = io.StringIO()
+    reporter(form)(report, stream, Style(width=120))
+    golden = HERE / "golden" / f"{name}.{form}"
+    if os.environ.get("HOSTCHECK_UPDATE"):
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_text(stream.getvalue())
+    assert stream.getvalue() == golden.read_text()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_the_table_fits(tree: tuple[str, Report], width: int) -> None:
+    """No line is wider than the terminal, unless one word of it is: a path or a command stays whole."""
+    stream = io.StringIO()
+    reporter("table")(tree[1], stream, Style(width=width))
+    for line in stream.getvalue().splitlines():
+        words = line.strip().split(" ")
+        whole = line.startswith("    → ") or len(words) == 1 or line.startswith("hostcheck explain")
+        assert len(line) <= width or whole or max(map(len, words)) > width // 2, line
+
+
+def test_plain_ascii(tree: tuple[str, Report]) -> None:
+    stream = io.StringIO()
+    reporter("table")(tree[1], stream, Style(unicode=False))
+    assert stream.getvalue().isascii()
+
+
+def test_colour_says_nothing_more(tree: tuple[str, Report]) -> None:
+    """Without its colours the coloured table is the plain one."""
+    import re
+
+    plain, coloured = io.StringIO(), io.StringIO()
+    reporter("table")(tree[1], plain, Style())
+    reporter("table")(tree[1], coloured, Style(color=True))
+    stripped = re.sub(r"\x1b\[[0-9;]*m", "", coloured.getvalue())
+    assert [line.rstrip() for line in stripped.splitlines()] == plain.getvalue().splitlines()
+    assert "\x1b[" in coloured.getvalue()
+
+
+def test_quiet_is_the_verdict(tree: tuple[str, Report]) -> None:
+    stream = io.StringIO()
+    reporter("table")(tree[1], stream, Style(verbosity=-1))
+    (line,) = stream.getvalue().splitlines()
+    assert line.startswith(tree[1].verdict.value.upper())
+
+
+def test_metrics_are_as_prometheus_wants_them(tree: tuple[str, Report]) -> None:
+    """`promtool check metrics` is the judge."""
+    promtool = shutil.which("promtool")
+    if not promtool:
+        pytest.skip("promtool is not installed (Debian: prometheus)")
+    stream = io.StringIO()
+    reporter("prometheus")(tree[1], stream, Style())
+    done = subprocess.run(
+        [promtool, "check", "metrics"], input=stream.getvalue(), capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    "name, verdict",
+    [
+        ("debian-12", "ready"),
+        ("ubuntu-22.04", "ready"),
+        ("ubuntu-24.04", "ready"),
+        ("rocky-9", "ready"),
+        ("alpine", "ready"),
+        ("broken", "not ready"),
+    ],
+)
+def test_verdict(name: str, verdict: str) -> None:
+    """Stock hosts are ready, with nothing above info; the broken one is not."""
+    report = report_of(name)
+    failures = [
+        (result.check, [finding.message for finding in result.failures])
+        for result in report.results
+        if result.outcome.value == "fail" and result.severity.value != "info"
+    ]
+    assert (report.verdict.value, failures if verdict == "ready" else []) == (verdict, [])
