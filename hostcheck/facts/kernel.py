@@ -1,0 +1,407 @@
+"""The kernels that count: the one that runs and the one that will boot, each with its configuration.
+
+A configuration is taken only for the kernel that it is judged for; the machine that runs hostcheck has no say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple, Optional
+
+from hostcheck.facts import boot as boot_facts
+from hostcheck.facts.files import names
+from hostcheck.host import Host, Unavailable
+from hostcheck.versions import Version
+
+CONFIG_PATHS = (
+    "/boot/config-{release}",
+    "/usr/lib/modules/{release}/config",
+    "/lib/modules/{release}/config",
+    "/lib/modules/{release}/build/.config",
+    "/usr/lib/modules/{release}/build/.config",
+    "/lib/modules/{release}/source/.config",
+    "/usr/lib/ostree-boot/config-{release}",
+    "/usr/lib/kernel/config-{release}",
+    "/usr/src/linux-headers-{release}/.config",
+    "/usr/src/linux-{release}/.config",
+    "/usr/src/kernels/{release}/.config",
+    "/boot/config-{release}.gz",
+    "/boot/kernel-config-{release}",
+)
+"""Where distributions keep the configuration of a release.
+
+Sources: Debian and Fedora (/boot), Fedora and ostree (modules/config), Gentoo and self-built (build, /usr/src),
+kubernetes/system-validators kernel_validator.go.
+"""
+
+FLAVOUR_PATHS = ("/boot/config-{flavour}", "/boot/config", "/usr/src/linux/.config")
+"""Names without the release (Alpine calls it config-lts): taken only if their header tells the same version."""
+
+PROC_CONFIG = "/proc/config.gz"
+"""The running kernel's own (CONFIG_IKCONFIG_PROC)."""
+
+MODULE_FOLDERS = ("/lib/modules", "/usr/lib/modules")
+
+CONFIG_LIMIT = 8 * 1024 * 1024
+"""Bytes, unpacked. The largest seen is 0.3 MB; what unpacks to more is hostile."""
+
+_OPTION = re.compile(r"^CONFIG_(\w+)=(.*?)[ \t\r]*$", re.MULTILINE)
+_HEADER = re.compile(r"^# (?:Linux/\S+ (\S+) Kernel Configuration|Linux kernel version: (\S+))", re.MULTILINE)
+_NUMBERS = re.compile(r"(\d+)\.(\d+)")
+
+
+def parse_config(text: str) -> dict[str, str]:
+    r"""Return the options that are set, without CONFIG_: `y`, `m`, a number or a text in quotes.
+
+    What is `not set`, commented out or never mentioned is missing; of two lines the last counts
+    (scripts/kconfig/confdata.c, conf_read_simple).
+
+    >>> parse_config("CONFIG_VETH=m\n# CONFIG_BRIDGE is not set\n# CONFIG_KEYS=y\nCONFIG_NET=n\nCONFIG_HZ=250\n")
+    {'VETH': 'm', 'HZ': '250'}
+    """
+    return {name: value for name, value in _OPTION.findall(text) if value != "n"}
+
+
+def parse_header_version(text: str) -> str | None:
+    r"""Return the kernel version that the configuration was made for, None if it does not say.
+
+    >>> parse_header_version("#\n# Linux/x86 6.1.76 Kernel Configuration\n#\n")
+    '6.1.76'
+    """
+    found = _HEADER.search(text[:4096])
+    return (found.group(1) or found.group(2)) if found else None
+
+
+def parse_proc_version(text: str) -> str | None:
+    """Return the release in /proc/version.
+
+    >>> parse_proc_version("Linux version 6.1.0-18-amd64 (debian-kernel@lists.debian.org) (gcc-12) #1 SMP")
+    '6.1.0-18-amd64'
+    """
+    words = text.split()
+    return words[2] if words[:2] == ["Linux", "version"] and len(words) > 2 else None
+
+
+def unpack_gzip(data: bytes, limit: int = CONFIG_LIMIT) -> bytes:
+    """Return what a gzip file holds.
+
+    Raises:
+        ValueError: it is no gzip, is damaged, or would unpack to more than `limit` bytes.
+
+    """
+    # Imported here: only compressed configurations need it.
+    import zlib
+
+    unpacker = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    try:
+        text = unpacker.decompress(data, limit)
+    except zlib.error as error:
+        raise ValueError(f"not a gzip file ({error})") from None
+    if unpacker.unconsumed_tail:
+        raise ValueError(f"unpacks to more than {limit >> 20} MiB")
+    if not unpacker.eof:
+        raise ValueError("the gzip file is cut short")
+    return text
+
+
+def version_of(release: str | None) -> Version | None:
+    """Return the version at the beginning of a release, None if there is none.
+
+    >>> str(version_of("6.1.0-18-amd64"))
+    '6.1.0-18-amd64'
+    >>> version_of("lts") is None
+    True
+    """
+    try:
+        return Version(release) if release else None
+    except ValueError:
+        return None
+
+
+class Config(Mapping[str, str]):
+    """A kernel's configuration: option (without CONFIG_) to `y`, `m` or another value; `n` is missing."""
+
+    def __init__(self, path: str, text: str) -> None:
+        """Parse `text`, which was read from `path`."""
+        self.path = path
+        self.text = text
+        self.options = parse_config(text)
+        self.version = version_of(parse_header_version(text))
+        """The version that the header tells, None where there is no header."""
+
+    def __getitem__(self, name: str) -> str:
+        return self.options[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.options)
+
+    def __len__(self) -> int:
+        return len(self.options)
+
+    def enabled(self, name: str) -> bool:
+        """Return whether the option is `y` or `m`."""
+        return self.options.get(name) in ("y", "m")
+
+    def line(self, name: str) -> int | None:
+        """Return the line that decides the option, from 1; None where it is not mentioned."""
+        found = None
+        for match in re.finditer(
+            rf"^(?:# )?CONFIG_{re.escape(name)}(?:=| is not set)", self.text, re.MULTILINE
+        ):
+            found = match.start()
+        return None if found is None else self.text.count("\n", 0, found) + 1
+
+
+class Kernel(NamedTuple):
+    """One kernel that this host runs or will run."""
+
+    when: str
+    """`now` or `boot`."""
+    release: str
+    """As `uname -r` tells it."""
+    how: str
+    """How the release is known, in words."""
+    path: Optional[str]
+    """The file that says so."""
+    line: Optional[int]
+
+
+def running_release(host: Host) -> str:
+    """Return the release of the kernel that runs.
+
+    Raises:
+        Unavailable: the host is not running, or does not tell.
+
+    """
+    for path, parse in (("/proc/sys/kernel/osrelease", str.strip), ("/proc/version", parse_proc_version)):
+        try:
+            release = parse(host.read(path))
+        except FileNotFoundError:
+            continue
+        if release:
+            return release
+    try:
+        release = host.run("uname", "-r").out.strip()
+    except FileNotFoundError:
+        release = ""
+    if not release:
+        raise Unavailable("the running kernel does not tell its release: no /proc/sys/kernel/osrelease")
+    return release
+
+
+def installed_releases(host: Host) -> dict[str, str]:
+    """Return the releases that are installed, newest first, with the file or folder that shows each."""
+    return host.fact(_installed_releases)
+
+
+def _installed_releases(host: Host) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for folder, prefixes in (
+        ("/boot", ("vmlinuz-", "vmlinux-", "kernel-", "config-")),
+        ("/usr/lib/modules", ("",)),
+        ("/lib/modules", ("",)),
+        ("/usr/lib/ostree-boot", ("vmlinuz-", "config-")),
+        ("/usr/lib/kernel", ("config-",)),
+    ):
+        try:
+            listed = names(host, folder)
+        except (PermissionError, Unavailable):
+            continue
+        for prefix in prefixes:
+            for name in listed:
+                release = name[len(prefix) :]
+                usable = name.startswith(prefix) and version_of(release) and "rescue" not in release
+                if usable and not release.endswith((".old", ".bak", ".img", ".sig", ".hmac")):
+                    found.setdefault(release, f"{folder}/{name}")
+    return {release: found[release] for release in sorted(found, key=release_key, reverse=True)}
+
+
+def release_key(release: str) -> list[tuple[int, int, str]]:
+    """Return a key that sorts releases as a boot loader does: numbers by value, the rest as text.
+
+    >>> sorted(["6.1.0-9-amd64", "6.1.0-18-amd64", "5.10.0-1"], key=release_key)
+    ['5.10.0-1', '6.1.0-9-amd64', '6.1.0-18-amd64']
+    """
+    return [
+        (1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.split(r"(\d+)", release) if part
+    ]
+
+
+def boot_kernel(host: Host) -> Kernel | None:
+    """Return the kernel that the next boot takes: the default boot entry's, else the newest installed.
+
+    None where nothing tells: a tree without any kernel.
+    """
+    return host.fact(_boot_kernel)
+
+
+def _boot_kernel(host: Host) -> Kernel | None:
+    try:
+        found = boot_facts.boot(host)
+    except (OSError, Unavailable):
+        found = None
+    if found is not None and found.release:
+        return Kernel("boot", found.release, found.how, found.path, found.line)
+    for release, path in installed_releases(host).items():
+        return Kernel("boot", release, "the newest that is installed; no boot entry tells", path, None)
+    return None
+
+
+def kernels(host: Host) -> tuple[Kernel, ...]:
+    """Return the kernels to judge: the running one, then the one that will boot if it is another.
+
+    On a live host the kernel that runs is taken to boot again where nothing says otherwise.
+
+    Raises:
+        Unavailable: no kernel is to be found, as in the tree of a container.
+
+    """
+    return host.fact(_kernels)
+
+
+def _kernels(host: Host) -> tuple[Kernel, ...]:
+    upcoming = boot_kernel(host)
+    if host.kind == "live":
+        now = Kernel("now", running_release(host), "running", "/proc/sys/kernel/osrelease", None)
+        return (now,) if upcoming is None or upcoming.release == now.release else (now, upcoming)
+    if upcoming is not None:
+        return (upcoming,)
+    raise Unavailable(
+        "no kernel in /boot, /lib/modules or /usr/lib/modules: what boots this is not in the tree"
+    )
+
+
+def config(host: Host, release: str) -> Config | None:
+    """Return the configuration of a release, None if it is nowhere.
+
+    Raises:
+        PermissionError, Unavailable: there is one, and it cannot be read.
+
+    """
+    known: dict[str, Config | Exception | None] = host.fact(_config_memo)
+    if release not in known:
+        try:
+            known[release] = _find_config(host, release)
+        except (PermissionError, Unavailable) as error:
+            known[release] = error
+    found = known[release]
+    if isinstance(found, Exception):
+        raise found.with_traceback(None)
+    return found
+
+
+def _config_memo(host: Host) -> dict[str, Config | Exception | None]:
+    return {}
+
+
+def _find_config(host: Host, release: str) -> Config | None:
+    trouble: Exception | None = None
+    paths = [path.format(release=release) for path in CONFIG_PATHS]
+    if host.kind == "live" and release == running_release(host):
+        paths.insert(0, PROC_CONFIG)
+    flavour = release.rpartition("-")[2]
+    loose = [path.format(flavour=flavour) for path in FLAVOUR_PATHS]
+    for path in paths + loose:
+        try:
+            found = read_config(host, path)
+        except FileNotFoundError:
+            continue
+        except (PermissionError, Unavailable) as error:
+            trouble = trouble or error
+            continue
+        if path not in loose or same_series(found.version, version_of(release)):
+            return found
+    if trouble is not None:
+        raise trouble
+    return None
+
+
+def read_config(host: Host, path: str) -> Config:
+    """Read one configuration, compressed or not.
+
+    Raises:
+        FileNotFoundError: no such file.
+        PermissionError: it may not be read.
+        Unavailable: it is no configuration, or not a regular file.
+
+    """
+    data = host.read_bytes(path)
+    if data.startswith(b"\x1f\x8b"):
+        try:
+            data = unpack_gzip(data)
+        except ValueError as error:
+            raise Unavailable(f"{path}: {error}") from None
+    found = Config(path, data[:CONFIG_LIMIT].decode("utf-8", "replace"))
+    if not found.options:
+        raise Unavailable(f"{path} is no kernel configuration")
+    return found
+
+
+def same_series(one: Version | None, other: Version | None) -> bool:
+    """Return whether two versions begin with the same two numbers: Debian's 6.1.0-18 is made of 6.1.76.
+
+    >>> same_series(Version("6.1.76"), Version("6.1.0-18-amd64"))
+    True
+    """
+    if one is None or other is None:
+        return False
+    return (*one.numbers, 0)[:2] == (*other.numbers, 0)[:2]
+
+
+def modules_folder(host: Host, release: str) -> str | None:
+    """Return the folder with the release's modules, None if there is none."""
+    for folder in MODULE_FOLDERS:
+        path = f"{folder}/{release}"
+        try:
+            if host.stat(path).is_dir:
+                return path
+        except (FileNotFoundError, Unavailable):
+            continue
+    return None
+
+
+def export(host: Host) -> dict[str, object]:
+    """Return the release that runs or boots, and every option of its configuration, for `hostcheck facts kernel`."""
+    judged = kernels(host)
+    releases = {kernel.when: kernel.release for kernel in judged}
+    leaf: dict[str, object] = {"value": judged[0].release, "path": judged[0].path, "line": judged[0].line}
+    if len(releases) > 1:
+        leaf.update(releases)
+    answer: dict[str, object] = {"release": leaf, "how": {"value": judged[0].how, "path": judged[0].path}}
+    found: dict[str, Config] = {}
+    for kernel in judged:
+        try:
+            its = config(host, kernel.release)
+        except (PermissionError, Unavailable):
+            its = None
+        if its is not None:
+            found[kernel.when] = its
+    answer["config"] = _export_options(found, judged[0].when)
+    return answer
+
+
+def _export_options(found: Mapping[str, Config], first: str) -> dict[str, object]:
+    options: dict[str, object] = {}
+    main = found.get(first)
+    lines = _lines(main.text) if main is not None else {}
+    for name in sorted({name for its in found.values() for name in its}):
+        values = {when: its.get(name, "n") for when, its in found.items()}
+        leaf: dict[str, object] = {
+            "value": values.get(first),
+            "path": main.path if main is not None else None,
+            "line": lines.get(name),
+        }
+        if len(set(values.values())) > 1:
+            leaf.update(values)
+        options[f"CONFIG_{name}"] = leaf
+    return options
+
+
+def _lines(text: str) -> dict[str, int]:
+    """Return the line of every option that is set; for all at once, where `Config.line` would be slow."""
+    return {
+        line[7:].partition("=")[0]: number
+        for number, line in enumerate(text.split("\n"), 1)
+        if line.startswith("CONFIG_") and "=" in line
+    }
