@@ -22,6 +22,9 @@ FOLDERS = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/li
 CONF = "/etc/sysctl.conf"
 """What `sysctl --system` reads last, and systemd-sysctl only by a link in a folder."""
 
+RUNLEVELS = ("sysinit", "boot", "default")
+"""Those that OpenRC passes at every boot."""
+
 LINE_LIMIT = 1 << 20
 """Bytes. systemd gives a file up at a longer line (LONG_LINE_MAX in basic/fileio.h)."""
 
@@ -71,7 +74,7 @@ def normalize(key: str) -> str:
     """
     slash, dot = key.find("/"), key.find(".")
     if dot >= 0 and (slash < 0 or dot < slash):
-        key = key.translate({0x2E: "/", 0x2F: "."})
+        key = dotted(key)
     return "/".join(part for part in key.split("/") if part not in ("", "."))
 
 
@@ -160,12 +163,11 @@ def parse_procps_conf(text: str, path: str = "") -> list[Assignment]:
         tolerant = key.startswith("-")
         if not equals and not tolerant:
             continue
-        key = key[1 if tolerant else 0 :].rstrip()
-        found.append(
-            Assignment(
-                normalize(key), value.strip() if equals else None, files.Source(path, number), tolerant
-            )
-        )
+        key = key.lstrip("-").rstrip()
+        # A trailing slash stays, and names no file.
+        if not key.endswith("/"):
+            source = files.Source(path, number)
+            found.append(Assignment(normalize(key), value.strip() if equals else None, source, tolerant))
     return found
 
 
@@ -476,16 +478,47 @@ def systemd_assignments(host: Host) -> list[Assignment]:
     return [line for path in conf_files(host) for line in parse_sysctl_conf(_read(host, path), path)]
 
 
-def procps_assignments(host: Host) -> list[Assignment]:
-    """Return every line that `sysctl --system` of procps reads, in order; /etc/sysctl.conf comes last."""
+def procps_assignments(host: Host, old: bool = False) -> list[Assignment]:
+    """Return every line that `sysctl --system` of procps reads, in order; /etc/sysctl.conf comes last.
+
+    Args:
+        host: where to look.
+        old: read as procps 3 does, which knows no wildcards and drops a line without a value.
+
+    """
     paths = [*conf_files(host, hidden=True), CONF]
-    return [line for path in paths for line in parse_procps_conf(_read(host, path), path)]
+    lines = [line for path in paths for line in parse_procps_conf(_read(host, path), path)]
+    return [line for line in lines if line.text and not is_glob(line.path)] if old else lines
+
+
+def openrc_assignments(host: Host) -> list[Assignment]:
+    """Return every line that Alpine's OpenRC service `sysctl` gives to busybox, in order.
+
+    It reads folder after folder, not name after name: vendor files, /etc/sysctl.d, /etc/sysctl.conf; a
+    vendor file counts only if /etc has none of that name. Source: main/openrc/sysctl.initd in aports.
+    """
+    own = conf_files(host, folders=FOLDERS[:1])
+    names = {posixpath.basename(path) for path in own}
+    paths = [
+        path
+        for folder in ("/lib/sysctl.d", "/usr/lib/sysctl.d")
+        for path in conf_files(host, folders=(folder,))
+        if posixpath.basename(path) not in names
+    ]
+    paths += [*own, CONF]
+    return [
+        line
+        for path in paths
+        for line in parse_procps_conf(_read(host, path), path)
+        if line.text and not is_glob(line.path)
+    ]
 
 
 def tool(host: Host) -> str:
-    """Return what sets sysctls at boot: `systemd` or `procps`.
+    """Return what sets sysctls at boot: `systemd`, `openrc`, `procps` or `nothing`.
 
-    systemd, unless /sbin/init is there and is something else: then the init scripts run `sysctl --system`.
+    systemd, unless /sbin/init is there and is something else. Then it is the init script that is there:
+    of OpenRC only if a runlevel has the service.
     """
     for path in ("/sbin/init", "/usr/sbin/init"):
         try:
@@ -493,8 +526,17 @@ def tool(host: Host) -> str:
             host.stat(real)
         except (FileNotFoundError, PermissionError, Unavailable):
             continue
-        return "systemd" if posixpath.basename(real) == "systemd" else "procps"
-    return "systemd"
+        if posixpath.basename(real) == "systemd":
+            return "systemd"
+        break
+    else:
+        return "systemd"
+    if not host.exists("/etc/runlevels"):
+        return "procps"
+    if not any("sysctl" in files.names(host, f"/etc/runlevels/{level}") for level in RUNLEVELS):
+        return "nothing"
+    # OpenRC's own script asks for --system, Alpine's for one file after another, which busybox can do.
+    return "procps" if "--system" in _read(host, "/etc/init.d/sysctl") else "openrc"
 
 
 def boot_settings(host: Host) -> Mapping[str, Setting]:
@@ -511,11 +553,14 @@ def boot_settings(host: Host) -> Mapping[str, Setting]:
 
 
 def _boot_settings(host: Host) -> BootSettings:
-    by_systemd = tool(host) == "systemd"
-    lines = systemd_assignments(host) if by_systemd else procps_assignments(host)
+    which = tool(host)
+    reader = {"systemd": systemd_assignments, "procps": procps_assignments, "openrc": openrc_assignments}.get(
+        which
+    )
+    lines = reader(host) if reader else []
     patterns = [line.path for line in lines if is_glob(line.path)]
     known = _known(host, patterns) if patterns else ()
-    return BootSettings(lines, known, sequential=not by_systemd)
+    return BootSettings(lines, known, sequential=which != "systemd")
 
 
 CONF_NAMES = ("all", "default", "lo")
