@@ -353,7 +353,7 @@ def binary_version(host: Host, tool: Tool, path: str) -> ToolVersion:
             found = parse_version(text.decode("utf-8", "replace").strip())
             if found.upstream and not found.text.startswith("v0.0.0"):
                 return found
-        return _likeliest(elf.string_variables(host, program)) if tool.go else NOTHING
+        return _likeliest(tool, elf.string_variables(host, program)) if tool.go else NOTHING
     except (OSError, Unavailable):
         return NOTHING
 
@@ -369,22 +369,17 @@ def _linked(info: elf.BuildInfo, variables: Sequence[str]) -> bytes:
 _WHOLE = re.compile(rb"v?\d+\.\d+(?:\.\d+)?(?:[-+~][\w.~+-]*)?\s?$")
 
 
-def _likeliest(strings: Iterable[bytes]) -> ToolVersion:
+def _likeliest(tool: Tool, strings: Iterable[bytes]) -> ToolVersion:
     """Return the highest of the versions; of the same one the shortest spelling.
 
     The other versions that a Go program carries are those of libraries, whose defaults are lower than any
     that an engine has had (measured on docker 20.10 to 28, containerd 1.4 to 2.1 and runc 1.0 to 1.3).
     """
-    best = NOTHING
-    for raw in strings:
-        if not _WHOLE.match(raw) or b"+unknown" in raw:
-            continue
-        found = parse_version(raw.decode("ascii", "replace").strip())
-        if found.version is None:
-            continue
-        if best.version is None or (found.version, -len(found.text)) > (best.version, -len(best.text)):
-            best = found
-    return best
+    found = [parse_version(raw.decode("ascii", "replace").strip()) for raw in strings if _WHOLE.match(raw)]
+    if tool.variables != _CONTAINERD_VERSION:
+        # What the containerd library in other programs calls itself; Debian's containerd 2.1.9 does so too.
+        found = [each for each in found if "+unknown" not in each.text]
+    return max(found, key=lambda each: (Version(str(each)), -len(each.text)), default=NOTHING)
 
 
 def _tini(host: Host, program: elf.Elf) -> ToolVersion:
