@@ -305,9 +305,21 @@ def _container(host: Host) -> tuple[str, str] | None:
         if name == "container" and value:
             return value, "/proc/1/environ"
     for path, kind in (("/run/.containerenv", "podman"), ("/.dockerenv", "docker")):
-        if host.exists(path):
+        if host.exists(path) and not _first_pid_namespace(host):
             return kind, path
     return None
+
+
+def _first_pid_namespace(host: Host) -> bool:
+    """Return whether processes are numbered by the kernel's first namespace: then a stray file proves nothing.
+
+    A virtual machine whose disk was made of a container's image has /.dockerenv, too.
+    """
+    try:
+        # PROC_PID_INIT_INO in include/linux/proc_ns.h.
+        return host.readlink("/proc/self/ns/pid") == "pid:[4026531836]"
+    except (OSError, Unavailable):
+        return False
 
 
 def export(host: Host) -> dict[str, object]:
