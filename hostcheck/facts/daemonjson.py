@@ -1,0 +1,865 @@
+"""daemon.json, judged as the dockerd of a release judges it, without running one.
+
+dockerd reads the file twice: once as plain JSON, to find names that it does not know and names that are
+flags on its command line too; then into its typed configuration, by the rules of encoding/json. What comes
+out is merged with the flags and validated. Sources: `daemon/config/config.go` and `cmd/dockerd/daemon.go` of
+moby/moby (`daemon/command` since 29.0) at the release in question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Callable, NamedTuple, Optional, Union
+
+from hostcheck.facts import _daemon_keys as tables
+from hostcheck.facts import _govalues as go
+from hostcheck.facts import gojson
+from hostcheck.facts.gojson import Member, Node
+from hostcheck.versions import Version
+
+Release = tuple[int, ...]
+
+# bytes.TrimSpace: Unicode's White_Space, which str.strip() exceeds.
+_WHITE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+_PARSE_BOOL = {
+    **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
+    **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
+}
+_KINDS_IN_WORDS = {
+    "object": "an object",
+    "array": "a list",
+    "string": "a string",
+    "number": "a number",
+    "bool": "true or false",
+    "null": "null",
+}
+_WANTED = {
+    "str": "a string in quotes",
+    "bool": "true or false without quotes",
+    "int": "a whole number without quotes",
+    "int64": "a whole number without quotes",
+    "list": "a list in [ ]",
+    "map": "an object in { }",
+    "struct": "an object in { }",
+    "ip": "an IP address in quotes",
+    "addr": "an IP address in quotes",
+    "prefix": "an address and a prefix length in quotes, as 10.0.0.0/8",
+    "duration": "a duration in quotes, as 48h",
+}
+# Set through a copy that is taken before the file is read.
+_COPIED = frozenset(("debug", "tls", "tlsverify"))
+
+
+class Problem(NamedTuple):
+    """One thing that dockerd refuses."""
+
+    cls: str
+    """json-syntax, unknown-directive, wrong-type, removed-option, invalid-value, flag-conflict, invalid-flag,
+    tls-file or userns-user."""
+    key: str
+    """The key, with its members after dots; empty for the file as a whole."""
+    message: str
+    line: int = 0
+    """From 1; 0 where no line is at fault."""
+    column: int = 0
+    removed_in: str = ""
+    """The release that took the key away."""
+    replaced_by: str = ""
+    suggestion: str = ""
+    """A key that was perhaps meant."""
+    caught_by: str = "validate"
+    """`validate`: the file is refused as it is read, from 23.0 on by `dockerd --validate` too; `start`: only
+    a daemon that starts refuses it."""
+    stage: int = 0
+    """dockerd stops after the first stage that finds a problem."""
+
+
+class Value(NamedTuple):
+    """A value that the file sets, and where."""
+
+    value: Any
+    line: int
+    column: int
+
+
+class Duplicate(NamedTuple):
+    """A key that stands twice in one object."""
+
+    key: str
+    line: int
+    """Of the first one."""
+    again: int
+    """The line of the one that counts."""
+    merged: bool
+    """Whether the two objects are merged instead."""
+
+
+class Judgement:
+    """What a release of dockerd makes of a file."""
+
+    def __init__(self, version: Version) -> None:
+        """Begin with an empty file."""
+        self.version = version
+        self.problems: list[Problem] = []
+        self.values: dict[str, Value] = {}
+        """What the file sets: keys and, after a dot, their members."""
+        self.duplicates: list[Duplicate] = []
+        self.ignored: dict[str, tuple[str, Value]] = {}
+        """Names that are taken and do nothing, with the key that was perhaps meant."""
+        self.null_switches: dict[str, Value] = {}
+        """Switches that are `null`, which turns them off."""
+        self.effective: dict[str, Any] = {}
+        """What counts in the end: file, flags and defaults, by key."""
+        self.flag_values: dict[str, Any] = {}
+        """What the flags set, by key."""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether dockerd takes the file (and, from 23.0 on, `dockerd --validate` says so)."""
+        return not any(problem.caught_by == "validate" for problem in self.problems)
+
+    @property
+    def named(self) -> list[Problem]:
+        """The problems that dockerd itself would name: it stops at the first stage that has one."""
+        refused = [problem for problem in self.problems if problem.caught_by == "validate"]
+        first = min((problem.stage for problem in refused), default=0)
+        return [problem for problem in refused if problem.stage == first]
+
+
+class HostFacts:
+    """What dockerd asks its host while it judges a file. Everything here is unknown; unknown accuses nobody."""
+
+    cgroup_version: Optional[int] = None
+    systemd: Optional[bool] = None
+    """Whether the machine runs systemd."""
+    docker_proxy: Optional[bool] = None
+    """Whether dockerd finds docker-proxy by itself."""
+    realtime_groups: Optional[bool] = None
+    """Whether the kernel schedules real-time tasks by cgroup."""
+    swarm: Optional[bool] = None
+    """Whether the node is part of a swarm."""
+
+    def path(self, path: str) -> Optional[str]:
+        """Return what is at a path: missing, folder, file or program."""
+        return None
+
+    def user(self, name: str) -> Optional[bool]:
+        """Return whether there is a user of that name or number."""
+        return None
+
+    def group(self, name: str) -> Optional[bool]:
+        """Return whether there is a group of that name or number."""
+        return None
+
+    def subordinate(self, name: str, kind: str) -> Optional[bool]:
+        """Return whether /etc/subuid (`kind` uid) or /etc/subgid (gid) gives ids to a name."""
+        return None
+
+
+class Flag(NamedTuple):
+    """A flag of a command line."""
+
+    name: str
+    value: Optional[str]
+    """None for a switch without `=`."""
+
+
+def in_range(release: Release, since: Release, until: Optional[Release]) -> bool:
+    """Return whether a release is in the range [since, until)."""
+    return since <= release and (until is None or release < until)
+
+
+def kind_of(key: tables.Key, release: Release) -> Optional[str]:
+    """Return what the key's value must be at a release; None where the release does not know the key."""
+    if not in_range(release, key.kinds[0][0], key.until):
+        return None
+    # Two releases registered the flag under a name that the key does not have.
+    if key.name == "node-generic-resources" and release in ((17, 12), (18, 1)):
+        return None
+    return [kind for since, kind in key.kinds if since <= release][-1]
+
+
+def keys(release: Release) -> dict[str, str]:
+    """Return the keys of a release and the kind of value that each takes."""
+    kinds = {key.name: kind_of(key, release) for key in tables.KEYS}
+    return {name: kind for name, kind in kinds.items() if kind is not None}
+
+
+def default(name: str, release: Release) -> Any:
+    """Return what counts where nobody sets a key."""
+    for key in tables.KEYS:
+        if key.name == name:
+            values = [value for since, value in key.defaults if since <= release]
+            return values[-1] if values else None
+    return None
+
+
+def flags_of(release: Release) -> dict[str, str]:
+    """Return the flags of a release with the key that each sets; empty where it sets none."""
+    other = {name: (since, until) for name, since, until in tables.OTHER_FLAGS}
+    found: dict[str, str] = {}
+    for name, since, until, key in tables.IGNORED:
+        if in_range(release, *other.get(name, (since, until))):
+            found[name] = name if key.startswith("proxies.") else key
+    for entry in tables.KEYS:
+        name = entry.flag
+        if name and in_range(release, *other.get(name, (entry.kinds[0][0], entry.until))):
+            found[name] = entry.name
+    return found
+
+
+def parse_flags(argv: Sequence[str], release: Release) -> tuple[list[Flag], list[Problem]]:
+    """Return the flags of a dockerd command line (without the program), and what is wrong with them.
+
+    >>> parse_flags(["-H", "fd://", "-Dl", "info", "--tls=false"], (26,))[0][0::2]
+    [Flag(name='host', value='fd://'), Flag(name='log-level', value='info')]
+    """
+    known = flags_of(release)
+    kinds = keys(release)
+    short = dict(tables.SHORT)
+    found: list[Flag] = []
+    problems: list[Problem] = []
+    todo = list(argv)
+
+    def take(name: str, value: Optional[str]) -> None:
+        if name not in known:
+            removed = {entry[0]: entry for entry in tables.REMOVED}.get(name)
+            problems.append(
+                Problem(
+                    "invalid-flag",
+                    f"--{name}",
+                    f"dockerd has no flag --{name}" + (f" since {removed[2]}" if removed else ""),
+                    removed_in=removed[2] if removed else "",
+                    replaced_by=removed[3] if removed else "",
+                )
+            )
+        switch = name in tables.SWITCHES or kinds.get(known.get(name, "")) == "bool"
+        if value is None and not switch and todo and (name in known or not todo[0].startswith("-")):
+            value = todo.pop(0)
+        found.append(Flag(name, value))
+
+    while todo:
+        argument = todo.pop(0)
+        if argument == "--":
+            break
+        if argument.startswith("--"):
+            name, equals, value = argument[2:].partition("=")
+            take(name, value if equals else None)
+        elif argument.startswith("-") and len(argument) > 1:
+            letters = argument[1:]
+            while letters:
+                name = short.get(letters[0], letters[0])
+                letters = letters[1:]
+                if letters.startswith("="):
+                    take(name, letters[1:])
+                    break
+                if letters and not (name in tables.SWITCHES or kinds.get(known.get(name, "")) == "bool"):
+                    take(name, letters)
+                    break
+                take(name, None)
+    return found, problems
+
+
+def decode(data: bytes, release: Release) -> tuple[gojson.Text, Optional[gojson.Syntax]]:
+    """Return the text of the file as a release decodes it, and why it does not.
+
+    From 23.0 on a byte order mark decides (UTF-8, UTF-16), and all must be UTF-8; before, there are only bytes.
+    """
+    if release < (23,):
+        return gojson.Text(data.decode("utf-8", "surrogateescape")), None
+    for mark, encoding in ((b"\xef\xbb\xbf", ""), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
+        if data.startswith(mark):
+            if encoding:
+                return gojson.Text(data[2:].decode(encoding, "replace")), None
+            data = data[3:]
+            break
+    text = gojson.Text(data.decode("utf-8", "surrogateescape"))
+    for offset, character in enumerate(text.text):
+        if "\udc80" <= character <= "\udcff":
+            byte = ord(character) - 0xDC00
+            return text, gojson.Syntax(f"byte 0x{byte:02x} is not UTF-8", offset)
+    return text, None
+
+
+def judge(
+    data: bytes, version: Version, flags: Sequence[str] = (), facts: Optional[HostFacts] = None
+) -> Judgement:
+    """Return what dockerd makes of a daemon.json.
+
+    Args:
+        data: the file.
+        version: the release of dockerd.
+        flags: its command line without the program's name, as `-H fd://`.
+        facts: the host it runs on; where they are unknown, nothing that depends on them is refused.
+
+    """
+    judgement = Judgement(version)
+    release = version.numbers
+    text, syntax = decode(data, release)
+    modern = release >= (23,)
+    root: Optional[Node] = None
+    if syntax is None and not (modern and not text.text.strip(_WHITE)):
+        try:
+            if modern:
+                # White space that JSON does not know is trimmed first.
+                ahead = len(text.text) - len(text.text.lstrip(_WHITE))
+                root = _shifted(text.text.strip(_WHITE), ahead)
+            else:
+                root = gojson.parse(text.text, whole=False)
+        except gojson.Syntax as error:
+            syntax = error
+    if syntax is not None:
+        line, column = text.place(syntax.offset)
+        judgement.problems.append(Problem("json-syntax", "", syntax.message, line, column, stage=1))
+        return judgement
+    if root is not None and root.kind not in ("object", "null"):
+        line, column = text.place(root.start)
+        message = f"the file is {_KINDS_IN_WORDS[root.kind]}, and must be an object in {{ }}"
+        judgement.problems.append(Problem("wrong-type", "", message, line, column, stage=1))
+        return judgement
+    Configuration(judgement, text, root or Node("object", 0), flags, facts or HostFacts()).run()
+    judgement.problems.sort(key=lambda problem: problem.stage)
+    return judgement
+
+
+def _shifted(text: str, ahead: int) -> Node:
+    """Parse a text that was cut at its front, with offsets as in the whole."""
+    try:
+        return gojson.parse(" " * ahead + text)
+    except gojson.Syntax as error:
+        raise gojson.Syntax(error.message, error.offset) from None
+
+
+class Struct:
+    """An object with known members; `strict` refuses others."""
+
+    def __init__(self, members: dict[str, Any], strict: bool = False) -> None:
+        """Take the members' names, as Go compares them without case, and what they must be."""
+        self.members = {gojson.fold(name): (name, kind) for name, kind in members.items()}
+        self.strict = strict
+
+
+Kind = Union[str, tuple[str, Any], Struct]
+
+
+def schema(kind: str, release: Release) -> Any:
+    """Return a kind in terms of strings, (list, of), (map, of) and Struct.
+
+    The types are those of `daemon/config`, `opts` and `builder` of moby at the release.
+    """
+    simple: dict[str, Any] = {
+        "strs": ("list", "str"),
+        "ips": ("list", "ip"),
+        "addrs": ("list", "addr"),
+        "strmap": ("map", "str"),
+        "strmaps": ("map", ("map", "str")),
+        "bools": ("map", "bool"),
+    }
+    if kind in simple:
+        return simple[kind]
+    if kind == "ulimits":
+        return ("map", Struct({"Name": "str", "Hard": "int", "Soft": "int"}))
+    if kind == "runtimes":
+        runtime: dict[str, Any] = {"path": "str", "runtimeArgs": ("list", "str")}
+        if release >= (24,):
+            runtime.update({"runtimeType": "str", "options": ("map", "any")})
+        return ("map", Struct(runtime))
+    if kind == "pools":
+        return ("list", Struct({"base": "prefix" if release >= (27,) else "str", "size": "int"}))
+    if kind == "proxies":
+        return Struct({"http-proxy": "str", "https-proxy": "str", "no-proxy": "str"})
+    if kind == "nri":
+        text_members = dict.fromkeys(tables.MEMBERS["nri-opts"][1:], "str")
+        return Struct({"enable": "bool", **text_members}, strict=True)
+    if kind == "builder":
+        rule: dict[str, Any] = {"all": "bool", "filter": "filter", "keepStorage": "str"}
+        collection: dict[str, Any] = {"enabled": "bool", "defaultKeepStorage": "str"}
+        if release >= (28,):
+            rule.update(dict.fromkeys(("reservedSpace", "maxUsedSpace", "minFreeSpace"), "str"))
+            names = ("defaultReservedSpace", "defaultMaxUsedSpace", "defaultMinFreeSpace")
+            collection.update(dict.fromkeys(names, "str"))
+        collection["policy"] = ("list", Struct(rule))
+        builder: dict[str, Any] = {"gc": Struct(collection)}
+        if release >= (19, 3, 5):
+            builder["entitlements"] = Struct(
+                dict.fromkeys(
+                    ("network-host", "security-insecure", *(("device",) * (release >= (29,)))), "bool"
+                )
+            )
+        if release >= (24,):
+            age = "duration" if release >= (25,) else "int"
+            builder["history"] = Struct({"maxAge": age, "maxEntries": "int"})
+        return Struct(builder)
+    return kind
+
+
+class Configuration:
+    """A configuration while it is judged: what the rules ask of it, and where they report."""
+
+    def __init__(
+        self, judgement: Judgement, text: gojson.Text, root: Node, flags: Sequence[str], facts: HostFacts
+    ) -> None:
+        self.judgement = judgement
+        self.version = judgement.version
+        self.release = judgement.version.numbers
+        self.text = text
+        self.root = root
+        self.argv = flags
+        self.facts = facts
+        self.kinds = keys(self.release)
+        self.flags = flags_of(self.release)
+        self.flat = frozenset(name for name, since in tables.FLAT if since <= self.release)
+        self.flattened: dict[str, Member] = {}
+        self.nested: dict[str, str] = {}
+        """The flattened names that were members of an object, with its name."""
+        self.file: dict[str, Any] = {}
+        """The typed configuration of the file."""
+        self.places: dict[str, Node] = {}
+        self.given: list[Flag] = []
+        self.aborted = False
+        self.stage = 0
+        self.default_stage = "validate"
+
+    def run(self) -> None:
+        from hostcheck.facts import _daemon_rules as rules  # it needs the classes above
+
+        self.flatten()
+        self.stage = 10
+        self.command_line()
+        self.stage = 20
+        self.unknown()
+        self.stage = 30
+        self.conflicts()
+        self.stage = 40
+        self.typed()
+        self.ignored()
+        self.merge()
+        for number, (since, until, caught_by, rule) in enumerate(rules.RULES):
+            if in_range(self.release, since, until):
+                self.stage = 50 + number
+                self.default_stage = caught_by
+                rule(self)
+
+    # What the rules ask and say.
+
+    def get(self, key: str) -> Any:
+        """Return what counts for a key: the file's, else the flag's, else the default."""
+        return self.judgement.effective.get(key)
+
+    def items(self, key: str) -> Iterator[tuple[str, Optional[Node]]]:
+        """Yield the strings of a list that counts, with their places in the file."""
+        values = self.get(key)
+        for i, value in enumerate(values if isinstance(values, list) else ()):
+            yield value, self.places.get(f"{key}[{i}]") if self.file.get(key) else None
+
+    def place(self, key: str, node: Optional[Node] = None) -> tuple[int, int]:
+        """Return line and column of a key, or of a value in it; 0 where only a flag sets it."""
+        if node is not None:
+            return self.text.place(node.start)
+        known = self.judgement.values.get(key) or self.judgement.values.get(key.partition(".")[0])
+        return (known.line, known.column) if known else (0, 0)
+
+    def refuse(
+        self,
+        cls: str,
+        key: str,
+        message: str,
+        node: Optional[Node] = None,
+        *,
+        place: Optional[tuple[int, int]] = None,
+        caught_by: str = "",
+        stage: Optional[int] = None,
+        **more: Any,
+    ) -> None:
+        """Report a problem."""
+        line, column = place or self.place(key, node)
+        by = caught_by or self.default_stage
+        at = self.stage if stage is None else stage
+        problem = Problem(cls, key, message, line, column, caught_by=by, stage=at)
+        self.judgement.problems.append(problem._replace(**more) if more else problem)
+
+    # The first reading: names.
+
+    def flatten(self) -> None:
+        """Put the members of every object that is not a flat option in its place (configValuesSet)."""
+        last = {member.name: member for member in self.root.members}
+        apart = {n for n, m in last.items() if m.node.kind == "object" and n not in self.flat}
+        for parent in apart:
+            for inner in last[parent].node.members:
+                self.flattened[inner.name] = inner
+                self.nested[inner.name] = parent
+        for name in last.keys() - apart:
+            self.flattened[name] = last[name]
+            self.nested.pop(name, None)
+        # In the order of the file, for the reader's sake.
+        self.flattened = dict(sorted(self.flattened.items(), key=lambda item: item[1].start))
+
+    def known(self, name: str) -> bool:
+        """Return whether the release takes a name in the flattened file."""
+        # `proxies` is never looked up: its members are.
+        return name in self.flags or (name in self.kinds and name != "proxies")
+
+    def unknown(self) -> None:
+        for name, member in self.flattened.items():
+            if self.known(name):
+                continue
+            parent = self.nested.get(name)
+            key = name if parent is None else f"{parent}.{name}"
+            removed = {entry[0]: entry for entry in tables.REMOVED}.get(name)
+            place = self.text.place(member.start)
+            if name == "proxies":
+                message = "must be an object with http-proxy, https-proxy or no-proxy"
+                self.refuse("unknown-directive", key, message, place=place)
+                continue
+            since = next((entry.kinds[0][0] for entry in tables.KEYS if entry.name == name), None)
+            if removed and since and since <= self.release:
+                message = f"no longer known: it was removed in {removed[2]}"
+                self.refuse(
+                    "unknown-directive",
+                    key,
+                    message,
+                    place=place,
+                    removed_in=removed[2],
+                    replaced_by=removed[3],
+                )
+                continue
+            if since and since > self.release:
+                first = _dotted(since)
+                message = f"not known before {first}, and this is {self.version}"
+                self.refuse("unknown-directive", key, message, place=place)
+                continue
+            if name in tables.NEVER:
+                message = "dockerd takes it from no file"
+                self.refuse("unknown-directive", key, message, place=place)
+                continue
+            meant = self.meant(name, parent)
+            message = "not a key that dockerd knows"
+            if parent is not None and parent not in self.kinds:
+                message = f"not a key that dockerd knows (nor is {parent})"
+            elif parent is not None and parent not in tables.MEMBERS:
+                wanted = self.kinds.get(parent, "")
+                wanted = _WANTED.get(wanted, "a list in [ ]" if wanted else "something else")
+                message = f"{parent} must be {wanted}, not an object"
+            self.refuse("unknown-directive", key, message, place=place, suggestion=meant)
+
+    def meant(self, name: str, parent: Optional[str]) -> str:
+        """Return the key that an unknown one was perhaps meant to be."""
+        import difflib  # only for a file with a mistake
+
+        possible = tables.MEMBERS.get(parent or "", ()) or [*self.kinds]
+        plain = name.strip().lower().replace("_", "-").replace(" ", "-")
+        flat = {entry.replace("-", ""): entry for entry in possible}
+        if plain in possible:
+            return plain
+        if plain.replace("-", "") in flat:
+            return flat[plain.replace("-", "")]
+        for entry in possible:
+            if plain in (entry + "s", entry + "es") or entry in (plain + "s", plain + "es"):
+                return entry
+        return next(iter(difflib.get_close_matches(plain, possible, 1, 0.75)), "")
+
+    def command_line(self) -> None:
+        self.given, problems = parse_flags(self.argv, self.release)
+        for problem in problems:
+            self.judgement.problems.append(problem._replace(stage=self.stage))
+        for flag in self.given:
+            if flag.name in tables.SWITCHES:
+                continue
+            key = self.flags.get(flag.name, "")
+            kind = self.kinds.get(key, "str")
+            value: Any = flag.value
+            if kind == "bool":
+                value = _PARSE_BOOL.get("true" if value is None else value)
+            elif kind == "int":
+                value = int(value) if value is not None and go.is_integer(value) else None
+            if value is None:
+                if flag.name in self.flags:
+                    message = f"flag --{flag.name} needs a value that it does not have"
+                    self.refuse("invalid-flag", f"--{flag.name}", message)
+                continue
+            if kind in ("strs", "ips", "addrs"):
+                self.judgement.flag_values.setdefault(key, []).extend(
+                    [value] if key != "dns" or self.release < (25,) else value.split(",")
+                )
+            elif kind in ("strmap", "bools"):
+                name, _, setting = value.partition("=")
+                entry: Any = setting if kind == "strmap" else _PARSE_BOOL.get(setting or "true", False)
+                self.judgement.flag_values.setdefault(key, {})[name] = entry
+            elif key:
+                self.judgement.flag_values[key] = value
+
+    def conflicts(self) -> None:
+        """Refuse what is set both by a flag and in the file (findConfigurationConflicts)."""
+        seen = set()
+        for flag in self.given:
+            key = self.flags.get(flag.name, flag.name) or flag.name
+            names = [key]
+            if flag.name == "host-gateway-ip":
+                names = (
+                    ["host-gateway-ips", "host-gateway-ip"] if self.release >= (28,) else ["host-gateway-ip"]
+                )
+            for name in names:
+                member = self.flattened.get(name)
+                if member is None or name in seen or (name == "runtimes" and self.release >= (18, 9)):
+                    continue
+                seen.add(name)
+                shown = "" if flag.value is None else f" {flag.value}"
+                if name in ("http-proxy", "https-proxy"):
+                    shown = ""
+                    if member.node.kind != "string":
+                        shown = " (and dockerd crashes over it)"
+                self.refuse(
+                    "flag-conflict",
+                    name if name not in self.nested else f"{self.nested[name]}.{name}",
+                    f"set here and by the flag --{flag.name}{shown}",
+                    place=self.text.place(member.start),
+                )
+        if self.release >= (28,) and {"host-gateway-ip", "host-gateway-ips"} <= self.flattened.keys():
+            message = "stands beside host-gateway-ips; only one of the two may"
+            place = self.text.place(self.flattened["host-gateway-ip"].start)
+            self.refuse("invalid-value", "host-gateway-ip", message, place=place)
+
+    # The second reading: types.
+
+    def typed(self) -> None:
+        """Decode into the typed configuration, as encoding/json does: all of it, errors or not."""
+        by_name = {gojson.fold(name): name for name in self.kinds}
+        for member in self.root.members:
+            name = member.name if member.name in self.kinds else by_name.get(gojson.fold(member.name), "")
+            if not name:
+                continue
+            kind = schema(self.kinds[name], self.release)
+            before = self.file.get(name)
+            line, column = self.text.place(member.start)
+            self.file[name] = self.value(kind, member.node, before, name)
+            self.judgement.values[name] = Value(self.file[name], line, column)
+        self.note_duplicates(self.root, "")
+        for name in list(self.judgement.values):
+            known = self.judgement.values[name]
+            if name in self.file:
+                self.judgement.values[name] = known._replace(value=self.file[name])
+
+    def note_duplicates(self, node: Node, prefix: str) -> None:
+        for first, second in gojson.duplicates(node):
+            key = prefix + first.name
+            merged = first.node.kind == second.node.kind == "object" and prefix in ("", "builder.")
+            self.judgement.duplicates.append(
+                Duplicate(key, self.text.place(first.start)[0], self.text.place(second.start)[0], merged)
+            )
+        if prefix.count(".") < 8:
+            for member in node.members:
+                if member.node.kind == "object":
+                    self.note_duplicates(member.node, f"{prefix}{member.name}.")
+
+    def wrong(self, kind: str, node: Node, key: str) -> None:
+        shown = _KINDS_IN_WORDS[node.kind]
+        if node.kind == "number" and kind == "int":
+            shown = f"the number {str(node.value)[:40]}"
+        elif node.kind == "bool":
+            shown = str(node.value).lower()
+        elif node.kind == "string" and len(str(node.value)) < 40:
+            shown = f'the string "{node.value}"'
+        self.refuse("wrong-type", key, f"must be {_WANTED.get(kind, kind)}, not {shown}", node)
+
+    def abort(self, key: str, message: str, node: Node) -> None:
+        """Refuse a value whose own reader fails: encoding/json stops there and forgets other errors."""
+        self.refuse("invalid-value", key, message, node, stage=self.stage - (not self.aborted))
+        self.aborted = True
+
+    def value(self, kind: Any, node: Node, before: Any, key: str) -> Any:
+        """Return what a value becomes, given what stood there before."""
+        self.places[key] = node
+        if isinstance(kind, Struct):
+            return self.struct(kind, node, before, key)
+        if isinstance(kind, tuple):
+            return (self.array if kind[0] == "list" else self.mapping)(kind[1], node, before, key)
+        reader: Optional[Callable[[Node, str], Any]] = getattr(self, f"read_{kind}", None)
+        if reader is not None:
+            return reader(node, key)
+        if kind == "any":
+            return gojson.plain(node)
+        if node.kind == "null":
+            return before if kind not in ("ip",) else None
+        if kind == "bool":
+            if node.kind != "bool":
+                self.wrong("bool", node, key)
+                return before
+            return node.value
+        if kind == "int":
+            if node.kind != "number" or not go.is_integer(str(node.value)):
+                self.wrong("int", node, key)
+                return before
+            return int(str(node.value))
+        if node.kind != "string":
+            self.wrong(kind, node, key)
+            return before
+        return self.string(kind, str(node.value), node, key)
+
+    def string(self, kind: str, text: str, node: Node, key: str) -> Any:
+        """Return what a string becomes where it must be an address, a prefix or a duration."""
+        if kind == "ip" and text and go.parse_ip(text, self.release < (20, 10, 15)) is None:
+            self.abort(key, f"{text!r} is not an IP address", node)
+        if kind == "addr" and text and go.parse_addr(text) is None:
+            self.abort(key, f"{text!r} is not an IP address", node)
+        if kind == "prefix" and text and go.parse_cidr(text, strict=True) is None:
+            self.abort(key, f"{text!r} is not an address with a prefix length, as 10.0.0.0/8", node)
+        if kind == "duration":
+            bare = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+            if bare and not go.is_duration(bare) and not go.is_integer(bare):
+                self.abort(key, f"{text!r} is not a duration, as 48h", node)
+        return text
+
+    def array(self, kind: Any, node: Node, before: Any, key: str) -> Any:
+        if node.kind == "null":
+            return None
+        if node.kind != "array":
+            self.wrong("list", node, key)
+            return before
+        old = before if isinstance(before, list) else []
+        new: list[Any] = []
+        for i, member in enumerate(node.members):
+            value = self.value(kind, member.node, old[i] if i < len(old) else None, f"{key}[{i}]")
+            new.append("" if value is None and kind in ("str", "ip", "addr") else value)
+        return new
+
+    def mapping(self, kind: Any, node: Node, before: Any, key: str) -> Any:
+        if node.kind == "null":
+            return None
+        if node.kind != "object":
+            self.wrong("map", node, key)
+            return before
+        new = dict(before) if isinstance(before, dict) else {}
+        for member in node.members:
+            value = self.value(kind, member.node, None, f"{key}.{member.name}")
+            if value is None and kind in ("str", "bool"):
+                value = "" if kind == "str" else False
+            new[member.name] = value
+            self.note(f"{key}.{member.name}", member, value)
+        return new
+
+    def struct(self, kind: Struct, node: Node, before: Any, key: str) -> Any:
+        if node.kind == "null":
+            return before
+        if node.kind != "object":
+            self.wrong("struct", node, key)
+            return before
+        new = dict(before) if isinstance(before, dict) else {}
+        for member in node.members:
+            name, inner = kind.members.get(gojson.fold(member.name), ("", None))
+            if not name:
+                if kind.strict:
+                    place = self.text.place(member.start)
+                    message = f"{key} has no member of this name"
+                    suggestion = self.meant(member.name, key)
+                    self.refuse(
+                        "wrong-type", f"{key}.{member.name}", message, place=place, suggestion=suggestion
+                    )
+                continue
+            new[name] = self.value(inner, member.node, new.get(name), f"{key}.{name}")
+            self.note(f"{key}.{name}", member, new[name])
+        return new
+
+    def note(self, key: str, member: Member, value: Any) -> None:
+        line, column = self.text.place(member.start)
+        self.judgement.values[key] = Value(value, line, column)
+
+    def read_size(self, node: Node, key: str) -> Any:
+        """Read a MemBytes: it takes the text between the quotes as written, escapes and all."""
+        raw = self.text.text[node.start : node.end]
+        inside = raw[1:-1] if node.kind == "string" else ""
+        size = go.parse_size(inside, self.size_grammar()) if inside else None
+        if size is None:
+            shown = raw if len(raw) < 40 else _KINDS_IN_WORDS[node.kind]
+            self.abort(key, f'must be a size in quotes, as "64M", not {shown}', node)
+        return size
+
+    def size_grammar(self) -> str:
+        """Return which go-units the release was built with; Debian linked an old one up to 26.1."""
+        if self.release < (18, 9):
+            return "first"
+        debian = "dfsg" in self.version.text and self.release < (28,)
+        return "old" if self.release < (23,) or debian else "new"
+
+    def read_filter(self, node: Node, key: str) -> Any:
+        """Read the filter of a garbage collection rule: a list since 19.03.5, an object of objects ever since."""
+        if node.kind == "null":
+            return None
+        listed = node.kind == "array" and all(m.node.kind in ("string", "null") for m in node.members)
+        if listed and self.release >= (19, 3, 5):
+            for member in node.members:
+                if self.release < (23,) and "=" not in str(member.node.value or ""):
+                    self.abort(key, "an entry without = crashes dockerd", member.node)
+            return gojson.plain(node)
+        problems = len(self.judgement.problems)
+        value = self.value(("map", ("map", "bool")), node, None, key)
+        if len(self.judgement.problems) > problems and self.release >= (19, 3, 5):
+            del self.judgement.problems[problems:]
+            self.refuse("wrong-type", key, 'must be a list of strings, as ["unused-for=48h"]', node)
+        return value
+
+    # Behind the readings.
+
+    def ignored(self) -> None:
+        """Note what is taken and does nothing, and the switches that are null."""
+        meant = {name: key for name, _, _, key in tables.IGNORED}
+        for name, member in self.flattened.items():
+            value = Value(gojson.plain(member.node), *self.text.place(member.start))
+            parent = self.nested.get(name)
+            shown = name if parent is None else f"{parent}.{name}"
+            if parent is not None and gojson.fold(parent) == "proxies" and name in tables.MEMBERS["proxies"]:
+                continue
+            if name in meant and self.known(name):
+                self.judgement.ignored[shown] = (meant[name], value)
+            elif self.known(name) and (parent is not None or self.kinds.get(name) == "any"):
+                self.judgement.ignored[shown] = (name if parent is not None else "", value)
+            if self.kinds.get(name) == "bool" and member.node.kind == "null":
+                self.judgement.null_switches[shown] = value
+        for member in self.root.members:
+            empty = member.node.kind == "object" and not member.node.members
+            if empty and gojson.fold(member.name) not in {gojson.fold(name) for name in self.kinds}:
+                value = Value({}, *self.text.place(member.start))
+                self.judgement.ignored[member.name] = ("", value)
+
+    def switch(self, name: str) -> Any:
+        """Return what a boolean flag is set to by the file: strconv.ParseBool of the value as Go prints it."""
+        node = self.flattened[name].node
+        if node.kind in ("bool", "string"):
+            return _PARSE_BOOL.get(str(node.value).lower() if node.kind == "bool" else str(node.value), False)
+        if node.kind == "number":
+            return float(str(node.value)) == 1
+        return False
+
+    def merge(self) -> None:
+        """Merge file, flags and defaults: zero values of the file count as not set (mergo)."""
+        effective = self.judgement.effective
+        for name, kind in self.kinds.items():
+            value = self.file.get(name)
+            flag = self.judgement.flag_values.get(name)
+            fallback = default(name, self.release)
+            if kind == "bool":
+                if value is not True and name in self.flattened:
+                    apart = name in self.nested and name in _COPIED
+                    fallback = fallback if apart else self.switch(name)
+                effective[name] = True if value is True else flag if flag is not None else fallback
+                continue
+            if isinstance(value, dict) and isinstance(flag, dict):
+                value = {**flag, **value}
+            keeps_zero = name == "default-stop-timeout" and value == 0
+            if value or keeps_zero:
+                effective[name] = value
+            elif flag is not None:
+                effective[name] = flag
+            elif fallback is not None or value is not None:
+                effective[name] = fallback if fallback is not None else value
+
+
+def _dotted(release: Release) -> str:
+    """Return a release as people write it.
+
+    >>> _dotted((23,)), _dotted((17, 6)), _dotted((19, 3, 5)), _dotted((28, 2))
+    ('23.0', '17.06', '19.03.5', '28.2')
+    """
+    year = 17 <= release[0] <= 20
+    parts = [str(release[0])]
+    parts.append((f"{release[1]:02d}" if year else str(release[1])) if len(release) > 1 else "0")
+    return ".".join([*parts, *map(str, release[2:])])
