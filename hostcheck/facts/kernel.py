@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Optional
 
 from hostcheck.facts import boot as boot_facts
-from hostcheck.facts.files import names
+from hostcheck.facts.files import names, which
 from hostcheck.host import Host, Unavailable
 from hostcheck.versions import Version
 
@@ -301,8 +301,8 @@ def _find_config(host: Host, release: str) -> Config | None:
     if host.kind == "live" and release == running_release(host):
         paths.insert(0, PROC_CONFIG)
     flavour = release.rpartition("-")[2]
-    loose = [path.format(flavour=flavour) for path in FLAVOUR_PATHS]
-    for path in paths + loose:
+    loose = {path.format(flavour=flavour) for path in FLAVOUR_PATHS}.difference(paths)
+    for path in [*paths, *sorted(loose)]:
         try:
             found = read_config(host, path)
         except FileNotFoundError:
@@ -359,6 +359,59 @@ def modules_folder(host: Host, release: str) -> str | None:
         except (FileNotFoundError, Unavailable):
             continue
     return None
+
+
+class Variant(NamedTuple):
+    """Which iptables a host has."""
+
+    name: str
+    """`legacy` or `nft`."""
+    how: str
+    path: Optional[str]
+
+
+def parse_iptables_version(text: str) -> str | None:
+    """Return `legacy` or `nft` from what `iptables --version` prints; before 1.8 there was only legacy.
+
+    >>> parse_iptables_version("iptables v1.8.9 (nf_tables)"), parse_iptables_version("iptables v1.6.2")
+    ('nft', 'legacy')
+    >>> parse_iptables_version("iptables/1.8.7 Failed to initialize nft: Protocol not supported")
+    'nft'
+    """
+    if not text.startswith("iptables"):
+        return None
+    return "nft" if "nf_tables" in text or "initialize nft" in text else "legacy"
+
+
+def iptables_variant(host: Host) -> Variant | None:
+    """Return which iptables an engine will call, None where none is installed or nothing tells.
+
+    The program's links end in xtables-nft-multi or xtables-legacy-multi (iptables 1.8), or in xtables-multi or
+    a file of its own (before). A live host is asked where the name does not tell.
+    """
+    return host.fact(_iptables_variant)
+
+
+def _iptables_variant(host: Host) -> Variant | None:
+    found = which(host, "iptables")
+    for path in (found, "/etc/alternatives/iptables"):
+        if path is None:
+            continue
+        try:
+            end = host.resolve(path)
+        except (OSError, Unavailable):
+            continue
+        base = end.rpartition("/")[2]
+        for word, name in (("nft", "nft"), ("legacy", "legacy"), ("xtables-multi", "legacy")):
+            if word in base:
+                return Variant(name, f"{path} leads to {end}", path)
+    try:
+        done = host.run("iptables", "--version")
+    except (FileNotFoundError, PermissionError, Unavailable):
+        return None
+    said = (done.out or done.err).strip()
+    told = parse_iptables_version(said)
+    return Variant(told, f"iptables --version: {said.splitlines()[0]}", found) if told else None
 
 
 def export(host: Host) -> dict[str, object]:

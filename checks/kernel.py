@@ -1,0 +1,574 @@
+"""The kernel: its version, its options, its modules; for the one that runs and the one that will boot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hostcheck.api import Check, Finding, Host, Severity, Unavailable, Version, failed, passed
+from hostcheck.facts import kernel as kernel_facts
+from hostcheck.facts import modules, sysctl
+from hostcheck.facts import os as os_facts
+
+from . import _kernel_options as table
+from ._kernel_judge import Situation, applies, judge, situations
+
+
+class _Options(Check):
+    """Judge the options of one topic; not a check itself."""
+
+    _topic = ""
+
+    def _run(self, host: Host, required: tuple[str, ...], backend: str = "auto") -> Iterator[Finding]:
+        unknown: list[str] = []
+        releases: set[str] = set()
+        found = 0
+        for here in situations(host, backend):
+            for option in table.TOPICS[self._topic]:
+                if not applies(option, here):
+                    continue
+                finding = judge(option, here, required)
+                if finding is not None:
+                    found += 1
+                    yield finding
+                elif option.severity == "required" or option.name in required or here.config is None:
+                    unknown.append(option.name)
+                    releases.add(here.kernel.release)
+        if (
+            any(
+                option.severity == "required"
+                for option in table.TOPICS[self._topic]
+                if option.name in unknown
+            )
+            or not found
+        ):
+            names = ", ".join(f"CONFIG_{name}" for name in unknown[:3]) + (" ..." if len(unknown) > 3 else "")
+            which = " and ".join(sorted(releases))
+            raise Unavailable(f"no configuration of kernel {which} is to be found: {names} cannot be told")
+
+
+class KernelConfigBase(_Options):
+    """The kernel has the namespaces and file systems that every container needs.
+
+    *Why*: a kernel built without one of them starts no container, or containers that are not isolated.
+
+    *Needs*: the configuration of the kernel that runs (/proc/config.gz or /boot/config-RELEASE) and of the one
+    that will boot; where there is none, what the running kernel shows counts. `y` and `m` are both good.
+
+    *Fix*: boot a kernel of the distribution, or build one with the option.
+    """
+
+    id = "kernel.config_base"
+    severity = Severity.REQUIRED
+    references = (table.MOBY, table.RUNC, table.SYSTEMD)
+    _topic = "base"
+    required: tuple[str, ...] = ()
+    """Options, without CONFIG_, that must be there whatever the table says."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        return self._run(host, self.required)
+
+
+class KernelConfigCgroup(_Options):
+    """The kernel has the controllers that limit containers.
+
+    *Why*: without them no engine starts, or limits have no effect.
+
+    *Needs*: the configuration of the kernel, and the cgroup mode: the devices, freezer and cpuacct controllers
+    (and MEMCG_V1, CPUSETS_V1 from 6.11 and 6.12 on) only on v1, CGROUP_BPF only on v2.
+
+    *Fix*: boot a kernel of the distribution, or build one with the option.
+    """
+
+    id = "kernel.config_cgroup"
+    severity = Severity.REQUIRED
+    references = (
+        table.MOBY,
+        table.RUNC,
+        table.VALIDATORS,
+        "https://docs.kernel.org/admin-guide/cgroup-v2.html",
+    )
+    _topic = "cgroup"
+    required: tuple[str, ...] = ()
+    """Options, without CONFIG_, that must be there whatever the table says (Kubernetes: CGROUP_PIDS)."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        return self._run(host, self.required)
+
+
+class KernelConfigNetwork(_Options):
+    """The kernel has the devices that containers are wired with.
+
+    *Why*: without veth and bridge there is no container network; the others serve single network drivers.
+
+    *Needs*: the configuration of the kernel.
+
+    *Fix*: boot a kernel of the distribution, or build one with the option.
+    """
+
+    id = "kernel.config_network"
+    severity = Severity.REQUIRED
+    references = (table.MOBY, table.RUNC, table.K3S)
+    _topic = "network"
+    required: tuple[str, ...] = ()
+    """Options, without CONFIG_, that must be there whatever the table says (swarm: VXLAN; rootless: TUN)."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        return self._run(host, self.required)
+
+
+class KernelConfigNetfilter(_Options):
+    """The kernel has the tables, matches and targets that the engine's firewall rules are made of.
+
+    *Why*: dockerd does not start where it cannot write its NAT rules.
+
+    *Needs*: the configuration of the kernel, and which iptables the host has. Legacy tables (IP_NF_*) are
+    needed for iptables-legacy only: iptables-nft works with NF_TABLES, NFT_COMPAT, NFT_NAT and the x_tables
+    matches, and docker 29 with `firewall-backend: nftables` without x_tables at all.
+
+    *Fix*: choose the iptables that the kernel can serve, or boot another kernel.
+    """
+
+    id = "kernel.config_netfilter"
+    severity = Severity.REQUIRED
+    references = (
+        table.MOBY,
+        table.RUNC,
+        table.K3S,
+        "https://docs.docker.com/engine/network/firewall-nftables/",
+    )
+    _topic = "netfilter"
+    required: tuple[str, ...] = ()
+    """Options, without CONFIG_, that must be there whatever the table says."""
+    backend: str = "auto"
+    """`legacy`, `nft` (iptables-nft), `native` (the engine's own nftables); `auto` looks at the host."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        return self._run(host, self.required, self.backend)
+
+
+class KernelConfigOverlay(_Options):
+    """The kernel has overlayfs, and the file systems that images may lie on.
+
+    *Why*: overlay2 and the overlayfs snapshotter are what every engine uses unless told otherwise.
+
+    *Needs*: the configuration of the kernel. Options of a single file system are of interest only where it is used.
+
+    *Fix*: boot a kernel of the distribution, or build one with CONFIG_OVERLAY_FS.
+    """
+
+    id = "kernel.config_overlay"
+    severity = Severity.REQUIRED
+    references = (table.MOBY, "https://docs.docker.com/engine/storage/drivers/select-storage-driver/")
+    _topic = "overlay"
+    required: tuple[str, ...] = ()
+    """Options, without CONFIG_, that must be there whatever the table says."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        return self._run(host, self.required)
+
+
+class KernelConfigSecurity(_Options):
+    """The kernel can confine containers.
+
+    *Why*: without seccomp filters every system call is open to every container.
+
+    *Needs*: the configuration of the kernel.
+
+    *Fix*: boot a kernel of the distribution, or build one with CONFIG_SECCOMP_FILTER.
+    """
+
+    id = "kernel.config_security"
+    severity = Severity.RECOMMENDED
+    references = (table.MOBY, "https://docs.docker.com/engine/security/seccomp/")
+    _topic = "security"
+    required: tuple[str, ...] = ()
+    """Options, without CONFIG_, that must be there whatever the table says (Kubernetes: SECCOMP)."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        return self._run(host, self.required)
+
+
+class KernelConfigOptional(_Options):
+    """The kernel has what single features of engines need.
+
+    *Why*: swarm, encrypted networks, SCTP, FTP through NAT and checkpoints each need options of their own.
+
+    *Needs*: the configuration of the kernel.
+
+    *Fix*: boot a kernel of the distribution, or build one with the option.
+    """
+
+    id = "kernel.config_optional"
+    severity = Severity.INFO
+    references = (table.MOBY, table.RUNC, table.K3S)
+    _topic = "optional"
+    required: tuple[str, ...] = ()
+    """Options, without CONFIG_, that must be there whatever the table says."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        return self._run(host, self.required)
+
+
+class KernelVersion(Check):
+    """The kernel is new enough for containers in its cgroup mode.
+
+    *Why*: on cgroup v2 devices are kept from containers by BPF since 4.15, cpuset came in 5.0 and the freezer,
+    without which `docker pause` and a safe kill fail, in 5.2. Before 3.10 no engine works.
+
+    *Needs*: the release of the kernel that runs or boots, and the cgroup mode. Vendors backport (EL7: overlay2
+    from 3.10.0-514; EL8: the freezer), so what a running kernel shows counts more than its number.
+
+    *Fix*: boot a newer kernel, or cgroup v1 where systemd is older than 256.
+    """
+
+    id = "kernel.version"
+    severity = Severity.REQUIRED
+    references = (
+        "https://github.com/opencontainers/runc/blob/main/docs/cgroup-v2.md",
+        "https://man7.org/linux/man-pages/man7/cgroups.7.html",
+        "https://docs.docker.com/engine/install/binaries/#prerequisites",
+        "https://github.com/docker/docker-ce-packaging/issues/305",
+    )
+    minimum: str = "3.10"
+    """The oldest kernel version that will do, whatever the cgroup mode (Kubernetes: 5.4)."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        for here in situations(host):
+            version = kernel_facts.version_of(here.kernel.release) or here.version
+            if version is None:
+                raise Unavailable(f"{here.kernel.release} tells no version")
+            yield self._floor(here, version)
+            for subject, since, severity, cost in STEPS:
+                finding = step(here, version, subject, since, severity, cost)
+                if finding is not None:
+                    yield finding
+            yield from known_bad(here, version)
+
+    def _floor(self, here: Situation, version: Version) -> Finding:
+        floor, why = Version(self.minimum), "no engine runs on an older one"
+        if here.mode == "v2" and floor < Version("4.15"):
+            floor, why = Version("4.15"), "on cgroup v2 devices cannot be kept from containers before"
+        release = here.kernel.release
+        more = {
+            "value": release,
+            "expected": f"{floor} or later",
+            "when": here.kernel.when,
+            "path": here.kernel.path,
+        }
+        if version >= floor:
+            return passed(
+                "linux",
+                f"{release} is new enough" + (f" for cgroup {here.mode}" if here.mode else ""),
+                **more,
+            )
+        hint = "boot a newer kernel"
+        if here.mode == "v2" and version >= Version(self.minimum):
+            hint += ", or cgroup v1 with systemd.unified_cgroup_hierarchy=0 (systemd before 256)"
+        return failed("linux", f"{release} is older than {floor}: {why}", hint=hint, **more)
+
+
+STEPS = (
+    ("linux cpuset on cgroup v2", "5.0", Severity.RECOMMENDED, "there is no cpuset controller"),
+    (
+        "linux freezer on cgroup v2",
+        "5.2",
+        Severity.RECOMMENDED,
+        "containers can be neither paused nor killed safely",
+    ),
+    ("linux hugetlb on cgroup v2", "5.6", Severity.INFO, "huge pages cannot be limited"),
+    ("linux overlay2", "4.0", Severity.RECOMMENDED, "overlay2 does not work; docker falls back to vfs"),
+)
+"""What came later than the oldest kernel that will do: subject, version, severity, and what is lost before it."""
+
+SHOWN_BY = {
+    "linux cpuset on cgroup v2": ("/sys/fs/cgroup/cgroup.controllers", "cpuset"),
+    "linux freezer on cgroup v2": ("/sys/fs/cgroup/system.slice/cgroup.freeze", ""),
+    "linux hugetlb on cgroup v2": ("/sys/fs/cgroup/cgroup.controllers", "hugetlb"),
+    "linux overlay2": ("/proc/filesystems", "\toverlay\n"),
+}
+
+
+def step(
+    here: Situation, version: Version, subject: str, since: str, severity: Severity, cost: str
+) -> Finding | None:
+    """Return whether a kernel is past one of the steps, None where that does not matter here."""
+    on_v2 = subject.endswith("v2")
+    if on_v2 and here.mode != "v2":
+        return None
+    release = here.kernel.release
+    more = {
+        "value": release,
+        "expected": f"{since} or later",
+        "when": here.kernel.when,
+        "path": here.kernel.path,
+    }
+    if version >= Version(since):
+        return passed(subject, f"{release} has it", **more)
+    if backported(here, release, version, on_v2):
+        return passed(subject, f"{release} has it: its vendor brought it back", **more)
+    path, sign = SHOWN_BY[subject]
+    try:
+        if here.kernel.when == "now" and on_v2 and sign in here.host.read(path):
+            return passed(subject, f"{release} shows it: {path}", **more)
+    except (OSError, Unavailable):
+        pass
+    return failed(subject, f"{release} is older than {since}: {cost}", severity=severity, **more)
+
+
+def backported(here: Situation, release: str, version: Version, on_v2: bool) -> bool:
+    """Return whether a vendor's older kernel has it: EL8 all of cgroup v2, EL7.4 and later overlay2.
+
+    RHEL 8 supports cgroup v2 since 8.2; overlay2 on EL7 since 3.10.0-514 (docker's select-storage-driver page).
+    """
+    if ".el8" in release:
+        return version >= Version("4.18")
+    if on_v2 or ".el7" not in release:
+        return False
+    build = release.partition("-")[2].partition(".")[0]
+    return build.isdigit() and int(build) >= 514
+
+
+BAD_RELEASES = (
+    (
+        "4.15.0-60-generic",
+        "panics when containers start (https://bugs.launchpad.net/bugs/1842447)",
+        "install linux-image-4.15.0-62-generic or later",
+    ),
+)
+
+
+def known_bad(here: Situation, version: Version) -> Iterator[Finding]:
+    """Yield what is known of single releases, and of engines that ask for more."""
+    release = here.kernel.release
+    more = {"value": release, "when": here.kernel.when, "path": here.kernel.path}
+    for bad, what, mend in BAD_RELEASES:
+        if release == bad:
+            yield failed("linux regressions", f"{release} {what}", hint=mend, **more)
+    # CVE-2019-5736: the fixed runc clones itself into a memfd, which came in 3.17; EL7 has it in 3.10.
+    old = version < Version("3.17") and ".el7" not in release
+    if old and here.docker is not None and here.docker >= Version("18.06.2"):
+        text = f"{release} has no memfd_create: docker {here.docker} starts no container"
+        yield failed("linux memfd", text, expected="3.17 or later", hint="boot a newer kernel", **more)
+
+
+class KernelBoot(Check):
+    """The kernel, its configuration and its modules belong together.
+
+    *Why*: after an upgrade without a reboot the modules of the running kernel are gone: what is not loaded yet
+    cannot be loaded, and the engine fails with `modprobe: FATAL`. An image whose kernel has no modules folder
+    boots, and runs no container.
+
+    *Needs*: the release that runs and the one that the default boot entry boots; /lib/modules/RELEASE with
+    modules.dep; the version in the head of its configuration. A kernel with everything built in needs no folder.
+
+    *Fix*: reboot after an upgrade; install the modules of the kernel that boots, and run depmod.
+    """
+
+    id = "kernel.boot"
+    severity = Severity.REQUIRED
+    references = (
+        "https://man7.org/linux/man-pages/man8/depmod.8.html",
+        "https://wiki.archlinux.org/title/General_troubleshooting#Cannot_use_some_peripherals_after_kernel_upgrade",
+        "https://github.com/moby/moby/issues/13241",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        for here in situations(host):
+            yield from self._modules(host, here)
+            yield from self._config(here)
+
+    def _modules(self, host: Host, here: Situation) -> Iterator[Finding]:
+        release, when = here.kernel.release, here.kernel.when
+        folder = f"/lib/modules/{release}"
+        its = modules.tree(host, release)
+        more = {"when": when, "path": its.folder or folder, "expected": "modules.dep in it"}
+        if its.indexed:
+            yield passed(folder, f"{len(its.files)} modules", value=its.folder, **more)
+            return
+        if here.config is not None and not wants_modules(here):
+            yield passed(folder, "not needed: what containers need is built in", **more)
+            return
+        if its.folder is not None:
+            text = f"{its.folder} has no modules.dep: modprobe finds no module"
+            yield failed(folder, text, value="no modules.dep", commands=[f"depmod -a {release}"], **more)
+            return
+        others = [other for other in kernel_facts.installed_releases(host) if other != release]
+        with_modules = [other for other in others if kernel_facts.modules_folder(host, other)]
+        if when == "now" and with_modules:
+            text = f"the modules of the running kernel {release} are gone: upgraded, but not rebooted"
+            yield failed(folder, text, value="gone", commands=["systemctl reboot"], **more)
+        elif here.config is None and not with_modules:
+            raise Unavailable(f"neither modules nor a configuration of kernel {release} are here")
+        else:
+            text = f"kernel {release} has no modules folder: what it needs cannot be loaded"
+            hint = f"install the modules of {release} (make modules_install, or its package), then depmod -a {release}"
+            yield failed(folder, text, value="missing", hint=hint, **more)
+
+    def _config(self, here: Situation) -> Iterator[Finding]:
+        if here.config is None or here.config.version is None:
+            return
+        release, version = here.kernel.release, here.config.version
+        own = kernel_facts.version_of(release)
+        more = {
+            "value": version,
+            "when": here.kernel.when,
+            "path": here.config.path,
+            "expected": f"that of {release}",
+        }
+        if own is None or kernel_facts.same_series(own, version):
+            yield passed("kernel config", f"made for {version}", **more)
+        else:
+            text = f"the configuration is that of {version}, the kernel is {release}"
+            yield failed("kernel config", text, severity=Severity.RECOMMENDED, **more)
+
+
+def wants_modules(here: Situation) -> bool:
+    """Return whether something that containers need is a module of this kernel."""
+    return any(here.value(needed.option) == "m" for needed in table.MODULES if needed.severity == "required")
+
+
+class KernelModules(Check):
+    """Every module that containers need can be loaded.
+
+    *Why*: `=m` in the configuration is no module yet: the file may be in a package that is not installed (RHEL 10
+    keeps xt_addrtype in kernel-modules-extra), and a line in modprobe.d may forbid it. dockerd then does not start.
+
+    *Needs*: modules.dep and modules.builtin of the kernel, /proc/modules, modprobe.d and the kernel command line.
+    `install X /bin/false` stops every load; `blacklist X` only loads by an alias, which is how the kernel asks
+    for veth or xt_addrtype, and not `modprobe overlay`.
+
+    *Fix*: install the package that has the module, or remove the line that forbids it.
+    """
+
+    id = "kernel.modules"
+    severity = Severity.REQUIRED
+    references = (
+        "https://man7.org/linux/man-pages/man5/modprobe.d.5.html",
+        "https://github.com/docker/docker-ce-packaging/issues/1340",
+        "https://github.com/moby/moby/issues/48129",
+        "https://docs.kernel.org/admin-guide/sysctl/kernel.html#modules-disabled",
+    )
+    required: tuple[str, ...] = ()
+    """Further modules that must be there (Kubernetes: br_netfilter; rootless: tun)."""
+    backend: str = "auto"
+    """`legacy`, `nft` (iptables-nft), `native` (the engine's own nftables); `auto` looks at the host."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        said = 0
+        for here in situations(host, self.backend):
+            waiting = []
+            for needed in self._needed(here):
+                found = modules.loadable(host, here.kernel, needed.module, needed.option, needed.by_name)
+                if found.state == "missing" and not told_missing(here, needed):
+                    continue
+                said += 1
+                if found.state == "loadable":
+                    waiting.append(needed.module)
+                yield self._finding(here, needed, found)
+            locked = modules_disabled(here, waiting)
+            if locked is not None:
+                said += 1
+                yield locked
+        if not said:
+            raise Unavailable("neither modules nor a configuration of the kernel are here")
+
+    def _needed(self, here: Situation) -> Iterator[table.Needed]:
+        listed = {needed.module: needed for needed in table.MODULES}
+        for name in self.required:
+            known = listed.get(name)
+            option = known.option if known else ""
+            listed[name] = table.Needed(name, option, "required", True, "", "the policy asks for it")
+        for needed in listed.values():
+            off = here.config is not None and needed.option and here.value(needed.option) == "n"
+            if off and needed.module not in self.required:
+                continue
+            if needed.module == "xt_MASQUERADE" and here.before("5.2"):
+                continue
+            if needed.module == "br_netfilter" and here.before("3.18"):
+                continue
+            if needed.condition == "xtables" and here.backend == "native":
+                continue
+            kinds = {"legacy": ("legacy",), "nft": ("nft", "native"), "compat": ("nft",)}
+            if needed.condition in kinds and here.backend not in kinds[needed.condition]:
+                continue
+            yield needed
+
+    def _finding(self, here: Situation, needed: table.Needed, found: modules.Module) -> Finding:
+        more = {"value": found.state, "when": here.kernel.when, "path": found.path, "line": found.line}
+        more["expected"] = "builtin, loaded or loadable"
+        if found.usable:
+            return passed(needed.module, found.why, **more)
+        severity = Severity("required" if needed.module in self.required else needed.severity)
+        if found.state == "forbidden":
+            text = f"{found.why} forbids it: {needed.breaks}"
+            mend = (
+                "remove the word from the command line" if "command line" in found.why else "remove the line"
+            )
+            commands = []
+            if found.path and found.line and "command line" not in found.why:
+                commands = [f"sed -i '{found.line}s/^/# /' {found.path}"]
+            return failed(needed.module, text, severity=severity, hint=mend, commands=commands, **more)
+        text = f"{found.why}: {needed.breaks}"
+        return failed(needed.module, text, severity=severity, **more, **install(here, needed.module))
+
+
+def told_missing(here: Situation, needed: table.Needed) -> bool:
+    """Return whether a module that is not listed is really missing, and not merely unknown or built in.
+
+    Without a configuration only a complete list of what is built in tells.
+    """
+    if here.config is not None:
+        return not needed.option or here.value(needed.option) == "m"
+    its = modules.tree(here.host, here.kernel.release)
+    return its.indexed and bool(its.builtin) and bool(its.files)
+
+
+def modules_disabled(here: Situation, waiting: list[str]) -> Finding | None:
+    """Return what is to be said of kernel.modules_disabled, which locks the kernel against every module."""
+    subject = "kernel.modules_disabled"
+    if here.kernel.when == "now":
+        value = sysctl.now(here.host, subject)
+        path: str | None = "/proc/sys/kernel/modules_disabled"
+        line = None
+    else:
+        setting = sysctl.boot_setting(here.host, subject)
+        value = setting.value if setting is not None else None
+        path, line = (setting.path, setting.line) if setting is not None else (None, None)
+    if value is None:
+        return None
+    more = {"value": value, "expected": "0", "when": here.kernel.when, "path": path, "line": line}
+    if value == "0" or not waiting:
+        return passed(subject, "nothing that containers need is locked out", **more)
+    text = f"no module can be loaded any more: {', '.join(waiting[:3])} and what needs them fail"
+    return failed(subject, text, hint="remove the setting and reboot: it cannot be taken back before", **more)
+
+
+def install(here: Situation, module: str) -> dict[str, object]:
+    """Return the fix for a module file that is not there: the distribution's package of rare modules."""
+    release = here.kernel.release
+    try:
+        system = os_facts.os_release(here.host)
+    except (OSError, Unavailable):
+        return {"hint": f"install the package of kernel {release} that has {module}"}
+    if kernel_facts.modules_folder(here.host, release) is None:
+        return {
+            "hint": f"install the modules of kernel {release}, or boot a kernel whose modules are installed"
+        }
+    if {"rhel", "fedora", "centos"} & set(system.family):
+        return {"commands": [f"dnf install -y kernel-modules-extra-{release}"]}
+    if "ubuntu" in system.family:
+        flavour = "raspi" if release.endswith("-raspi") else release
+        return {"commands": [f"apt-get install -y linux-modules-extra-{flavour}"]}
+    if "openwrt" in system.family:
+        return {"commands": [f"opkg install kmod-{module.replace('_', '-')}"]}
+    return {"hint": f"install the package of kernel {release} that has {module}"}
