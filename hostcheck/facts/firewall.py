@@ -106,11 +106,11 @@ def backend(host: Host) -> str | None:
 
 
 def parse_rules(text: str) -> bool:
-    """Return whether an iptables-save text holds anything: a rule, or a policy that is not ACCEPT.
+    r"""Return whether an iptables-save text holds anything: a rule, or a policy that is not ACCEPT.
 
-    >>> parse_rules("*filter\\n:INPUT ACCEPT [0:0]\\n:MINE - [0:0]\\nCOMMIT\\n")
+    >>> parse_rules("*filter\n:INPUT ACCEPT [0:0]\n:MINE - [0:0]\nCOMMIT\n")
     False
-    >>> parse_rules("*filter\\n:INPUT DROP [0:0]\\nCOMMIT\\n")
+    >>> parse_rules("*filter\n:INPUT DROP [0:0]\nCOMMIT\n")
     True
     """
     for line in text.splitlines():
@@ -140,9 +140,9 @@ def has_rules(host: Host, backend: str) -> bool | None:
 
 
 def parse_shell_assignments(text: str) -> dict[str, tuple[str, int]]:
-    """Return `NAME=value` lines, as firewalld.conf, ufw.conf and /etc/default files have them: name to value, line.
+    r"""Return `NAME=value` lines, as firewalld.conf, ufw.conf and /etc/default files have them: name to value, line.
 
-    >>> parse_shell_assignments('# x\\nENABLED=yes\\nIPT_SYSCTL="/etc/ufw/sysctl.conf"\\n')
+    >>> parse_shell_assignments('# x\nENABLED=yes\nIPT_SYSCTL="/etc/ufw/sysctl.conf"\n')
     {'ENABLED': ('yes', 2), 'IPT_SYSCTL': ('/etc/ufw/sysctl.conf', 3)}
     """
     found = {}

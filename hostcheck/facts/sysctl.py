@@ -613,6 +613,12 @@ def boot_setting(host: Host, key: str) -> Setting | None:
     return max(own, other, key=lambda setting: setting.order)
 
 
+def own_conf(host: Host) -> dict[str, Assignment]:
+    """Return what /etc/sysctl.conf assigns: key to its last line."""
+    lines = parse_procps_conf(_read(host, CONF), CONF)
+    return {dotted(line.path): line for line in lines if line.text and not is_glob(line.path)}
+
+
 def now(host: Host, key: str) -> str | None:
     """Return what a key is now, None if the kernel has no such key.
 

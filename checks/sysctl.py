@@ -1,0 +1,369 @@
+"""Kernel settings that containers run into, beside those of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
+from hostcheck.facts import network, sysctl
+
+
+def number(text: str | None) -> int | None:
+    """Return a setting's value as a number, None if it is none."""
+    try:
+        return int(text or "")
+    except ValueError:
+        return None
+
+
+def at_least(
+    host: Host,
+    key: str,
+    minimum: int,
+    consequence: str,
+    severity: Severity | None = None,
+    default: int | None = None,
+) -> Iterator[Finding]:
+    """Say whether a key is large enough, now and at boot.
+
+    `default` is the kernel's own value where nothing sets the key, if that is the same on every machine.
+    `severity` is that of a value which somebody chose; the kernel's own is worth knowing only.
+    """
+    expected = f">= {minimum}"
+    mend = (
+        f"echo '{key} = {minimum}' > /etc/sysctl.d/zz-{key.rpartition('.')[2]}.conf",
+        f"sysctl -p /etc/sysctl.d/zz-{key.rpartition('.')[2]}.conf",
+    )
+    setting = sysctl.boot_setting(host, key)
+    chosen = number(setting.value) if setting is not None else None
+    try:
+        value = number(sysctl.now(host, key))
+    except (Unavailable, PermissionError):
+        value = None
+    if value is not None:
+        same = setting is not None and chosen == value
+        where = {"path": setting.path, "line": setting.line} if same and setting is not None else {}
+        if value >= minimum:
+            yield passed(key, f"{value} now", value=value, expected=expected, **where)
+        else:
+            yield failed(
+                key,
+                f"{value} now: {consequence}",
+                value=value,
+                expected=expected,
+                severity=severity if same else Severity.INFO,
+                commands=mend,
+                **where,
+            )
+    if setting is not None and chosen is not None:
+        where = {"path": setting.path, "line": setting.line, "when": "boot"}
+        if chosen >= minimum:
+            yield passed(key, f"{chosen} after the next boot", value=chosen, expected=expected, **where)
+        else:
+            yield failed(
+                key,
+                f"{chosen} after the next boot: {consequence}",
+                value=chosen,
+                expected=expected,
+                severity=severity,
+                commands=mend,
+                **where,
+            )
+    elif default is not None and value is None:
+        say = passed if default >= minimum else failed
+        text = "enough" if default >= minimum else consequence
+        yield say(
+            key,
+            f"nothing sets it, the kernel's own is {default}: {text}",
+            value=default,
+            expected=expected,
+            when="boot",
+            severity=Severity.INFO,
+            commands=() if default >= minimum else mend,
+        )
+
+
+class SysctlInotify(Check):
+    """There are enough inotify instances and watches for many containers.
+
+    *Why*: All containers of root share one user's quota. Where it is used up, `tail -f`, kubelet, and file
+    watchers in containers fail with "too many open files" or "no space left on device".
+
+    *Needs*: fs.inotify.max_user_instances and max_user_watches. The kernel's own 128 instances are enough
+    for a few containers, so that is only worth knowing; a smaller number that a file sets is not.
+
+    *Fix*: Set larger values in /etc/sysctl.d; a watch that is used costs about 1 KiB of kernel memory.
+    """
+
+    id = "sysctl.inotify"
+    severity = Severity.INFO
+    references = (
+        "man:inotify(7)",
+        "https://kind.sigs.k8s.io/docs/user/known-issues/#pod-errors-due-to-too-many-open-files",
+        "https://docs.rke2.io/known_issues",
+    )
+    instances: int = 512
+    """Inotify instances a user should have."""
+    watches: int = 65536
+    """Inotify watches a user should have."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        for name, minimum, own in (("instances", self.instances, 128), ("watches", self.watches, None)):
+            key = f"fs.inotify.max_user_{name}"
+            chosen = sysctl.boot_setting(host, key)
+            low = 128 if name == "instances" else 8192
+            small = chosen is not None and (number(chosen.value) or low) < low
+            said = list(
+                at_least(
+                    host,
+                    key,
+                    minimum,
+                    f"watchers in containers run out of inotify {name}",
+                    Severity.RECOMMENDED if small else Severity.INFO,
+                    own,
+                )
+            )
+            yield from said
+            if not said:
+                # From 5.11 on the kernel works it out from the memory, up to 1048576.
+                yield passed(key, "nothing sets it: the kernel chooses by the memory it finds", when="boot")
+
+
+class SysctlKeys(Check):
+    """There are enough kernel keys for many containers.
+
+    *Why*: runc makes a session keyring for each container. Where the quota is used up, containers do not
+    start: "join session keyring: create session key: disk quota exceeded".
+
+    *Needs*: kernel.keys.root_maxkeys above 10000 (Linux before 3.18 gave root 200). With userns-remap the
+    mapped user needs kernel.keys.maxkeys too, which is 200 by default.
+
+    *Fix*: Set kernel.keys.root_maxkeys = 1000000 and kernel.keys.root_maxbytes = 25000000 in /etc/sysctl.d.
+    """
+
+    id = "sysctl.keys"
+    severity = Severity.REQUIRED
+    references = (
+        "https://github.com/moby/moby/blob/master/contrib/check-config.sh",
+        "https://github.com/moby/moby/issues/22865",
+        "man:keyrings(7)",
+    )
+    root_minimum: int = 10001
+    """Keys that root should be able to have."""
+    user_minimum: int = 2000
+    """Keys that the user of userns-remap should be able to have."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        key = "kernel.keys.root_maxkeys"
+        text = "containers beyond that number do not start"
+        findings = list(at_least(host, key, self.root_minimum, text, Severity.REQUIRED))
+        for finding in findings:
+            # Unlike others this default is old kernels' and stops containers, so it counts in full.
+            if not finding.ok:
+                finding.severity = Severity.REQUIRED
+        yield from findings
+        if not findings:
+            yield passed(key, "nothing sets it: the kernel's own 1000000", when="boot", expected="> 10000")
+        if network.engine_option(host, "userns-remap", ""):
+            key = "kernel.keys.maxkeys"
+            text = "with userns-remap containers beyond that number do not start"
+            for finding in at_least(host, key, self.user_minimum, text, Severity.RECOMMENDED, 200):
+                if not finding.ok:
+                    finding.severity = Severity.RECOMMENDED
+                yield finding
+
+
+class SysctlPidMax(Check):
+    """There are process numbers enough for containers.
+
+    *Why*: Every thread of every container takes one number of the host's; where there are none left, fork
+    fails for all.
+
+    *Needs*: kernel.pid_max and kernel.threads-max not set below what the kernel itself allows.
+
+    *Fix*: Take the line out, or set kernel.pid_max = 4194304, as systemd does on 64-bit machines.
+    """
+
+    id = "sysctl.pid_max"
+    severity = Severity.RECOMMENDED
+    references = ("man:proc_sys_kernel(5)", "https://docs.kernel.org/admin-guide/sysctl/kernel.html#pid-max")
+    minimum: int = 32768
+    """Process numbers: the kernel's own value on a small machine."""
+    threads: int = 8192
+    """Threads of all processes together."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        text = "containers run out of process numbers"
+        yield from at_least(host, "kernel.pid_max", self.minimum, text, Severity.RECOMMENDED, 32768)
+        yield from at_least(
+            host, "kernel.threads-max", self.threads, "containers run out of threads", Severity.RECOMMENDED
+        )
+
+
+class SysctlConntrack(Check):
+    """The connection table has room for the connections of all containers.
+
+    *Why*: Each connection through a published port or NAT takes a place in one table of the host. When it is
+    full the kernel drops packets: "nf_conntrack: table full, dropping packet".
+
+    *Needs*: net.netfilter.nf_conntrack_max not set small, and nf_conntrack_count well below it.
+
+    *Fix*: Set net.netfilter.nf_conntrack_max in /etc/sysctl.d, and load nf_conntrack by modules-load.d, since
+    the key does not exist before.
+    """
+
+    id = "sysctl.conntrack"
+    severity = Severity.RECOMMENDED
+    references = (
+        "https://docs.kernel.org/networking/nf_conntrack-sysctl.html",
+        "https://kubernetes.io/docs/reference/command-line-tools-reference/kube-proxy/",
+    )
+    minimum: int = 65536
+    """Connections that a file may not set the table below."""
+    full: float = 0.8
+    """Share of the table, from 0 to 1, beyond which it counts as nearly full."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        key = "net.netfilter.nf_conntrack_max"
+        said = False
+        for alias in (key, "net.nf_conntrack_max"):
+            setting = sysctl.boot_setting(host, alias)
+            value = number(setting.value) if setting else None
+            if setting is None or value is None:
+                continue
+            said = True
+            small = value < self.minimum
+            yield (failed if small else passed)(
+                alias,
+                f"{value} after the next boot" + (": busy containers fill the table" if small else ""),
+                value=value,
+                expected=f">= {self.minimum}",
+                path=setting.path,
+                line=setting.line,
+                when="boot",
+                commands=(f"echo '{key} = 262144' > /etc/sysctl.d/zz-conntrack.conf",) if small else (),
+            )
+        try:
+            count = number(sysctl.now(host, "net.netfilter.nf_conntrack_count"))
+            most = number(sysctl.now(host, key))
+        except (Unavailable, PermissionError):
+            count = most = None
+        if count is not None and most:
+            said = True
+            crowded = count > most * self.full
+            yield (failed if crowded else passed)(
+                "net.netfilter.nf_conntrack_count",
+                f"{count} of {most} connections now" + (": new ones will be dropped" if crowded else ""),
+                value=count,
+                expected=f"<= {int(most * self.full)}",
+                commands=(
+                    f"echo '{key} = {most * 4}' > /etc/sysctl.d/zz-conntrack.conf",
+                    "sysctl -p /etc/sysctl.d/zz-conntrack.conf",
+                )
+                if crowded
+                else (),
+            )
+        if not said:
+            raise NotApplicable("nothing sets the size of the connection table, and it is not in use")
+
+
+class SysctlModulesDisabled(Check):
+    """Modules can be loaded after boot.
+
+    *Why*: kernel.modules_disabled=1 cannot be undone before the next boot; engines load overlay, br_netfilter,
+    veth and netfilter modules when they first need them, and fail.
+
+    *Needs*: kernel.modules_disabled not 1.
+
+    *Fix*: Take the line out of the file, or name every module that containers need in modules-load.d.
+    """
+
+    id = "sysctl.modules_disabled"
+    severity = Severity.RECOMMENDED
+    references = ("https://docs.kernel.org/admin-guide/sysctl/kernel.html#modules-disabled",)
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        key = "kernel.modules_disabled"
+        say = "modules that an engine needs later cannot be loaded"
+        setting = sysctl.boot_setting(host, key)
+        try:
+            value = sysctl.now(host, key)
+        except (Unavailable, PermissionError):
+            value = None
+        if value is not None:
+            if value == "1":
+                yield failed(
+                    key, f"1 now: {say}", value=value, expected="0", hint="reboot without the setting"
+                )
+            else:
+                yield passed(key, f"{value} now", value=value, expected="0")
+        if setting is None or setting.value != "1":
+            yield passed(key, "not set to 1 at boot", value="0", expected="0", when="boot")
+        else:
+            yield failed(
+                key,
+                f"1 after the next boot: {say}",
+                value="1",
+                expected="0",
+                path=setting.path,
+                line=setting.line,
+                when="boot",
+                commands=(f"sed -i '{setting.line}s/^/#/' {setting.path}",),
+            )
+
+
+class SysctlConfFile(Check):
+    """What /etc/sysctl.conf says is applied at boot.
+
+    *Why*: systemd-sysctl does not read /etc/sysctl.conf. Distributions led it there by a link 99-sysctl.conf;
+    Debian 13 does so no more. A setting in it works with `sysctl -p` and is gone after the next boot.
+
+    *Needs*: each assignment in /etc/sysctl.conf is what the boot will set, or a file of a folder leads there.
+
+    *Fix*: Move the lines to /etc/sysctl.d/99-local.conf.
+    """
+
+    id = "sysctl.conf_file"
+    severity = Severity.RECOMMENDED
+    references = (
+        "man:sysctl.d(5)",
+        "https://www.debian.org/releases/trixie/release-notes/issues.html#etc-sysctl-conf-is-no-longer-honored",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        if sysctl.tool(host) != "systemd":
+            raise NotApplicable("what runs at boot here is no systemd")
+        lines = sysctl.own_conf(host)
+        if not lines:
+            raise NotApplicable("/etc/sysctl.conf sets nothing")
+        for key, line in lines.items():
+            setting = sysctl.boot_setting(host, key)
+            wanted = sysctl.kernel_value(key, line.text or "")
+            if wanted is None or (setting is not None and setting.value == wanted):
+                yield passed(
+                    key,
+                    "set at boot",
+                    value=line.text,
+                    path=line.source.path,
+                    line=line.source.line,
+                    when="boot",
+                )
+                continue
+            got = "nothing sets it" if setting is None else f"{setting.path} sets {setting.text}"
+            yield failed(
+                key,
+                f"set in a file that is not what counts at boot: {got}",
+                value=setting.text if setting else None,
+                expected=line.text or "",
+                path=line.source.path,
+                line=line.source.line,
+                when="boot",
+                severity=None if key in sysctl.OF_INTEREST else Severity.INFO,
+                commands=(f"echo '{key} = {line.text}' >> /etc/sysctl.d/zz-local.conf",),
+            )

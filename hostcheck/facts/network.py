@@ -1,0 +1,310 @@
+"""The host's network: what else forwards packets, routes, resolvers, and who manages interfaces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Optional
+
+from hostcheck.facts import engine, files, firewall, sysctl, systemd
+from hostcheck.host import Host, Unavailable
+from hostcheck.versions import Version
+
+NETWORKD_FOLDERS = (
+    "/etc/systemd/network",
+    "/run/systemd/network",
+    "/usr/local/lib/systemd/network",
+    "/usr/lib/systemd/network",
+)
+NETWORKD_CONF = "/etc/systemd/networkd.conf"
+NM_CONF = "/etc/NetworkManager/NetworkManager.conf"
+
+
+def engine_option(host: Host, key: str, default: Any = None) -> Any:
+    """Return what dockerd will take for an option, from daemon.json and its command line; `default` if unset.
+
+    A configuration that cannot be read counts as unset: another check speaks of that.
+    """
+    try:
+        from hostcheck.facts import docker
+
+        found = docker.effective(host).get(key)
+    except (ImportError, AttributeError, OSError, ValueError, Unavailable):
+        return default
+    return default if found is None else found.value
+
+
+def uses_nftables(host: Host) -> bool:
+    """Return whether dockerd itself writes nftables rules: `firewall-backend` from 29.0 on."""
+    version = engine.docker_version(host)
+    chosen = engine_option(host, "firewall-backend", "") == "nftables"
+    return chosen and (version is None or version >= Version("29.0.0-0"))
+
+
+class Section(NamedTuple):
+    """A section of an ini file, as systemd-networkd and NetworkManager write them."""
+
+    name: str
+    entries: tuple[tuple[str, str, int], ...]
+    """Key, value and line, in their order."""
+
+
+def parse_ini(text: str) -> list[Section]:
+    r"""Return the sections of an ini file; a name that comes twice is there twice.
+
+    >>> parse_ini("[Match]\nName=eth0\n# x\n[Network]\nIPForward = yes\n")[1]
+    Section(name='Network', entries=(('IPForward', 'yes', 5),))
+    """
+    found: list[tuple[str, list[tuple[str, str, int]]]] = []
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = raw.strip()
+        if not line or line[0] in "#;":
+            continue
+        if line.startswith("[") and line.endswith("]"):
+            found.append((line[1:-1], []))
+            continue
+        key, equals, value = line.partition("=")
+        if equals and found:
+            found[-1][1].append((key.strip(), value.strip(), number))
+    return [Section(name, tuple(entries)) for name, entries in found]
+
+
+def _ini(host: Host, path: str) -> list[Section]:
+    try:
+        return parse_ini(host.read(path))
+    except (FileNotFoundError, Unavailable):
+        return []
+
+
+def networkd_files(host: Host) -> list[tuple[str, list[Section]]]:
+    """Return the .network files that count, in their order: systemd-networkd takes the first that matches."""
+    return [(path, _ini(host, path)) for path in files.merged_conf(host, NETWORKD_FOLDERS, ".network")]
+
+
+def enabled(host: Host, unit: str) -> str | None:
+    """Return what says that a unit starts at boot, None if it does not.
+
+    Files tell, and on a running host where there is no unit file `systemctl is-enabled`.
+    """
+    try:
+        found = systemd.enabled(host, unit)
+    except (OSError, Unavailable):
+        found = None
+    if found is not None:
+        return found.path or unit if found.value in ("enabled", "alias") else None
+    try:
+        said = host.run("systemctl", "is-enabled", unit.removesuffix(".service")).out.strip()
+    except (OSError, Unavailable):
+        return None
+    return "systemctl is-enabled" if said == "enabled" else None
+
+
+YES = ("yes", "true", "1", "on", "y", "t")
+"""What systemd takes for a yes (parse_boolean())."""
+
+
+def forwarding_source(host: Host, family: str = "ipv4") -> files.Source | None:
+    """Return what beside sysctl files switches forwarding on for all interfaces at boot, None if nothing does.
+
+    systemd-networkd does with IPForward= (until 256) or IPv4Forwarding= in networkd.conf, and with IPForward=
+    in a .network file (systemd.network(5)); ufw writes its own sysctl file when it starts (ufw-framework(8)).
+    """
+    words = ("IPForward", "IPv4Forwarding" if family == "ipv4" else "IPv6Forwarding")
+    candidates: list[tuple[str, list[Section]]] = [(NETWORKD_CONF, _ini(host, NETWORKD_CONF))]
+    candidates += networkd_files(host)
+    for path, sections in candidates:
+        for section in sections:
+            for key, value, line in section.entries:
+                on = value.lower() in YES or (key == "IPForward" and value.lower() == family)
+                # In a .network file IPv4Forwarding= is of that interface alone.
+                everywhere = key == "IPForward" or path == NETWORKD_CONF
+                counts = section.name == "Network" and key in words and on and everywhere
+                if counts and enabled(host, "systemd-networkd.service"):
+                    return files.Source(path, line)
+    if firewall.ufw_enabled(host):
+        conf = firewall.conf(host, "/etc/default/ufw").get("IPT_SYSCTL", ("", 0))[0]
+        wanted = "net/ipv4/ip_forward" if family == "ipv4" else "net/ipv6/conf/all/forwarding"
+        try:
+            text = files.text(host, conf) or "" if conf.startswith("/") else ""
+        except Unavailable:
+            text = ""
+        lines = [line for line in sysctl.parse_procps_conf(text, conf) if line.path == wanted]
+        if lines and lines[-1].text == "1":
+            return lines[-1].source
+    return None
+
+
+class Route(NamedTuple):
+    """An IPv4 route of the main table."""
+
+    base: int
+    """The network's address as a number."""
+    bits: int
+    """The length of its prefix."""
+    device: str
+
+
+def parse_address(text: str) -> int | None:
+    """Return an IPv4 address as a number, None if it is none.
+
+    >>> parse_address("172.17.0.1") == 0xAC110001
+    True
+    """
+    parts = text.split(".")
+    if len(parts) != 4 or not all(part.isascii() and part.isdigit() and int(part) < 256 for part in parts):
+        return None
+    return int("".join(f"{int(part):02x}" for part in parts), 16)
+
+
+def parse_network(text: str) -> tuple[int, int] | None:
+    """Return base and prefix length of `address/bits`, host bits cleared; None if it is no IPv4 network.
+
+    >>> parse_network("172.17.0.1/16") == (0xAC110000, 16)
+    True
+    """
+    address, slash, length = text.partition("/")
+    base = parse_address(address)
+    bits = int(length) if length.isascii() and length.isdigit() else -1
+    if base is None or not slash or not 0 <= bits <= 32:
+        return None
+    return base & ~((1 << (32 - bits)) - 1), bits
+
+
+def format_network(base: int, bits: int) -> str:
+    """Return a network as text.
+
+    >>> format_network(0xAC110000, 16)
+    '172.17.0.0/16'
+    """
+    return ".".join(str(base >> shift & 255) for shift in (24, 16, 8, 0)) + f"/{bits}"
+
+
+def overlaps(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Return whether two networks share an address.
+
+    >>> overlaps((0x0A000000, 8), (0x0A0A0000, 16)), overlaps((0x0A000000, 16), (0x0A010000, 16))
+    (True, False)
+    """
+    shift = 32 - min(one[1], other[1])
+    return one[0] >> shift == other[0] >> shift
+
+
+def parse_proc_route(text: str) -> list[Route]:
+    r"""Return the routes of /proc/net/route that are up.
+
+    >>> parse_proc_route("Iface Destination ...\neth0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\n")
+    [Route(base=2886795264, bits=16, device='eth0')]
+    """
+    found = []
+    for line in text.splitlines()[1:]:
+        words = line.split()
+        try:
+            destination, mask = (int.from_bytes(bytes.fromhex(words[at]), "little") for at in (1, 7))
+            up = int(words[3], 16) & 1
+        except (IndexError, ValueError):
+            continue
+        if up:
+            found.append(Route(destination, bin(mask).count("1"), words[0]))
+    return found
+
+
+def parse_ip_route(text: str) -> list[Route]:
+    r"""Return the routes that `ip -4 route` prints.
+
+    >>> parse_ip_route("default via 10.0.0.1 dev eth0\n10.0.0.0/8 via 10.8.0.1 dev tun0\n")[1]
+    Route(base=167772160, bits=8, device='tun0')
+    """
+    found = []
+    for line in text.splitlines():
+        words = line.split()
+        if not words:
+            continue
+        target = "0.0.0.0/0" if words[0] == "default" else words[0] + ("" if "/" in words[0] else "/32")
+        network = parse_network(target)
+        if network is not None:
+            device = words[words.index("dev") + 1] if "dev" in words[:-1] else ""
+            found.append(Route(*network, device))
+    return found
+
+
+def routes(host: Host) -> list[Route]:
+    """Return the IPv4 routes of the main table now.
+
+    Raises:
+        Unavailable: the host is not running.
+
+    """
+    text = files.text(host, "/proc/net/route")
+    if text is None:
+        try:
+            return parse_ip_route(host.run("ip", "-4", "route").out)
+        except (OSError, Unavailable):
+            raise Unavailable("neither /proc/net/route nor `ip -4 route` can be had") from None
+    return parse_proc_route(text)
+
+
+class Resolvers(NamedTuple):
+    """What a resolv.conf names."""
+
+    servers: tuple[tuple[str, int], ...]
+    """Each name server, and its line."""
+    search: tuple[str, ...]
+    search_line: Optional[int] = None
+
+
+def parse_resolv_conf(text: str) -> Resolvers:
+    r"""Return the name servers and the search list of a resolv.conf (resolv.conf(5)).
+
+    >>> parse_resolv_conf("nameserver 127.0.0.53\nsearch .\n")
+    Resolvers(servers=(('127.0.0.53', 1),), search=('.',), search_line=2)
+    """
+    servers = []
+    search: tuple[str, ...] = ()
+    search_line = None
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split()
+        if words[:1] == ["nameserver"] and len(words) > 1:
+            servers.append((words[1], number))
+        elif words[:1] in (["search"], ["domain"]):
+            search, search_line = tuple(words[1:]), number
+    return Resolvers(tuple(servers), search, search_line)
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether a resolver's address is this machine's own.
+
+    >>> is_loopback("127.0.0.53"), is_loopback("::1"), is_loopback("10.0.0.1")
+    (True, True, False)
+    """
+    return address.startswith("127.") or address == "::1"
+
+
+def nm_sections(host: Host) -> Iterator[tuple[str, Section]]:
+    """Give the sections of NetworkManager's files, in the order in which they are read.
+
+    Source: NetworkManager.conf(5): /usr/lib, then /run, NetworkManager.conf, then /etc conf.d; a file of
+    the same name in /etc or /run hides one in /usr/lib.
+    """
+    folders = [f"{top}/NetworkManager/conf.d" for top in ("/etc", "/run", "/usr/lib")]
+    dropins = files.merged_conf(host, folders)
+    own = [path for path in dropins if path.startswith("/etc/")]
+    for path in (*(path for path in dropins if path not in own), NM_CONF, *own):
+        for section in _ini(host, path):
+            yield path, section
+
+
+def export(host: Host) -> dict[str, object]:
+    """Return the resolvers, what switches forwarding on, and on a running host the routes."""
+    answer: dict[str, object] = {}
+    source = forwarding_source(host)
+    if source is not None:
+        answer["forwarding"] = {"value": "on at boot", "path": source.path, "line": source.line}
+    try:
+        resolvers = parse_resolv_conf(files.text(host, "/etc/resolv.conf") or "")
+        for server, line in resolvers.servers:
+            answer[f"nameserver {server}"] = {"value": server, "path": "/etc/resolv.conf", "line": line}
+        for route in routes(host):
+            name = format_network(route.base, route.bits)
+            answer[f"route {name}"] = {"value": route.device, "path": "/proc/net/route", "line": None}
+    except Unavailable:
+        pass
+    return answer
