@@ -1128,3 +1128,24 @@ def parse_process_limits(text: str) -> dict[str, Limit]:
             soft, hard = (INFINITY if word == "unlimited" else word for word in words[:2])
             found[resource] = Limit(soft, hard)
     return found
+
+
+def other_init(host: Host) -> str:
+    """Return what runs this host if it is not systemd, empty if it is or cannot be told."""
+    if host.kind == "live":
+        try:
+            comm = host.read("/proc/1/comm").strip()
+            if comm:
+                return "" if comm in ("systemd", "init") and not _openrc(host) else comm
+        except (OSError, Unavailable):
+            pass
+    return "OpenRC" if _openrc(host) else ""
+
+
+def _openrc(host: Host) -> bool:
+    """Return whether OpenRC is there and systemd is not."""
+    if any(host.exists(path) for path in ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")):
+        return False
+    return any(
+        host.exists(path) for path in ("/sbin/openrc-run", "/usr/sbin/openrc-run", "/usr/bin/openrc-run")
+    )
