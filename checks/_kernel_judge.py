@@ -7,7 +7,7 @@ from typing import Optional
 
 from hostcheck.api import Finding, Host, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import boot as boot_facts
-from hostcheck.facts import cgroup, engine, modules
+from hostcheck.facts import cgroup, engine, firewall, modules
 from hostcheck.facts import kernel as kernel_facts
 from hostcheck.facts.kernel import Config, Kernel
 
@@ -28,7 +28,7 @@ class Situation:
         )
         self.mode = cgroup_mode(host, kernel, self.version)
         self.docker = docker(host)
-        self.backend = backend if backend != "auto" else firewall_backend(host)
+        self.backend = backend if backend != "auto" else firewall.backend(host)
         """`legacy`, `nft` (iptables-nft), `native` (the engine's own nftables), `off`, or None."""
 
     def before(self, version: str) -> bool:
@@ -77,12 +77,6 @@ def docker(host: Host) -> Optional[Version]:
         return engine.docker_version(host)
     except (OSError, Unavailable, ValueError):
         return None
-
-
-def firewall_backend(host: Host) -> Optional[str]:
-    """Return through what the engine will write its rules: `legacy`, `nft`, or None where nothing tells."""
-    found = kernel_facts.iptables_variant(host)
-    return None if found is None else found.name
 
 
 SIGNS = {
@@ -179,7 +173,7 @@ def demand(option: Option, here: Situation) -> tuple[Optional[str], str]:
 
 
 def prefers_nft(here: Situation) -> bool:
-    """Return whether iptables here is iptables-nft; where none is installed, a kernel without legacy tables asks for it."""
+    """Return whether iptables is iptables-nft; where none is installed, a kernel without the others decides."""
     if here.backend is not None:
         return here.backend == "nft"
     return not (here.enabled("IP_NF_FILTER") and here.enabled("IP_NF_NAT"))

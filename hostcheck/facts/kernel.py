@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Optional
 
 from hostcheck.facts import boot as boot_facts
-from hostcheck.facts.files import names, which
+from hostcheck.facts.files import names
 from hostcheck.host import Host, Unavailable
 from hostcheck.versions import Version
 
@@ -46,9 +46,7 @@ MODULE_FOLDERS = ("/lib/modules", "/usr/lib/modules")
 CONFIG_LIMIT = 8 * 1024 * 1024
 """Bytes, unpacked. The largest seen is 0.3 MB; what unpacks to more is hostile."""
 
-_OPTION = re.compile(r"^CONFIG_(\w+)=(.*?)[ \t\r]*$", re.MULTILINE)
 _HEADER = re.compile(r"^# (?:Linux/\S+ (\S+) Kernel Configuration|Linux kernel version: (\S+))", re.MULTILINE)
-_NUMBERS = re.compile(r"(\d+)\.(\d+)")
 
 
 def parse_config(text: str) -> dict[str, str]:
@@ -60,7 +58,33 @@ def parse_config(text: str) -> dict[str, str]:
     >>> parse_config("CONFIG_VETH=m\n# CONFIG_BRIDGE is not set\n# CONFIG_KEYS=y\nCONFIG_NET=n\nCONFIG_HZ=250\n")
     {'VETH': 'm', 'HZ': '250'}
     """
-    return {name: value for name, value in _OPTION.findall(text) if value != "n"}
+    return _scan(text)[0]
+
+
+def _scan(text: str) -> tuple[dict[str, str], dict[str, int]]:
+    """Return the options that are set, and the lines of those that are set or said not to be.
+
+    One pass without a regex: a distribution's configuration has ten thousand lines, and every run reads it.
+    """
+    options: dict[str, str] = {}
+    lines: dict[str, int] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.startswith("CONFIG_"):
+            name, equals, value = line[7:].partition("=")
+            if not equals:
+                continue
+            value = value.rstrip()
+            if value == "n":
+                options.pop(name, None)
+            else:
+                options[name] = value
+        elif line.startswith("# CONFIG_") and line.rstrip().endswith(" is not set"):
+            name = line[9:].partition(" ")[0]
+            options.pop(name, None)
+        else:
+            continue
+        lines[name] = number
+    return options, lines
 
 
 def parse_header_version(text: str) -> str | None:
@@ -125,8 +149,7 @@ class Config(Mapping[str, str]):
     def __init__(self, path: str, text: str) -> None:
         """Parse `text`, which was read from `path`."""
         self.path = path
-        self.text = text
-        self.options = parse_config(text)
+        self.options, self._lines = _scan(text)
         self.version = version_of(parse_header_version(text))
         """The version that the header tells, None where there is no header."""
 
@@ -145,12 +168,7 @@ class Config(Mapping[str, str]):
 
     def line(self, name: str) -> int | None:
         """Return the line that decides the option, from 1; None where it is not mentioned."""
-        found = None
-        for match in re.finditer(
-            rf"^(?:# )?CONFIG_{re.escape(name)}(?:=| is not set)", self.text, re.MULTILINE
-        ):
-            found = match.start()
-        return None if found is None else self.text.count("\n", 0, found) + 1
+        return self._lines.get(name)
 
 
 class Kernel(NamedTuple):
@@ -361,59 +379,6 @@ def modules_folder(host: Host, release: str) -> str | None:
     return None
 
 
-class Variant(NamedTuple):
-    """Which iptables a host has."""
-
-    name: str
-    """`legacy` or `nft`."""
-    how: str
-    path: Optional[str]
-
-
-def parse_iptables_version(text: str) -> str | None:
-    """Return `legacy` or `nft` from what `iptables --version` prints; before 1.8 there was only legacy.
-
-    >>> parse_iptables_version("iptables v1.8.9 (nf_tables)"), parse_iptables_version("iptables v1.6.2")
-    ('nft', 'legacy')
-    >>> parse_iptables_version("iptables/1.8.7 Failed to initialize nft: Protocol not supported")
-    'nft'
-    """
-    if not text.startswith("iptables"):
-        return None
-    return "nft" if "nf_tables" in text or "initialize nft" in text else "legacy"
-
-
-def iptables_variant(host: Host) -> Variant | None:
-    """Return which iptables an engine will call, None where none is installed or nothing tells.
-
-    The program's links end in xtables-nft-multi or xtables-legacy-multi (iptables 1.8), or in xtables-multi or
-    a file of its own (before). A live host is asked where the name does not tell.
-    """
-    return host.fact(_iptables_variant)
-
-
-def _iptables_variant(host: Host) -> Variant | None:
-    found = which(host, "iptables")
-    for path in (found, "/etc/alternatives/iptables"):
-        if path is None:
-            continue
-        try:
-            end = host.resolve(path)
-        except (OSError, Unavailable):
-            continue
-        base = end.rpartition("/")[2]
-        for word, name in (("nft", "nft"), ("legacy", "legacy"), ("xtables-multi", "legacy")):
-            if word in base:
-                return Variant(name, f"{path} leads to {end}", path)
-    try:
-        done = host.run("iptables", "--version")
-    except (FileNotFoundError, PermissionError, Unavailable):
-        return None
-    said = (done.out or done.err).strip()
-    told = parse_iptables_version(said)
-    return Variant(told, f"iptables --version: {said.splitlines()[0]}", found) if told else None
-
-
 def export(host: Host) -> dict[str, object]:
     """Return the release that runs or boots, and every option of its configuration, for `hostcheck facts kernel`."""
     judged = kernels(host)
@@ -437,24 +402,14 @@ def export(host: Host) -> dict[str, object]:
 def _export_options(found: Mapping[str, Config], first: str) -> dict[str, object]:
     options: dict[str, object] = {}
     main = found.get(first)
-    lines = _lines(main.text) if main is not None else {}
     for name in sorted({name for its in found.values() for name in its}):
         values = {when: its.get(name, "n") for when, its in found.items()}
         leaf: dict[str, object] = {
             "value": values.get(first),
             "path": main.path if main is not None else None,
-            "line": lines.get(name),
+            "line": main.line(name) if main is not None else None,
         }
         if len(set(values.values())) > 1:
             leaf.update(values)
         options[f"CONFIG_{name}"] = leaf
     return options
-
-
-def _lines(text: str) -> dict[str, int]:
-    """Return the line of every option that is set; for all at once, where `Config.line` would be slow."""
-    return {
-        line[7:].partition("=")[0]: number
-        for number, line in enumerate(text.split("\n"), 1)
-        if line.startswith("CONFIG_") and "=" in line
-    }
