@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hostcheck.facts.files import PROGRAM_FOLDERS, which
+from hostcheck.facts.files import PROGRAM_FOLDERS, names, which
 from hostcheck.facts.packages import Package
 from hostcheck.facts.packages import installed as installed_package
 from hostcheck.host import Host, Unavailable
@@ -33,14 +33,14 @@ def installed(host: Host) -> frozenset[str]:
 
 
 def _installed(host: Host) -> frozenset[str]:
-    return frozenset(name for name, _programs, _packages in ENGINES if _has(host, name))
-
-
-def _has(host: Host, engine: str) -> bool:
-    for name, programs, known in ENGINES:
-        if name == engine:
-            return any(program(host, each) for each in programs) or _package(host, known) is not None
-    return False
+    found = {
+        name
+        for name, programs, known in ENGINES
+        if any(program(host, each) for each in programs) or _package(host, known) is not None
+    }
+    if host.fact(snaps):
+        found.add("docker")
+    return frozenset(found)
 
 
 def _package(host: Host, known: tuple[str, ...]) -> Package | None:
@@ -50,9 +50,90 @@ def _package(host: Host, known: tuple[str, ...]) -> Package | None:
         return None
 
 
+def snaps(host: Host) -> tuple[str, ...]:
+    """Return the docker snaps that the host has: file names, as `docker_2932.snap`."""
+    try:
+        return tuple(n for n in names(host, "/var/lib/snapd/snaps") if n.startswith("docker_"))
+    except (PermissionError, Unavailable):
+        return ()
+
+
+def is_snap(host: Host) -> bool:
+    """Return whether the docker that is there is the snap, and no other."""
+    if not host.fact(snaps):
+        return False
+    path = program(host, "dockerd")
+    return path is None or path.startswith("/snap/")
+
+
 def program(host: Host, name: str) -> str | None:
-    """Return the path of an engine's program, None if it is nowhere where one may lie."""
-    return which(host, name, DOCKER_FOLDERS)
+    """Return the path of an engine's program, None if it is nowhere where one may lie.
+
+    A file that may not be executed is named too, if there is none that may.
+    """
+    path = which(host, name, DOCKER_FOLDERS)
+    if path:
+        return path
+    for folder in DOCKER_FOLDERS:
+        try:
+            if host.stat(f"{folder}/{name}").is_file:
+                return f"{folder}/{name}"
+        except (FileNotFoundError, PermissionError, Unavailable):
+            continue
+    return None
+
+
+HELPER_FOLDERS = (
+    "/usr/local/libexec/docker",
+    "/usr/libexec/docker",
+    "/usr/local/lib/docker",
+    "/usr/lib/docker",
+)
+"""Where dockerd looks for its helpers before the search path. Source: moby's daemon/config/config_linux.go."""
+
+
+def helper(host: Host, name: str, docker: Version | None) -> str | None:
+    """Return the path where this dockerd finds a helper: docker-proxy or docker-init.
+
+    docker-init is looked for in the libexec folders from 24 on, docker-proxy from 27 on; before, only in the
+    search path. With an unknown version all places count.
+    """
+    since = Version("27" if name == "docker-proxy" else "24")
+    folders: tuple[str, ...] = ()
+    if docker is None or docker >= since:
+        folders = (*HELPER_FOLDERS, "/usr/local/libexec", "/usr/libexec")
+    return which(host, name, (*folders, *DOCKER_FOLDERS))
+
+
+def setting(host: Host, key: str) -> object:
+    """Return what daemon.json or dockerd's command line sets for a key, None where neither does.
+
+    Only for what decides which programs are needed; a file that dockerd would refuse says nothing here.
+    """
+    for command in _commands(host):
+        for index, word in enumerate(command):
+            name, equals, value = word.partition("=")
+            if name == f"--{key}":
+                following = command[index + 1] if index + 1 < len(command) else "true"
+                return value if equals else ("true" if following.startswith("-") else following)
+    # Imported here: only a host with docker on it has the file.
+    import json
+
+    try:
+        document = json.loads(host.read("/etc/docker/daemon.json"))
+    except (OSError, ValueError, RecursionError, Unavailable):
+        return None
+    return document.get(key) if isinstance(document, dict) else None
+
+
+def _commands(host: Host) -> list[tuple[str, ...]]:
+    # Imported here: the unit reader is the largest of the facts.
+    from hostcheck.facts import systemd
+
+    try:
+        return [tuple(command.argv) for command in systemd.exec_start(host, "docker.service")]
+    except (OSError, Unavailable):
+        return []
 
 
 def stage(host: Host, engine: str = "docker") -> str:

@@ -166,6 +166,20 @@ def installed(host: Host, *wanted: str) -> Package | None:
     return None
 
 
+def removed(host: Host) -> frozenset[str]:
+    """Return the packages that dpkg removed and kept the configuration of."""
+    return host.fact(_removed)
+
+
+def _removed(host: Host) -> frozenset[str]:
+    try:
+        text = host.read(DPKG + "/status")
+    except FileNotFoundError:
+        return frozenset()
+    stanzas = ("\n" + stanza for stanza in text.split("\n\n") if " config-files" in stanza)
+    return frozenset(_field(s, "Package") for s in stanzas if _field(s, "Status").endswith(" config-files"))
+
+
 def spellings(path: str) -> tuple[str, ...]:
     """Return the ways in which a database may name a file: with and without the merged /usr.
 

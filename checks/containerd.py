@@ -1,0 +1,383 @@
+"""Containerd's own configuration: that it starts with it, and that Kubernetes finds what it needs there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
+from hostcheck.facts import cgroup, containerd, engine
+from hostcheck.facts.versions import found_tool, version
+
+from . import _runtime_floors as floors
+
+DOCUMENT = "https://github.com/containerd/containerd/blob/main/docs/man/containerd-config.toml.5.md"
+CRI_DOCUMENT = "https://github.com/containerd/containerd/blob/main/docs/cri/config.md"
+RELEASES = "https://github.com/containerd/containerd/blob/main/RELEASES.md"
+
+_PLUGIN = re.compile(r"io\.containerd\.[^.]+\..+")
+
+REMOVED = (
+    ("systemd_cgroup", "SystemdCgroup in the runtime's options"),
+    ("untrusted_workload_runtime", "a runtime class"),
+    ("default_runtime", "default_runtime_name"),
+    ("runtime_engine", "BinaryName in the runtime's options"),
+    ("runtime_root", "Root in the runtime's options"),
+)
+"""Keys of the CRI plugin that 2.0 no longer knows, and what does the same. Source: containerd's RELEASES.md."""
+
+OLD_SHIMS = ("io.containerd.runtime.v1.linux", "io.containerd.runc.v1")
+"""Runtime types whose shims 2.0 no longer has."""
+
+
+def _config(host: Host) -> containerd.Config:
+    """Return the configuration of an installed containerd.
+
+    Raises:
+        NotApplicable: there is none.
+
+    """
+    if engine.stage(host) == "before" and engine.stage(host, "containerd") == "before":
+        raise NotApplicable("containerd is not installed")
+    try:
+        found = host.fact(containerd.config)
+    except containerd.BadConfig as error:
+        raise Unavailable(f"{error.path} is no TOML: see containerd.config") from None
+    if not found.files:
+        raise NotApplicable(f"there is no {found.path}: the defaults count")
+    return found
+
+
+def _kubernetes(host: Host, wanted: str) -> bool:
+    """Return whether Kubernetes uses this containerd: `yes`, `no`, or `auto` for what is installed."""
+    if wanted != "auto":
+        return wanted == "yes"
+    return "kubelet" in engine.installed(host) or host.exists("/var/lib/kubelet/config.yaml")
+
+
+class ContainerdConfig(Check):
+    """Containerd starts with its configuration file.
+
+    *Why*: a file that is no TOML, or of a format newer than this containerd, keeps it from starting, and
+    docker with it. What a release no longer knows it passes over in silence.
+
+    *Needs*: config.toml and what it imports are TOML; `version` is at most 2 (containerd 1.x) or 3 (2.x);
+    from version 2 on plugins have their full names. An older version is fine: it is migrated at each start.
+
+    *Fix*: mend the line, or write the file anew with `containerd config default`.
+    """
+
+    id = "containerd.config"
+    severity = Severity.REQUIRED
+    references = (DOCUMENT, RELEASES, "https://github.com/containerd/containerd/issues/11088")
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See the class."""
+        if engine.stage(host) == "before" and engine.stage(host, "containerd") == "before":
+            raise NotApplicable("containerd is not installed")
+        try:
+            found = host.fact(containerd.config)
+        except containerd.BadConfig as error:
+            yield failed(
+                "config.toml",
+                f"is no TOML, and containerd does not start: {error.reason}",
+                value="not TOML",
+                expected="TOML",
+                path=error.path,
+                line=error.line or None,
+                when="boot",
+                hint="mend the line, then: containerd config dump",
+            )
+            return
+        if not found.files:
+            raise NotApplicable(f"there is no {found.path}: the defaults count")
+        yield passed("config.toml", "is TOML", value="TOML", expected="TOML", path=found.path, when="boot")
+        daemon = version(host, "containerd")
+        yield self._format(found, daemon)
+        yield from self._names(found, daemon)
+        if daemon is not None and daemon >= Version("2.0"):
+            yield from self._removed(found)
+
+    def _format(self, found: containerd.Config, daemon: Version | None) -> Finding:
+        newest = 3 if daemon is None or daemon >= Version("2.0") else 2
+        line = found.line("version")
+        if found.version > newest:
+            return failed(
+                "config.toml version",
+                f"{found.version} is newer than containerd {daemon} reads: it does not start",
+                value=found.version,
+                expected=f"<= {newest}",
+                path=found.path,
+                line=line,
+                when="boot",
+                hint="upgrade containerd, or write the file anew: containerd config default",
+            )
+        text = f"{found.version}, which this containerd reads"
+        return passed(
+            "config.toml version", text, value=found.version, path=found.path, line=line, when="boot"
+        )
+
+    def _names(self, found: containerd.Config, daemon: Version | None) -> Iterator[Finding]:
+        if found.version < 2:
+            return
+        listed: list[tuple[str, object]] = [("plugins", name) for name in found.plugins]
+        for key in ("disabled_plugins", "required_plugins"):
+            value = found.values.get(key)
+            listed.extend((key, name) for name in (value if isinstance(value, list) else []))
+        for key, name in listed:
+            if isinstance(name, str) and not _PLUGIN.match(name):
+                yield failed(
+                    f"config.toml {key}",
+                    f"{name!r} is no full plugin name: containerd does not start with version {found.version}",
+                    value=name,
+                    expected="io.containerd.x.vx",
+                    path=found.path,
+                    line=found.line(name),
+                    when="boot",
+                    hint="write its full name, as io.containerd.grpc.v1.cri for cri",
+                )
+
+    def _removed(self, found: containerd.Config) -> Iterator[Finding]:
+        section = dict(containerd.leaves(containerd.cri(found)))
+        for name, other in REMOVED:
+            there = [key for key in section if key.split(".")[-1] == name or f".{name}." in f".{key}."]
+            if there and not (found.version == 1 and name == "systemd_cgroup"):
+                yield failed(
+                    f"config.toml {name}",
+                    f"is passed over: containerd 2.0 no longer knows it; use {other}",
+                    value=section[there[0]],
+                    expected="absent",
+                    path=found.path,
+                    line=found.line(name),
+                    when="boot",
+                    severity=Severity.RECOMMENDED,
+                    hint="containerd config migrate prints the file in the new format",
+                )
+        for key, value in section.items():
+            if key.endswith("runtime_type") and value in OLD_SHIMS:
+                yield failed(
+                    "config.toml runtime_type",
+                    f"{value} is gone from containerd 2.0: its containers do not start",
+                    value=value,
+                    expected="io.containerd.runc.v2",
+                    path=found.path,
+                    line=found.line(str(value)),
+                    when="boot",
+                    severity=Severity.RECOMMENDED,
+                    commands=[f"sed -i 's/{re.escape(str(value))}/io.containerd.runc.v2/' {found.path}"],
+                )
+
+
+class ContainerdCri(Check):
+    """The CRI plugin is on where Kubernetes needs it.
+
+    *Why*: the package containerd.io of docker.com switches it off; docker does not use it, but a kubelet
+    finds no runtime then.
+
+    *Needs*: `disabled_plugins` without cri where a kubelet is installed, or the policy says that one will be.
+
+    *Fix*: take it out of the list and restart containerd.
+    """
+
+    id = "containerd.cri"
+    severity = Severity.REQUIRED
+    references = (
+        "https://kubernetes.io/docs/setup/production-environment/container-runtimes/#containerd",
+        "https://github.com/kubernetes/kubernetes/issues/111591",
+        "https://github.com/containerd/containerd/issues/8139",
+    )
+    kubernetes: str = "auto"
+    """Whether Kubernetes uses this containerd: `yes`, `no`, or `auto` for whether a kubelet is installed."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See the class."""
+        found = _config(host)
+        off = containerd.cri_disabled(found)
+        line = found.line(off[0]) if off else None
+        if not off:
+            yield passed("disabled_plugins", "the CRI is on", value="", path=found.path, when="boot")
+        elif _kubernetes(host, self.kubernetes):
+            yield failed(
+                "disabled_plugins",
+                f"{off[0]} is switched off: the kubelet finds no runtime",
+                value=", ".join(off),
+                expected="without cri",
+                path=found.path,
+                line=line,
+                when="boot",
+                commands=[
+                    f"sed -i 's/^ *disabled_plugins.*/disabled_plugins = []/' {found.path}",
+                    "systemctl restart containerd",
+                ],
+            )
+        else:
+            text = f"{off[0]} is switched off, which docker does not need"
+            yield passed(
+                "disabled_plugins", text, value=", ".join(off), path=found.path, line=line, when="boot"
+            )
+
+
+def _kubelet_driver(host: Host) -> tuple[str, str | None, int | None]:
+    """Return the kubelet's cgroup driver, and where it is set; kubeadm's default where nothing says it."""
+    path = "/var/lib/kubelet/config.yaml"
+    try:
+        text = host.read(path)
+    except FileNotFoundError:
+        return "systemd", None, None
+    for number, line in enumerate(text.split("\n"), 1):
+        found = re.match(r"cgroupDriver:\s*[\"']?(\w+)", line)
+        if found:
+            return found.group(1), path, number
+    # A file without the key leaves it to the kubelet, whose own default differs from kubeadm's.
+    return "cgroupfs", path, None
+
+
+class ContainerdCgroupDriver(Check):
+    """Containerd and the kubelet leave control groups to the same manager.
+
+    *Why*: on control groups v2 systemd and runc tear down each other's groups, and pods are killed every few
+    minutes with nothing in a log.
+
+    *Needs*: `SystemdCgroup = true` in the options of the default runtime where the kubelet's cgroupDriver is
+    systemd, and false where it is cgroupfs. A kubelet from 1.31 on asks containerd from 2.0 on, and follows.
+
+    *Fix*: set it and restart containerd and the kubelet.
+    """
+
+    id = "containerd.cgroup_driver"
+    severity = Severity.REQUIRED
+    references = (
+        CRI_DOCUMENT,
+        "https://kubernetes.io/docs/setup/production-environment/container-runtimes/#containerd-systemd",
+        "https://github.com/kubernetes/enhancements/tree/master/keps/sig-node/4033-group-driver-detection-over-cri",
+        "https://github.com/kubernetes/kubernetes/issues/110177",
+    )
+    kubernetes: str = "auto"
+    """Whether Kubernetes uses this containerd: `yes`, `no`, or `auto` for whether a kubelet is installed."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See the class."""
+        if not _kubernetes(host, self.kubernetes):
+            raise NotApplicable("no kubelet uses containerd here; docker has a driver of its own")
+        if engine.stage(host, "containerd") == "before" and engine.stage(host) == "before":
+            raise NotApplicable("containerd is not installed")
+        try:
+            found = host.fact(containerd.config)
+        except containerd.BadConfig as error:
+            raise Unavailable(f"{error.path} is no TOML: see containerd.config") from None
+        has = "systemd" if containerd.systemd_cgroup_of(found) else "cgroupfs"
+        wants, path, line = _kubelet_driver(host)
+        kubelet, daemon = version(host, "kubelet"), version(host, "containerd")
+        where = found.line("SystemdCgroup")
+        if has == wants:
+            text = f"{has}, as the kubelet's"
+            yield passed("SystemdCgroup", text, value=has, path=found.path, line=where, when="boot")
+            return
+        follows = kubelet and daemon and kubelet >= Version("1.31") and daemon >= Version("2.0")
+        v2 = "v2" in (host.fact(cgroup.mode).now, host.fact(cgroup.mode).boot)
+        if follows and (has == "systemd" or not v2):
+            text = f"{has}; this kubelet asks containerd and follows"
+            yield passed("SystemdCgroup", text, value=has, path=found.path, line=where, when="boot")
+            return
+        set_in = f"{path}:{line}" if path and line else path or "kubeadm's default"
+        yield failed(
+            "SystemdCgroup",
+            f"containerd uses {has}, the kubelet {wants} ({set_in}): pods are killed and come back",
+            value=has,
+            expected=wants,
+            path=found.path,
+            line=where,
+            when="boot",
+            severity=Severity.RECOMMENDED if follows or not v2 else None,
+            commands=_set_driver(found, wants, where),
+        )
+
+
+def _set_driver(found: containerd.Config, wants: str, line: int | None) -> list[str]:
+    value = "true" if wants == "systemd" else "false"
+    restart = "systemctl restart containerd kubelet"
+    if line:
+        return [f"sed -i 's/SystemdCgroup = .*/SystemdCgroup = {value}/' {found.path}", restart]
+    return [
+        f"containerd config default | sed 's/SystemdCgroup = .*/SystemdCgroup = {value}/' > {found.path}",
+        restart,
+    ]
+
+
+class ContainerdVersion(Check):
+    """This containerd still gets fixes.
+
+    *Why*: after the end of a series its makers mend nothing more in it.
+
+    *Needs*: a series whose end, by containerd's table, has not come. A distribution's package is kept by the
+    distribution. With Kubernetes, the release that is recommended for it.
+
+    *Fix*: upgrade to a supported series.
+    """
+
+    id = "containerd.version"
+    severity = Severity.RECOMMENDED
+    references = (RELEASES,)
+    today: str = ""
+    """The date, as 2026-01-31, for which ends of support count; empty for the day of the run."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See the class."""
+        found = found_tool(host, "containerd")
+        if found is None:
+            raise NotApplicable("containerd is not installed")
+        have = found.version
+        if have is None:
+            raise Unavailable(f"{found.path} does not say its version")
+        # Imported here: it is needed for one date.
+        import time
+
+        today = self.today or time.strftime("%Y-%m-%d", time.gmtime())
+        when = "now" if host.kind == "live" else "boot"
+        series = ".".join(str(number) for number in (*have.numbers, 0)[:2])
+        end = dict(floors.CONTAINERD_ENDS).get(series)
+        distribution = found.package not in ("", *floors.DOCKER_COM)
+        if end and end < today and not distribution:
+            yield failed(
+                "containerd",
+                f"{found}: series {series} gets no more fixes since {end}",
+                value=found,
+                expected="a supported series",
+                path=found.path,
+                when=when,
+                hint=f"upgrade to a supported series: {RELEASES}",
+            )
+        else:
+            text = (
+                f"{found}, package {found.package}, which the distribution mends"
+                if distribution
+                else f"{found}"
+            )
+            if end and not distribution:
+                text += f", mended until {end}"
+            yield passed("containerd", text, value=found, path=found.path, when=when)
+        kubelet = version(host, "kubelet")
+        if kubelet is not None:
+            yield from self._kubernetes(kubelet, have, series, when)
+
+    def _kubernetes(self, kubelet: Version, have: Version, series: str, when: str) -> Iterator[Finding]:
+        rows = [row for row in floors.CONTAINERD_FOR_KUBERNETES if Version(row[0]) <= kubelet]
+        if not rows:
+            return
+        lowest = [Version(text) for text in rows[-1][1]]
+        own = [low for low in lowest if low.numbers[:2] == Version(series).numbers[:2]]
+        well = have >= own[0] if own else have > max(lowest)
+        text = f"{have} with Kubernetes {kubelet}"
+        wanted = ", ".join(f"{low}+" for low in lowest)
+        if well:
+            yield passed("containerd kubernetes", text, value=have, expected=wanted, when=when)
+        else:
+            yield failed(
+                "containerd kubernetes",
+                f"{text} is not what containerd recommends",
+                value=have,
+                expected=wanted,
+                when=when,
+                severity=Severity.INFO,
+                hint=f"upgrade to one of these: {RELEASES}",
+            )
