@@ -6,31 +6,18 @@ Read from the flags and the JSON tags of every release of moby/moby from 17.06 t
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
-
 Release = tuple[int, ...]
 
 NEWEST = "29.7.2"
 """The newest release that the tables know; a later one is judged as this one."""
 
 
-class Key(NamedTuple):
-    """A key of daemon.json."""
-
-    name: str
-    kinds: tuple[tuple[Release, str], ...]
-    """What its value must be, from which release on; the first is the release that brought the key."""
-    until: Optional[Release]
-    """The release that no longer knows it."""
-    flag: str
-    """The flag of dockerd that sets the same; empty if none does."""
-    defaults: tuple[tuple[Release, object], ...]
-    """What counts where nobody sets it, from which release on; empty: nothing."""
-
-
-KEYS = (
-    Key("allow-direct-routing", (((28, 2), "bool"),), None, "allow-direct-routing", (((28, 2), False),)),
-    Key(
+# Plain tuples: a class for 88 rows would cost a millisecond at every start.
+KEYS: tuple[
+    tuple[str, tuple[tuple[Release, str], ...], Release | None, str, tuple[tuple[Release, object], ...]], ...
+] = (
+    ("allow-direct-routing", (((28, 2), "bool"),), None, "allow-direct-routing", (((28, 2), False),)),
+    (
         "allow-nondistributable-artifacts",
         (
             ((17, 6), "strs"),
@@ -40,45 +27,43 @@ KEYS = (
         "allow-nondistributable-artifacts",
         (),
     ),
-    Key("api-cors-header", (((1, 12), "str"),), (29,), "api-cors-header", ()),
-    Key("api-enable-cors", (((1, 10), "bool"),), (17, 9), "api-enable-cors", (((1, 10), False),)),
-    Key("authorization-plugins", (((1, 10), "strs"),), None, "authorization-plugin", ()),
-    Key("bip", (((1, 10), "str"),), None, "bip", ()),
-    Key("bip6", (((28,), "str"),), None, "bip6", ()),
-    Key("bridge", (((1, 10), "str"),), None, "bridge", ()),
-    Key("bridge-accept-fwmark", (((29,), "str"),), None, "bridge-accept-fwmark", ()),
-    Key("builder", (((18, 9), "builder"),), None, "", ()),
-    Key("cdi-spec-dirs", (((25,), "strs"),), None, "cdi-spec-dir", ()),
-    Key("cgroup-parent", (((1, 10), "str"),), None, "cgroup-parent", ()),
-    Key("cluster-advertise", (((1, 10), "str"),), (24,), "cluster-advertise", ()),
-    Key("cluster-store", (((1, 10), "str"),), (24,), "cluster-store", ()),
-    Key("cluster-store-opts", (((1, 10), "strmap"),), (24,), "cluster-store-opt", ()),
-    Key("containerd", (((1, 11), "str"),), None, "containerd", ()),
-    Key(
-        "containerd-namespace", (((19, 3, 3), "str"),), None, "containerd-namespace", (((19, 3, 3), "moby"),)
-    ),
-    Key("cpu-rt-period", (((1, 13), "int"),), None, "cpu-rt-period", ()),
-    Key("cpu-rt-runtime", (((1, 13), "int"),), None, "cpu-rt-runtime", ()),
-    Key("cri-containerd", (((18, 9), "bool"),), None, "cri-containerd", (((18, 9), False),)),
-    Key("data-root", (((17, 5), "str"),), None, "data-root", (((17, 5), "/var/lib/docker"),)),
-    Key("debug", (((1, 10), "bool"),), None, "debug", (((1, 10), False),)),
-    Key("default-address-pools", (((18, 6), "pools"),), None, "default-address-pool", ()),
-    Key("default-cgroupns-mode", (((20, 10), "str"),), None, "default-cgroupns-mode", ()),
-    Key("default-gateway", (((1, 10), "ip"),), None, "default-gateway", ()),
-    Key("default-gateway-v6", (((1, 10), "ip"),), None, "default-gateway-v6", ()),
-    Key(
+    ("api-cors-header", (((1, 12), "str"),), (29,), "api-cors-header", ()),
+    ("api-enable-cors", (((1, 10), "bool"),), (17, 9), "api-enable-cors", (((1, 10), False),)),
+    ("authorization-plugins", (((1, 10), "strs"),), None, "authorization-plugin", ()),
+    ("bip", (((1, 10), "str"),), None, "bip", ()),
+    ("bip6", (((28,), "str"),), None, "bip6", ()),
+    ("bridge", (((1, 10), "str"),), None, "bridge", ()),
+    ("bridge-accept-fwmark", (((29,), "str"),), None, "bridge-accept-fwmark", ()),
+    ("builder", (((18, 9), "builder"),), None, "", ()),
+    ("cdi-spec-dirs", (((25,), "strs"),), None, "cdi-spec-dir", ()),
+    ("cgroup-parent", (((1, 10), "str"),), None, "cgroup-parent", ()),
+    ("cluster-advertise", (((1, 10), "str"),), (24,), "cluster-advertise", ()),
+    ("cluster-store", (((1, 10), "str"),), (24,), "cluster-store", ()),
+    ("cluster-store-opts", (((1, 10), "strmap"),), (24,), "cluster-store-opt", ()),
+    ("containerd", (((1, 11), "str"),), None, "containerd", ()),
+    ("containerd-namespace", (((19, 3, 3), "str"),), None, "containerd-namespace", (((19, 3, 3), "moby"),)),
+    ("cpu-rt-period", (((1, 13), "int"),), None, "cpu-rt-period", ()),
+    ("cpu-rt-runtime", (((1, 13), "int"),), None, "cpu-rt-runtime", ()),
+    ("cri-containerd", (((18, 9), "bool"),), None, "cri-containerd", (((18, 9), False),)),
+    ("data-root", (((17, 5), "str"),), None, "data-root", (((17, 5), "/var/lib/docker"),)),
+    ("debug", (((1, 10), "bool"),), None, "debug", (((1, 10), False),)),
+    ("default-address-pools", (((18, 6), "pools"),), None, "default-address-pool", ()),
+    ("default-cgroupns-mode", (((20, 10), "str"),), None, "default-cgroupns-mode", ()),
+    ("default-gateway", (((1, 10), "ip"),), None, "default-gateway", ()),
+    ("default-gateway-v6", (((1, 10), "ip"),), None, "default-gateway-v6", ()),
+    (
         "default-ipc-mode",
         (((17, 9), "str"),),
         None,
         "default-ipc-mode",
         (((17, 9), "shareable"), ((19, 3), "private")),
     ),
-    Key("default-network-opts", (((24,), "strmaps"),), None, "default-network-opt", ()),
-    Key("default-runtime", (((1, 12), "str"),), None, "default-runtime", (((1, 12), "runc"),)),
-    Key("default-shm-size", (((17, 6), "size"),), None, "default-shm-size", (((17, 6), 67108864),)),
-    Key("default-stop-timeout", (((29, 7), "int"),), None, "default-stop-timeout", (((29, 7), 10),)),
-    Key("default-ulimits", (((17, 7), "ulimits"),), None, "default-ulimit", ()),
-    Key(
+    ("default-network-opts", (((24,), "strmaps"),), None, "default-network-opt", ()),
+    ("default-runtime", (((1, 12), "str"),), None, "default-runtime", (((1, 12), "runc"),)),
+    ("default-shm-size", (((17, 6), "size"),), None, "default-shm-size", (((17, 6), 67108864),)),
+    ("default-stop-timeout", (((29, 7), "int"),), None, "default-stop-timeout", (((29, 7), 10),)),
+    ("default-ulimits", (((17, 7), "ulimits"),), None, "default-ulimit", ()),
+    (
         "deprecated-key-path",
         (
             ((17, 6), "str"),
@@ -88,14 +73,14 @@ KEYS = (
         "deprecated-key-path",
         (),
     ),
-    Key(
+    (
         "disable-legacy-registry",
         (((1, 11), "bool"),),
         (19, 3),
         "disable-legacy-registry",
         (((1, 11), True),),
     ),
-    Key(
+    (
         "dns",
         (
             ((1, 10), "strs"),
@@ -106,53 +91,53 @@ KEYS = (
         "dns",
         (),
     ),
-    Key("dns-opts", (((1, 10), "strs"),), None, "dns-opt", ()),
-    Key("dns-search", (((1, 10), "strs"),), None, "dns-search", ()),
-    Key("exec-opts", (((1, 10), "strs"),), None, "exec-opt", ()),
-    Key("exec-root", (((1, 10), "str"),), None, "exec-root", (((1, 10), "/var/run/docker"),)),
-    Key("experimental", (((1, 13), "bool"),), None, "experimental", (((1, 13), False),)),
-    Key("features", (((18, 9), "bools"),), None, "feature", ()),
-    Key("firewall-backend", (((29,), "str"),), None, "firewall-backend", ()),
-    Key("fixed-cidr", (((1, 10), "str"),), None, "fixed-cidr", ()),
-    Key("fixed-cidr-v6", (((1, 10), "str"),), None, "fixed-cidr-v6", ()),
-    Key("graph", (((1, 10), "str"),), (24,), "graph", ()),
-    Key("group", (((1, 10), "str"),), None, "group", (((1, 10), "docker"),)),
-    Key("host-gateway-ip", (((20, 10), "ip"),), None, "host-gateway-ip", ()),
-    Key("host-gateway-ips", (((28,), "addrs"),), None, "host-gateway-ip", ()),
-    Key("hosts", (((1, 10), "strs"),), None, "host", ()),
-    Key("icc", (((1, 10), "bool"),), None, "icc", (((1, 10), True),)),
-    Key("init", (((1, 13), "bool"),), None, "init", (((1, 13), False),)),
-    Key("init-path", (((1, 13), "str"),), None, "init-path", ()),
-    Key("insecure-registries", (((1, 11), "strs"),), None, "insecure-registry", ()),
-    Key("ip", (((1, 10), "ip"),), None, "ip", ()),
-    Key("ip-forward", (((1, 10), "bool"),), None, "ip-forward", (((1, 10), True),)),
-    Key("ip-forward-no-drop", (((28,), "bool"),), None, "ip-forward-no-drop", (((28,), False),)),
-    Key("ip-masq", (((1, 12), "bool"),), None, "ip-masq", (((1, 12), True),)),
-    Key("ip6tables", (((20, 10), "bool"),), None, "ip6tables", (((20, 10), False), ((27,), True))),
-    Key("iptables", (((1, 10), "bool"),), None, "iptables", (((1, 10), True),)),
-    Key("ipv6", (((1, 10), "bool"),), None, "ipv6", (((1, 10), False),)),
-    Key("labels", (((1, 10), "strs"),), None, "label", ()),
-    Key("live-restore", (((1, 12), "bool"),), None, "live-restore", (((1, 12), False),)),
-    Key("log-driver", (((1, 10), "str"),), None, "log-driver", (((1, 10), "json-file"),)),
-    Key("log-format", (((25,), "str"),), None, "log-format", (((25,), "text"),)),
-    Key("log-level", (((1, 10), "str"),), None, "log-level", (((1, 10), "info"),)),
-    Key("log-opts", (((1, 10), "strmap"),), None, "log-opt", ()),
-    Key("max-concurrent-downloads", (((1, 12), "int"),), None, "max-concurrent-downloads", (((1, 12), 3),)),
-    Key("max-concurrent-uploads", (((1, 12), "int"),), None, "max-concurrent-uploads", (((1, 12), 5),)),
-    Key("max-download-attempts", (((20, 10), "int"),), None, "max-download-attempts", (((20, 10), 5),)),
-    Key("metrics-addr", (((1, 13), "str"),), None, "metrics-addr", ()),
-    Key("min-api-version", (((29,), "str"),), None, "", (((29,), "1.44"), ((29, 3), "1.40"))),
-    Key("mtu", (((1, 10), "int"),), None, "mtu", (((1, 10), 0), ((23,), 1500))),
-    Key(
+    ("dns-opts", (((1, 10), "strs"),), None, "dns-opt", ()),
+    ("dns-search", (((1, 10), "strs"),), None, "dns-search", ()),
+    ("exec-opts", (((1, 10), "strs"),), None, "exec-opt", ()),
+    ("exec-root", (((1, 10), "str"),), None, "exec-root", (((1, 10), "/var/run/docker"),)),
+    ("experimental", (((1, 13), "bool"),), None, "experimental", (((1, 13), False),)),
+    ("features", (((18, 9), "bools"),), None, "feature", ()),
+    ("firewall-backend", (((29,), "str"),), None, "firewall-backend", ()),
+    ("fixed-cidr", (((1, 10), "str"),), None, "fixed-cidr", ()),
+    ("fixed-cidr-v6", (((1, 10), "str"),), None, "fixed-cidr-v6", ()),
+    ("graph", (((1, 10), "str"),), (24,), "graph", ()),
+    ("group", (((1, 10), "str"),), None, "group", (((1, 10), "docker"),)),
+    ("host-gateway-ip", (((20, 10), "ip"),), None, "host-gateway-ip", ()),
+    ("host-gateway-ips", (((28,), "addrs"),), None, "host-gateway-ip", ()),
+    ("hosts", (((1, 10), "strs"),), None, "host", ()),
+    ("icc", (((1, 10), "bool"),), None, "icc", (((1, 10), True),)),
+    ("init", (((1, 13), "bool"),), None, "init", (((1, 13), False),)),
+    ("init-path", (((1, 13), "str"),), None, "init-path", ()),
+    ("insecure-registries", (((1, 11), "strs"),), None, "insecure-registry", ()),
+    ("ip", (((1, 10), "ip"),), None, "ip", ()),
+    ("ip-forward", (((1, 10), "bool"),), None, "ip-forward", (((1, 10), True),)),
+    ("ip-forward-no-drop", (((28,), "bool"),), None, "ip-forward-no-drop", (((28,), False),)),
+    ("ip-masq", (((1, 12), "bool"),), None, "ip-masq", (((1, 12), True),)),
+    ("ip6tables", (((20, 10), "bool"),), None, "ip6tables", (((20, 10), False), ((27,), True))),
+    ("iptables", (((1, 10), "bool"),), None, "iptables", (((1, 10), True),)),
+    ("ipv6", (((1, 10), "bool"),), None, "ipv6", (((1, 10), False),)),
+    ("labels", (((1, 10), "strs"),), None, "label", ()),
+    ("live-restore", (((1, 12), "bool"),), None, "live-restore", (((1, 12), False),)),
+    ("log-driver", (((1, 10), "str"),), None, "log-driver", (((1, 10), "json-file"),)),
+    ("log-format", (((25,), "str"),), None, "log-format", (((25,), "text"),)),
+    ("log-level", (((1, 10), "str"),), None, "log-level", (((1, 10), "info"),)),
+    ("log-opts", (((1, 10), "strmap"),), None, "log-opt", ()),
+    ("max-concurrent-downloads", (((1, 12), "int"),), None, "max-concurrent-downloads", (((1, 12), 3),)),
+    ("max-concurrent-uploads", (((1, 12), "int"),), None, "max-concurrent-uploads", (((1, 12), 5),)),
+    ("max-download-attempts", (((20, 10), "int"),), None, "max-download-attempts", (((20, 10), 5),)),
+    ("metrics-addr", (((1, 13), "str"),), None, "metrics-addr", ()),
+    ("min-api-version", (((29,), "str"),), None, "", (((29,), "1.44"), ((29, 3), "1.40"))),
+    ("mtu", (((1, 10), "int"),), None, "mtu", (((1, 10), 0), ((23,), 1500))),
+    (
         "network-control-plane-mtu",
         (((17, 9), "int"),),
         None,
         "network-control-plane-mtu",
         (((17, 9), 1500),),
     ),
-    Key("network-diagnostic-port", (((17, 12), "int"),), None, "network-diagnostic-port", ()),
-    Key("no-new-privileges", (((17, 6), "bool"),), None, "no-new-privileges", (((17, 6), False),)),
-    Key(
+    ("network-diagnostic-port", (((17, 12), "int"),), None, "network-diagnostic-port", ()),
+    ("no-new-privileges", (((17, 6), "bool"),), None, "no-new-privileges", (((17, 6), False),)),
+    (
         "node-generic-resources",
         (
             ((17, 9), "str"),
@@ -162,40 +147,47 @@ KEYS = (
         "node-generic-resource",
         (),
     ),
-    Key("nri-opts", (((29, 2), "nri"),), None, "nri-opts", ()),
-    Key("oom-score-adjust", (((1, 12), "int"),), (26,), "oom-score-adjust", (((1, 12), -500), ((20, 10), 0))),
-    Key("pidfile", (((1, 10), "str"),), None, "pidfile", (((1, 10), "/var/run/docker.pid"),)),
-    Key("proxies", (((23,), "proxies"),), None, "", ()),
-    Key("raw-logs", (((1, 11), "bool"),), None, "raw-logs", (((1, 11), False),)),
-    Key("registry-mirrors", (((1, 11), "strs"),), None, "registry-mirror", ()),
-    Key("rootless", (((19, 3), "bool"),), None, "rootless", (((19, 3), False),)),
-    Key("runtimes", (((1, 12), "runtimes"),), None, "add-runtime", ()),
-    Key("seccomp-profile", (((1, 13), "str"),), None, "seccomp-profile", (((1, 13), ""), ((23,), "builtin"))),
-    Key("selinux-enabled", (((1, 10), "bool"),), None, "selinux-enabled", (((1, 10), False),)),
-    Key("shutdown-timeout", (((1, 13), "int"),), None, "shutdown-timeout", (((1, 13), 15),)),
-    Key("storage-driver", (((1, 10), "str"),), None, "storage-driver", ()),
-    Key("storage-opts", (((1, 10), "strs"),), None, "storage-opt", ()),
-    Key("swarm-default-advertise-addr", (((1, 12), "str"),), None, "swarm-default-advertise-addr", ()),
-    Key("tls", (((1, 10), "bool"),), None, "tls", (((1, 10), False),)),
-    Key("tlscacert", (((1, 10), "str"),), None, "tlscacert", ()),
-    Key("tlscert", (((1, 10), "str"),), None, "tlscert", ()),
-    Key("tlskey", (((1, 10), "str"),), None, "tlskey", ()),
-    Key("tlsverify", (((1, 10), "bool"),), None, "tlsverify", (((1, 10), False),)),
-    Key("userland-proxy", (((1, 10), "bool"),), None, "userland-proxy", (((1, 10), True),)),
-    Key("userland-proxy-path", (((1, 13), "str"),), None, "userland-proxy-path", ()),
-    Key("userns-remap", (((1, 10), "str"),), None, "userns-remap", ()),
+    ("nri-opts", (((29, 2), "nri"),), None, "nri-opts", ()),
+    ("oom-score-adjust", (((1, 12), "int"),), (26,), "oom-score-adjust", (((1, 12), -500), ((20, 10), 0))),
+    ("pidfile", (((1, 10), "str"),), None, "pidfile", (((1, 10), "/var/run/docker.pid"),)),
+    ("proxies", (((23,), "proxies"),), None, "", ()),
+    ("raw-logs", (((1, 11), "bool"),), None, "raw-logs", (((1, 11), False),)),
+    ("registry-mirrors", (((1, 11), "strs"),), None, "registry-mirror", ()),
+    ("rootless", (((19, 3), "bool"),), None, "rootless", (((19, 3), False),)),
+    ("runtimes", (((1, 12), "runtimes"),), None, "add-runtime", ()),
+    ("seccomp-profile", (((1, 13), "str"),), None, "seccomp-profile", (((1, 13), ""), ((23,), "builtin"))),
+    ("selinux-enabled", (((1, 10), "bool"),), None, "selinux-enabled", (((1, 10), False),)),
+    ("shutdown-timeout", (((1, 13), "int"),), None, "shutdown-timeout", (((1, 13), 15),)),
+    ("storage-driver", (((1, 10), "str"),), None, "storage-driver", ()),
+    ("storage-opts", (((1, 10), "strs"),), None, "storage-opt", ()),
+    ("swarm-default-advertise-addr", (((1, 12), "str"),), None, "swarm-default-advertise-addr", ()),
+    ("tls", (((1, 10), "bool"),), None, "tls", (((1, 10), False),)),
+    ("tlscacert", (((1, 10), "str"),), None, "tlscacert", ()),
+    ("tlscert", (((1, 10), "str"),), None, "tlscert", ()),
+    ("tlskey", (((1, 10), "str"),), None, "tlskey", ()),
+    ("tlsverify", (((1, 10), "bool"),), None, "tlsverify", (((1, 10), False),)),
+    ("userland-proxy", (((1, 10), "bool"),), None, "userland-proxy", (((1, 10), True),)),
+    ("userland-proxy-path", (((1, 13), "str"),), None, "userland-proxy-path", ()),
+    ("userns-remap", (((1, 10), "str"),), None, "userns-remap", ()),
 )
+"""The keys, each with
 
-NEVER = (
-    "containerd-plugin-namespace",
-    "default-init",
-    "resolv-conf",
-    "swarm-raft-election-tick",
-    "swarm-raft-heartbeat-tick",
+- what its value must be, from which release on; the first is the release that brought the key;
+- the release that no longer knows it;
+- the flag of dockerd that sets the same; empty if none does;
+- what counts where nobody sets it, from which release on.
+"""
+
+NEVER: tuple[tuple[str, Release, str], ...] = (
+    ("containerd-plugin-namespace", (19, 3, 3), "str"),
+    ("default-init", (17, 4), "str"),
+    ("resolv-conf", (18, 9), "str"),
+    ("swarm-raft-election-tick", (18, 4), "int"),
+    ("swarm-raft-heartbeat-tick", (18, 4), "int"),
 )
 """Fields of the configuration that no release lets a file set: no flag has their name."""
 
-IGNORED = (
+IGNORED: tuple[tuple[str, Release, Release | None, str], ...] = (
     ("add-runtime", (1, 12), None, "runtimes"),
     ("authorization-plugin", (1, 10), None, "authorization-plugins"),
     ("cdi-spec-dir", (25,), None, "cdi-spec-dirs"),
@@ -225,7 +217,7 @@ IGNORED = (
 )
 """Names of flags that are no keys: a file may hold them, and nothing reads them there. With the key meant."""
 
-FLAT = (
+FLAT: tuple[tuple[str, Release], ...] = (
     ("cluster-store-opts", (1, 10)),
     ("log-opts", (1, 10)),
     ("runtimes", (1, 12)),
@@ -284,7 +276,7 @@ MEMBERS = {
 }
 """The members of the two objects that take no others."""
 
-OTHER_FLAGS = (
+OTHER_FLAGS: tuple[tuple[str, Release, Release | None], ...] = (
     ("allow-nondistributable-artifacts", (17, 6), (29,)),
     ("default-ulimit", (1, 6), None),
     ("deprecated-key-path", (17, 6), (19, 3)),

@@ -213,7 +213,7 @@ def default_runtime(c: Configuration) -> None:
 
 def _is_shim(name: str) -> bool:
     """Return whether containerd would look for a shim of that name (config.IsPermissibleC8dRuntimeName)."""
-    return name.startswith("/") is False and len([p for p in name.split(".") if p or "." in name]) >= 2
+    return "." in name and not name.startswith("/")
 
 
 def hosts(c: Configuration) -> None:
@@ -403,24 +403,37 @@ def userns_snapshotter(c: Configuration) -> None:
 
 
 def userns(c: Configuration) -> None:
-    """The user and the group to remap to exist and have subordinate ids."""
+    """The user and the group to remap to exist and have subordinate ids (parseRemappedRoot)."""
     value = c.get("userns-remap")
-    if not value or value == "default":
+    if not value:
         return
     parts = value.split(":")
     if len(parts) > 2:
         c.refuse("invalid-value", "userns-remap", f"{value!r} is not USER or USER:GROUP")
         return
     user, group = parts[0], parts[-1]
-    if c.facts.user(user) is False or not user:
+    if user == "default":
+        user = "dockremap"
+        group = user if len(parts) == 1 else group
+        if c.facts.user(user) is False:
+            # dockerd makes it, with ranges behind those that the files hold; it needs the files for that.
+            for path in ("/etc/subuid", "/etc/subgid"):
+                if c.facts.path(path) == "missing":
+                    c.refuse("userns-user", "userns-remap", f"dockerd cannot make {user}: {path} is missing")
+                    return
+            return
+    if not user or c.facts.user(user) is False:
         c.refuse("userns-user", "userns-remap", f"there is no user {user!r}")
         return
-    if len(parts) == 2 and (c.facts.group(group) is False or not group):
+    if not group or c.facts.group(group) is False:
         c.refuse("userns-user", "userns-remap", f"there is no group {group!r}")
         return
-    for kind, name in (("uid", user), ("gid", group)):
+    if user in ("root", "0"):
+        return
+    for kind, name in (("uid", user), ("gid", user if c.release >= (20, 10) else group)):
         if c.facts.subordinate(name, kind) is False:
-            c.refuse("userns-user", "userns-remap", f"/etc/sub{kind} gives {name} no ids", caught_by="start")
+            c.refuse("userns-user", "userns-remap", f"/etc/sub{kind} has no ids for {name}")
+            return
 
 
 def tls_files(c: Configuration) -> None:
@@ -430,13 +443,16 @@ def tls_files(c: Configuration) -> None:
         return
     for key in ("tlscert", "tlskey", "tlscacert"):
         path = c.get(key)
-        wanted = path or ("tlscert" if key == "tlscert" else "")
-        if not wanted or (key == "tlscacert" and c.file.get("tlsverify") is False):
+        if not path:
+            # The defaults count only where they exist; a certificate is needed, an authority is not.
+            path = f"/root/.docker/{key[3:]}.pem"
+            if key != "tlscacert" and c.facts.path(path) == "missing":
+                c.refuse("tls-file", key, f"TLS is on, and {key} names no file")
+                return
+        elif key == "tlscacert" and c.file.get("tlsverify") is False:
             continue
-        found = c.facts.path(path) if path else c.facts.path("/root/.docker/cert.pem")
-        if found == "missing":
-            said = f"{path} does not exist" if path else "TLS is on, and there is no certificate"
-            c.refuse("tls-file", key, said)
+        elif c.facts.path(path) == "missing":
+            c.refuse("tls-file", key, f"{path} does not exist")
             return
 
 
@@ -684,6 +700,27 @@ def advertise_without_store(c: Configuration) -> None:
     """An address is advertised to a store."""
     if c.get("cluster-advertise") and not c.get("cluster-store"):
         c.refuse("invalid-value", "cluster-advertise", "needs cluster-store")
+
+
+def flag_fault(key: str, value: object, release: Release) -> Optional[str]:
+    """Return why dockerd refuses a value on its command line, before it reads any file."""
+    if not isinstance(value, str):
+        return None
+    if key == "registry-mirrors":
+        return mirror_fault(value, release)
+    if key == "hosts":
+        return go.check_bind_address(value, release >= (24,))
+    if key == "labels" and "=" not in value:
+        return "it is not NAME=VALUE"
+    if key == "dns-search" and not go.is_search_domain(value):
+        return "it is not a domain"
+    if key in ("dns", "ip", "default-gateway", "default-gateway-v6", "host-gateway-ip") and value:
+        read = go.parse_addr if release >= (29,) else go.parse_ip
+        if not all(read(text.strip()) for text in value.split(",")):
+            return "it is not an IP address"
+    if key == "default-shm-size" and go.parse_size(value, "new") is None:
+        return "it is not a size"
+    return None
 
 
 Rule = tuple["Release", Optional["Release"], str, Callable[["Configuration"], None]]

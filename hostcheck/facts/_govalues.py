@@ -224,11 +224,12 @@ def _escapes(text: str, where: str) -> Optional[str]:
     return None
 
 
+# Patterns are texts: re compiles and keeps them when they are first used, which is seldom.
 _UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 # go-units 0.3.1, 0.3.2 and up to 0.4.0; later ones have no pattern.
-_SIZE_FIRST = re.compile(r"(\d+(?:\.\d+)*) ?([kKmMgGtTpP])?[bB]?\Z", re.ASCII)
-_SIZE_OLD = re.compile(r"(\d+(?:\.\d+)*) ?([kKmMgGtTpP])?[iI]?[bB]?\Z", re.ASCII)
-_FLOAT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\Z", re.ASCII)
+_SIZE_FIRST = r"(\d+(?:\.\d+)*) ?([kKmMgGtTpP])?[bB]?\Z"
+_SIZE_OLD = r"(\d+(?:\.\d+)*) ?([kKmMgGtTpP])?[iI]?[bB]?\Z"
+_FLOAT = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\Z"
 
 
 def parse_size(text: str, grammar: str = "new") -> Optional[int]:
@@ -240,7 +241,7 @@ def parse_size(text: str, grammar: str = "new") -> Optional[int]:
     (67108864, None, 1610612736, 67108864)
     """
     if grammar != "new":
-        found = (_SIZE_FIRST if grammar == "first" else _SIZE_OLD).match(text)
+        found = re.match(_SIZE_FIRST if grammar == "first" else _SIZE_OLD, text, re.ASCII)
         if not found or found.group(1).count(".") > 1:
             return None
         return int(float(found.group(1)) * _UNITS.get((found.group(2) or "").lower(), 1))
@@ -249,7 +250,7 @@ def parse_size(text: str, grammar: str = "new") -> Optional[int]:
         return None
     number = text[:last] if text[last] == " " else text[: last + 1]
     suffix = text[last + 1 :].lower()
-    if not _FLOAT.match(number) or len(number) > 400:
+    if not re.match(_FLOAT, number, re.ASCII) or len(number) > 400:
         return None
     size = float(number)
     if size < 0 or size == float("inf"):
@@ -261,7 +262,7 @@ def parse_size(text: str, grammar: str = "new") -> Optional[int]:
     return int(size * _UNITS[suffix[0]])
 
 
-_DURATION = re.compile(r"(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+\Z", re.ASCII)
+_DURATION = r"(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+\Z"
 
 
 def is_duration(text: str) -> bool:
@@ -271,7 +272,7 @@ def is_duration(text: str) -> bool:
     [True, True, True, False, False]
     """
     unsigned = text[1:] if text[:1] in ("+", "-") else text
-    return unsigned == "0" or bool(_DURATION.match(unsigned))
+    return unsigned == "0" or bool(re.match(_DURATION, unsigned, re.ASCII))
 
 
 def is_integer(text: str, bits: int = 64) -> bool:
@@ -316,7 +317,7 @@ def split_host_port(text: str) -> Optional[tuple[str, str]]:
     return None if ":" in host or "[" in text or "]" in text else (host, text[colon + 1 :])
 
 
-_DOMAIN = re.compile(
+_DOMAIN = (
     r"(:?(:?[a-zA-Z0-9]|(:?[a-zA-Z0-9][a-zA-Z0-9\-]*[a-zA-Z0-9]))"
     r"(:?\.(:?[a-zA-Z0-9]|(:?[a-zA-Z0-9][a-zA-Z0-9\-]*[a-zA-Z0-9])))*)\.?[\t\n\f\r ]*\Z"
 )
@@ -330,11 +331,11 @@ def is_search_domain(text: str) -> bool:
     name = text.rstrip("\t\n\f\r ")
     if len(name) > 256 or not any(c.isascii() and c.isalpha() for c in text):
         return False
-    found = _DOMAIN.match(text)
+    found = re.match(_DOMAIN, text)
     return bool(found) and len(found.group(1)) < 255 if found else False
 
 
-_HOST_PORT = re.compile(
+_HOST_PORT = (
     r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
     r"(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*(?::[0-9]+)?\Z"
 )
@@ -360,7 +361,7 @@ def check_insecure_registry(text: str) -> Optional[str]:
     if parse_cidr(text):
         return None
     host, port = split_host_port(text) or (text, "")
-    if not _HOST_PORT.match(text) and parse_ip(host) is None:
+    if not re.match(_HOST_PORT, text) and parse_ip(host) is None:
         return f"{host!r} is not a host"
     if port and not (is_integer(port) and 0 <= int(port) <= 65535):
         return f"{port!r} is not a port"

@@ -169,27 +169,24 @@ def in_range(release: Release, since: Release, until: Optional[Release]) -> bool
     return since <= release and (until is None or release < until)
 
 
-def kind_of(key: tables.Key, release: Release) -> Optional[str]:
-    """Return what the key's value must be at a release; None where the release does not know the key."""
-    if not in_range(release, key.kinds[0][0], key.until):
-        return None
-    # Two releases registered the flag under a name that the key does not have.
-    if key.name == "node-generic-resources" and release in ((17, 12), (18, 1)):
-        return None
-    return [kind for since, kind in key.kinds if since <= release][-1]
-
-
 def keys(release: Release) -> dict[str, str]:
     """Return the keys of a release and the kind of value that each takes."""
-    kinds = {key.name: kind_of(key, release) for key in tables.KEYS}
-    return {name: kind for name, kind in kinds.items() if kind is not None}
+    found = {
+        name: [kind for since, kind in kinds if since <= release][-1]
+        for name, kinds, until, _, _ in tables.KEYS
+        if in_range(release, kinds[0][0], until)
+    }
+    # Two releases registered the flag under a name that the key does not have.
+    if release in ((17, 12), (18, 1)):
+        del found["node-generic-resources"]
+    return found
 
 
 def default(name: str, release: Release) -> Any:
     """Return what counts where nobody sets a key."""
-    for key in tables.KEYS:
-        if key.name == name:
-            values = [value for since, value in key.defaults if since <= release]
+    for known, _, _, _, defaults in tables.KEYS:
+        if known == name:
+            values = [value for since, value in defaults if since <= release]
             return values[-1] if values else None
     return None
 
@@ -201,10 +198,9 @@ def flags_of(release: Release) -> dict[str, str]:
     for name, since, until, key in tables.IGNORED:
         if in_range(release, *other.get(name, (since, until))):
             found[name] = name if key.startswith("proxies.") else key
-    for entry in tables.KEYS:
-        name = entry.flag
-        if name and in_range(release, *other.get(name, (entry.kinds[0][0], entry.until))):
-            found[name] = entry.name
+    for key, kinds, until, name, _ in tables.KEYS:
+        if name and in_range(release, *other.get(name, (kinds[0][0], until))):
+            found[name] = key
     return found
 
 
@@ -421,6 +417,7 @@ class Configuration:
         self.default_stage = "validate"
 
     def run(self) -> None:
+        """Judge it all, stage by stage."""
         from hostcheck.facts import _daemon_rules as rules  # it needs the classes above
 
         self.flatten()
@@ -500,6 +497,7 @@ class Configuration:
         return name in self.flags or (name in self.kinds and name != "proxies")
 
     def unknown(self) -> None:
+        """Refuse the names that the release does not know."""
         for name, member in self.flattened.items():
             if self.known(name):
                 continue
@@ -511,7 +509,7 @@ class Configuration:
                 message = "must be an object with http-proxy, https-proxy or no-proxy"
                 self.refuse("unknown-directive", key, message, place=place)
                 continue
-            since = next((entry.kinds[0][0] for entry in tables.KEYS if entry.name == name), None)
+            since = next((kinds[0][0] for key_, kinds, *_ in tables.KEYS if key_ == name), None)
             if removed and since and since <= self.release:
                 message = f"no longer known: it was removed in {removed[2]}"
                 self.refuse(
@@ -528,7 +526,7 @@ class Configuration:
                 message = f"not known before {first}, and this is {self.version}"
                 self.refuse("unknown-directive", key, message, place=place)
                 continue
-            if name in tables.NEVER:
+            if any(name == never for never, _, _ in tables.NEVER):
                 message = "dockerd takes it from no file"
                 self.refuse("unknown-directive", key, message, place=place)
                 continue
@@ -559,6 +557,9 @@ class Configuration:
         return next(iter(difflib.get_close_matches(plain, possible, 1, 0.75)), "")
 
     def command_line(self) -> None:
+        """Read the flags."""
+        from hostcheck.facts import _daemon_rules as rules
+
         self.given, problems = parse_flags(self.argv, self.release)
         for problem in problems:
             self.judgement.problems.append(problem._replace(stage=self.stage))
@@ -574,8 +575,12 @@ class Configuration:
                 value = int(value) if value is not None and go.is_integer(value) else None
             if value is None:
                 if flag.name in self.flags:
-                    message = f"flag --{flag.name} needs a value that it does not have"
+                    message = f"the flag --{flag.name} has no value that it could take"
                     self.refuse("invalid-flag", f"--{flag.name}", message)
+                continue
+            wrong = rules.flag_fault(key, value, self.release)
+            if wrong:
+                self.refuse("invalid-flag", f"--{flag.name}", f"the flag --{flag.name} {value}: {wrong}")
                 continue
             if kind in ("strs", "ips", "addrs"):
                 self.judgement.flag_values.setdefault(key, []).extend(
@@ -623,12 +628,18 @@ class Configuration:
 
     def typed(self) -> None:
         """Decode into the typed configuration, as encoding/json does: all of it, errors or not."""
-        by_name = {gojson.fold(name): name for name in self.kinds}
+        fields = {name: kind for name, since, kind in tables.NEVER if since <= self.release}
+        fields.update(self.kinds)
+        by_name = {gojson.fold(name): name for name in fields}
         for member in self.root.members:
-            name = member.name if member.name in self.kinds else by_name.get(gojson.fold(member.name), "")
+            name = member.name if member.name in fields else by_name.get(gojson.fold(member.name), "")
             if not name:
                 continue
-            kind = schema(self.kinds[name], self.release)
+            kind = schema(fields[name], self.release)
+            if name not in self.kinds:
+                if member.node.kind == "object":
+                    self.value(kind, member.node, None, name)
+                continue
             before = self.file.get(name)
             line, column = self.text.place(member.start)
             self.file[name] = self.value(kind, member.node, before, name)
@@ -640,6 +651,7 @@ class Configuration:
                 self.judgement.values[name] = known._replace(value=self.file[name])
 
     def note_duplicates(self, node: Node, prefix: str) -> None:
+        """Note the members of objects that stand there twice."""
         for first, second in gojson.duplicates(node):
             key = prefix + first.name
             merged = first.node.kind == second.node.kind == "object" and prefix in ("", "builder.")
@@ -652,6 +664,7 @@ class Configuration:
                     self.note_duplicates(member.node, f"{prefix}{member.name}.")
 
     def wrong(self, kind: str, node: Node, key: str) -> None:
+        """Refuse a value of the wrong type."""
         shown = _KINDS_IN_WORDS[node.kind]
         if node.kind == "number" and kind == "int":
             shown = f"the number {str(node.value)[:40]}"
@@ -710,6 +723,7 @@ class Configuration:
         return text
 
     def array(self, kind: Any, node: Node, before: Any, key: str) -> Any:
+        """Return what a list becomes; null leaves an element as it was."""
         if node.kind == "null":
             return None
         if node.kind != "array":
@@ -723,6 +737,7 @@ class Configuration:
         return new
 
     def mapping(self, kind: Any, node: Node, before: Any, key: str) -> Any:
+        """Return what an object with any members becomes; it is added to what was there."""
         if node.kind == "null":
             return None
         if node.kind != "object":
@@ -738,6 +753,7 @@ class Configuration:
         return new
 
     def struct(self, kind: Struct, node: Node, before: Any, key: str) -> Any:
+        """Return what an object with known members becomes."""
         if node.kind == "null":
             return before
         if node.kind != "object":
@@ -760,6 +776,7 @@ class Configuration:
         return new
 
     def note(self, key: str, member: Member, value: Any) -> None:
+        """Remember a member as set by the file."""
         line, column = self.text.place(member.start)
         self.judgement.values[key] = Value(value, line, column)
 

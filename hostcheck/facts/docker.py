@@ -331,6 +331,8 @@ class Facts(HostFacts):
 
     def path(self, path: str) -> Optional[str]:
         """See `HostFacts.path`."""
+        if not path.startswith("/"):
+            return None
         try:
             found = self.host.stat(path)
         except (FileNotFoundError, NotADirectoryError):
@@ -406,7 +408,7 @@ def export(host: Host) -> dict[str, object]:
     start = command_line(host)
     found: dict[str, object] = {
         "file": {"value": path if host.exists(path) else None, "path": path},
-        "version": {"value": str(version_judged_by(host)), "known": version_known(host)},
+        "version": {"value": str(version_judged_by(host)), "path": None, "known": version_known(host)},
         "flags": {"value": list(start.argv), "path": start.path, "line": start.line},
     }
     try:
