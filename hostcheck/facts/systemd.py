@@ -40,6 +40,15 @@ ENGINE_UNITS = (
 )
 """Units that are shown wherever they come from; of the others, those in the administrator's folders."""
 
+EXECS = (
+    "ExecCondition",
+    "ExecStartPre",
+    "ExecStart",
+    "ExecStartPost",
+    "ExecReload",
+    "ExecStop",
+    "ExecStopPost",
+)
 KILL_MODES = ("control-group", "process", "mixed", "none")
 RESTARTS = ("no", "on-success", "on-failure", "on-abnormal", "on-watchdog", "on-abort", "always")
 TYPES = ("simple", "exec", "forking", "oneshot", "dbus", "notify", "notify-reload", "idle")
@@ -100,6 +109,8 @@ class Unit:
         """Why it is `bad-setting`."""
         self.load = load
         """`loaded`, `masked`, `not-found`, `bad-setting` or `error`."""
+        self.read = load == "loaded" and not self._broken()
+        """Whether systemd read it to the end: only then it gives it the defaults of a service."""
         if load == "loaded" and name.endswith(".service"):
             self.reason = self._verify()
             if self.reason:
@@ -120,7 +131,7 @@ class Unit:
         """What systemd passes over in its files (values only of the properties that hostcheck reads)."""
         for name in (*(f"Limit{x}" for x in LIMITS), *_READERS):
             self.get(name)
-        for key in ("ExecStart", "ExecStartPre", "ExecStartPost", "ExecReload", "ExecStop"):
+        for key in EXECS:
             try:
                 self.commands(key)
             except ValueError:
@@ -160,15 +171,24 @@ class Unit:
                 self._ignore(said, "not a limit: a number, soft:hard or infinity is wanted")
             else:
                 found, where = parsed, Setting(parsed.hard, said.path, said.line)
-        if found is None:
+        if found is None and self.read:
             found, where = self.manager.limit(resource)
         return found, where
+
+    def _broken(self) -> bool:
+        """Return whether a command line makes systemd give the unit up."""
+        try:
+            for key in EXECS:
+                self.commands(key)
+        except ValueError:
+            return True
+        return False
 
     def _evaluate(self, prop: str) -> Optional[Setting]:
         if prop.startswith("Limit"):
             resource = prop[5:].removesuffix("Soft")
             limit, where = self.limit(resource)
-            if limit is None or where is None or self.load == "masked":
+            if limit is None or where is None:
                 return None
             return where._replace(value=limit.soft if prop.endswith("Soft") else limit.hard)
         reader: Optional[Callable[[Unit, str], Optional[Setting]]] = _READERS.get(prop)
@@ -198,6 +218,8 @@ class Unit:
         for said in self._said(prop):
             if said.value in allowed:
                 found = Setting(said.value, said.path, said.line)
+            elif not said.value and prop == "KillMode" and self.manager.at_least(246):
+                found = Setting(default, said.path, said.line)
             else:
                 self._ignore(said, f"not one of {', '.join(allowed)}")
         return found
@@ -260,29 +282,37 @@ class Unit:
         return found
 
     def _slice(self, prop: str) -> Setting:
-        found = Setting("" if self.load == "masked" else "system.slice", default=True)
-        if self.kind == "slice":
+        if self.kind == "slice" or not self.read:
             return Setting("", default=True)
+        prefix, at, _ = self.name.partition("@")
+        # Instances of a template share a slice (unit_set_default_slice(), src/core/unit.c).
+        found = Setting(
+            f"system-{prefix.replace('-', chr(92) + 'x2d')}.slice" if at else "system.slice", default=True
+        )
         for said in self._said(prop):
             value = self.expand(said)
             if value.endswith(".slice") and "/" not in value:
                 found = Setting(value, said.path, said.line)
-            elif value:
-                self._ignore(said, "not the name of a slice")
             else:
-                found = Setting("system.slice", default=True)
+                self._ignore(said, "not the name of a slice")
         return found
 
     def _type(self, prop: str) -> Setting:
-        found = self._enum(prop, TYPES, "simple")
-        if found.default and not self._said("ExecStart") and self._said("ExecStop"):
-            return Setting("oneshot", default=True)
-        if found.default and self._said("BusName"):
-            return Setting("dbus", default=True)
-        return found
+        if not self.read:
+            return Setting("", default=True)
+        found = self._enum(prop, TYPES, "")
+        if found.value:
+            return found
+        if self._said("BusName"):
+            return found._replace(value="dbus", default=True)
+        return found._replace(
+            value="simple" if any(a.value for a in self._said("ExecStart")) else "oneshot", default=True
+        )
 
     def _span(self, prop: str) -> Setting:
         keys, sections, fallback, zero_is_infinity = _SPANS[prop]
+        if prop == "TimeoutStartUSec" and self.value("Type") == "oneshot":
+            fallback = INFINITY
         found = Setting(fallback, default=True)
         for said in self.assignments:
             if said.key not in keys or said.section not in sections:
@@ -293,9 +323,7 @@ class Unit:
                 self._ignore(said, f"not a key of [{said.section}] in this systemd")
                 continue
             microseconds = unitfile.parse_span(said.value)
-            if not said.value:
-                found = Setting(fallback, default=True)
-            elif microseconds is None:
+            if microseconds is None:
                 self._ignore(said, "not a time span")
             elif microseconds == 0 and zero_is_infinity:
                 found = Setting(INFINITY, said.path, said.line)
@@ -340,11 +368,11 @@ class Unit:
             for word in bad:
                 self._ignore(said, f"not an assignment: {word}")
             where = Setting("", said.path, said.line)
-        return where._replace(value=" ".join(f"{name}={value}" for name, value in found.items()))
+        return where._replace(value=" ".join(_quote(f"{name}={value}") for name, value in found.items()))
 
     def _environment_files(self, prop: str) -> Setting:
         files = self.environment_files()
-        value = " ".join(
+        value = "\n".join(
             f"{path} (ignore_errors={'yes' if optional else 'no'})" for path, optional, _ in files
         )
         return Setting(value, files[-1][2].path, files[-1][2].line) if files else Setting("", default=True)
@@ -471,6 +499,17 @@ _READERS: dict[str, Callable[[Unit, str], Optional[Setting]]] = {
     "After": lambda unit, prop: unit._words(prop),
 }
 """Property to reader. Dependencies are those that files name, without what systemd adds of itself."""
+
+
+def _quote(word: str) -> str:
+    r"""Return a word as `systemctl show` prints it in a list: in double quotes where a shell would need them.
+
+    >>> _quote("A=1"), _quote('B=1 "2"')
+    ('A=1', '"B=1 \\"2\\""')
+    """
+    if word and not any(char in word for char in " \t\n\r\"'\\`$*?[()<>|&;!"):
+        return word
+    return '"' + "".join("\\" + char if char in '"\\`$' else char for char in word) + '"'
 
 
 def _specifiers(name: str, path: str) -> dict[str, str]:
@@ -788,7 +827,9 @@ def _load(host: Host, asked: str, when: str) -> Optional[Unit]:
         if "@." not in base:
             name = base
     aliases = [
-        other for other in found.target if other != name and fragment and _fragment(found, other) == fragment
+        other
+        for other in found.target
+        if other != name and "@." not in other and fragment and _fragment(found, other) == fragment
     ]
     all_names = (name, *aliases)
     paths = _dropins(host, kind, all_names, when)
@@ -934,7 +975,7 @@ def enabled(host: Host, name: str) -> Optional[Setting]:
     Source: unit_file_lookup_state(), src/shared/install.c.
     """
     found = unit(host, name)
-    if found is None or not found.shown:
+    if found is None or not found.shown or found.load == "not-found":
         return None
     if found.load == "masked":
         runtime = found.shown.startswith("/run/")

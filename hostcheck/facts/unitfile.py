@@ -293,18 +293,33 @@ def parse_span(text: str, unit: int = 10**6) -> Optional[int]:
 def format_span(microseconds: int) -> str:
     """Return a time span as `systemctl show` prints it.
 
-    >>> format_span(90000000), format_span(-1), format_span(100000), format_span(0)
-    ('1min 30s', 'infinity', '100ms', '0')
+    >>> format_span(90000000), format_span(-1), format_span(100000), format_span(2500000)
+    ('1min 30s', 'infinity', '100ms', '2.500000s')
     """
     if microseconds < 0:
         return INFINITY
     if microseconds == 0:
         return "0"
     parts = []
-    for suffix in ("y", "month", "w", "d", "h", "min", "s", "ms", "us"):
-        count, microseconds = divmod(microseconds, _SPANS[suffix])
+    for suffix, digits in (
+        ("y", 0),
+        ("month", 0),
+        ("w", 0),
+        ("d", 0),
+        ("h", 0),
+        ("min", 0),
+        ("s", 6),
+        ("ms", 3),
+        ("us", 0),
+    ):
+        count, rest = divmod(microseconds, _SPANS[suffix])
+        if count and rest and digits:
+            # Below a minute one unit with a point stands for all that is left.
+            parts.append(f"{count}.{rest:0{digits}d}{suffix}")
+            break
         if count:
             parts.append(f"{count}{suffix}")
+        microseconds = rest
     return " ".join(parts)
 
 
@@ -501,6 +516,43 @@ def split_words(text: str) -> list[str]:
     return words
 
 
+def split_variable(text: str) -> list[str]:
+    r"""Return the words of a variable that stands alone on a command line: quotes bind, an open one does no harm.
+
+    >>> split_variable("--a --b='c d' \\e 1\"2")
+    ['--a', '--b=c d', 'e', '12']
+    """
+    words: list[str] = []
+    word: list[str] = []
+    begun = False
+    quote = ""
+    at = 0
+    while at < len(text):
+        char = text[at]
+        if char == "\\" and at + 1 < len(text):
+            at += 1
+            word.append(text[at])
+            begun = True
+        elif quote:
+            if char == quote:
+                quote = ""
+            else:
+                word.append(char)
+        elif char in "'\"":
+            quote, begun = char, True
+        elif char in WHITESPACE:
+            if begun:
+                words.append("".join(word))
+            word, begun = [], False
+        else:
+            word.append(char)
+            begun = True
+        at += 1
+    if begun:
+        words.append("".join(word))
+    return words
+
+
 def parse_commands(
     text: str, path: str = "", line: int = 0, specifier: Callable[[str], str] = lambda text: text
 ) -> list[Command]:
@@ -525,14 +577,15 @@ def parse_commands(
             prefixes += first[0]
             first = first[1:]
         ignored = "-" in prefixes
-        program = _simplify(specifier(first))
+        first = specifier(first)
+        program = _simplify(first)
         argv: list[str] = []
         if not program or program.endswith("/") or ("/" in program and not program.startswith("/")):
             if ignored:
                 return commands
             raise ValueError(f"{program or text!r} is neither an absolute path nor a name")
         if "@" not in prefixes:
-            argv.append(program)
+            argv.append(first)
         while at < len(text):
             if text[at] == ";" and text[at + 1 : at + 2] in ("", *WHITESPACE):
                 at += 1
@@ -637,19 +690,22 @@ def parse_env_file(text: str) -> dict[str, tuple[str, int]]:
 
 
 def _env_value(text: str, at: int) -> tuple[str, int, int]:
-    """Return a value, where the line ends, and how many line ends it swallowed."""
+    """Return a value, where the line ends, and how many line ends it swallowed.
+
+    A quote counts at the beginning, and behind a closed one; elsewhere it is a character like others
+    (parse_env_file_internal(), src/basic/env-file.c).
+    """
     out: list[str] = []
     keep = 0
     quote = ""
+    fresh = True
     lines = 0
-    while at < len(text) and text[at] in " \t\r":
-        at += 1
     while at < len(text):
         char = text[at]
         if quote:
             lines += char == "\n"
             if char == quote:
-                quote = ""
+                quote, fresh = "", True
             elif char == "\\" and quote == '"' and at + 1 < len(text):
                 at += 1
                 lines += text[at] == "\n"
@@ -662,16 +718,20 @@ def _env_value(text: str, at: int) -> tuple[str, int, int]:
             keep = len(out)
         elif char == "\n":
             break
-        elif char in "'\"" and (keep == len(out)):
+        elif fresh and char in "'\"":
             quote = char
+        elif fresh and char in WHITESPACE:
+            pass
         elif char == "\\" and at + 1 < len(text):
             at += 1
+            fresh = False
             if text[at] == "\n":
                 lines += 1
             else:
                 out.append(text[at])
                 keep = len(out)
         else:
+            fresh = False
             out.append(char)
             if char not in WHITESPACE:
                 keep = len(out)
@@ -691,10 +751,7 @@ def expand(words: tuple[str, ...], environment: Mapping[str, str]) -> tuple[str,
     out: list[str] = []
     for word in words:
         if word.startswith("$") and word[1:2] not in ("{", "$") and is_variable(word[1:]):
-            try:
-                out.extend(split_words(environment.get(word[1:], "")))
-            except ValueError:
-                out.extend(environment[word[1:]].split())
+            out.extend(split_variable(environment.get(word[1:], "")))
             continue
         text, at = [], 0
         while at < len(word):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import collections
 import json
 import pathlib
+import subprocess
 import tarfile
 from typing import Any
 
 import pytest
 
-from hostcheck.facts import systemd, unitfile
+from hostcheck.facts import systemd
 from hostcheck.host.root import RootHost
-from hostcheck.testing import FakeHost
 
 
 class RunningTree(RootHost):
@@ -133,3 +133,216 @@ def test_agrees_with_systemd(
         print(*one)
     assert {(one[0], one[1]) for one in differ} <= TRANSIENT
     assert sum(agreed.values()) >= sum(asked.values()) - len(TRANSIENT) * len(FIELDS)
+
+
+# The real thing: this machine's own systemd as PID 1 of fresh namespaces, over an overlay of its root.
+
+BOOT = r"""
+set -e
+mount --make-rprivate /
+mount -t tmpfs none "$1/root"
+mkdir -p "$1/root/up" "$1/root/work" "$1/root/m"
+mount -t overlay none -o "lowerdir=/,upperdir=$1/root/up,workdir=$1/root/work" "$1/root/m"
+cd "$1/root/m"
+mount -t proc proc proc
+mount -t tmpfs none run
+mount -t tmpfs none tmp
+mount --rbind /sys sys
+mkdir run/out
+mount --bind "$1/out" run/out
+mount -t tmpfs none dev
+mknod -m666 dev/null c 1 3
+mknod -m666 dev/zero c 1 5
+mknod -m666 dev/urandom c 1 9
+mknod -m600 dev/console c 1 3
+mknod -m666 dev/kmsg c 1 3
+rm -rf etc/systemd/system etc/systemd/system.conf etc/systemd/system.conf.d
+cp -a "$1/tree/etc" .
+container=other exec chroot . /lib/systemd/systemd --system --unit=ask.target
+"""
+
+UNITS: dict[str, str] = {
+    "plain": "ExecStart=/bin/true\n",
+    "guide": "Type=notify\nExecStart=/bin/true\nLimitNOFILE=infinity\nLimitNPROC=infinity\nTimeoutStartSec=0\n"
+    "Delegate=yes\nKillMode=process\nRestart=on-failure\nStartLimitBurst=3\nStartLimitInterval=60s\n",
+    "start-limit": "ExecStart=/bin/true\nStartLimitIntervalSec=99s\nStartLimitBurst=x\n",
+    "start-limit-unit": "[Unit]\nStartLimitIntervalSec=2min\nStartLimitBurst=0\n[Service]\nExecStart=/bin/true\n",
+    "numbers": "ExecStart=/bin/true\nLimitNOFILE=010\nLimitNPROC=+9\nLimitCORE=1.5K\nLimitMEMLOCK=2G 1M\n"
+    "LimitSTACK=1k\nLimitNICE=+5\nLimitNOFILE=0b11\nLimitAS=0x10\n",
+    "times": "ExecStart=/bin/true\nTimeoutStartSec=1min 30s 5ms\nTimeoutStopSec=infinity\nRestartSec=2.5\n"
+    "LimitCPU=1500ms\nLimitRTTIME=3s\n",
+    "times-bad": "ExecStart=/bin/true\nTimeoutSec=7\nTimeoutStartSec=5 x\nRestartSec=-1\nTimeoutStopSec=\n",
+    "tasks": "ExecStart=/bin/true\nTasksMax=33.33%\nTasksMax=33.333%\nTasksMax=1e3\n",
+    "tasks-octal": "ExecStart=/bin/true\nTasksMax=0100\n",
+    "delegate": "ExecStart=/bin/true\nDelegate=pids foo\nDelegate=cpu,memory\nDelegate=io\n",
+    "delegate-empty": "ExecStart=/bin/true\nDelegate=cpu\nDelegate=\n",
+    "enums": "ExecStart=/bin/true\nKillMode=Process\nRestart=Always\nType=foo\nKillMode=mixed\nKillMode=\n"
+    "Restart=on-abort\n",
+    "enums-empty": "ExecStart=/bin/true\nType=notify\nType=\nRestart=always\nRestart=\n",
+    "oom": "ExecStart=/bin/true\nOOMScoreAdjust=-1001\nOOMScoreAdjust=+7\n",
+    "oom-bad": "ExecStart=/bin/true\nOOMScoreAdjust=-5\nOOMScoreAdjust=x\n",
+    "slice": "ExecStart=/bin/true\nSlice=foo.slice\nSlice=bar\n",
+    "slice-empty": "ExecStart=/bin/true\nSlice=foo.slice\nSlice=\n",
+    "two": "ExecStart=/bin/true\nExecStart=/bin/false\n",
+    "two-oneshot": "Type=oneshot\nExecStart=/bin/true\nExecStart=-/bin/false x ; /bin/echo y \\;\n",
+    "none": "ExecReload=/bin/true\n",
+    "stop-only": "ExecStop=/bin/true\n",
+    "stop-remain": "Type=oneshot\nExecStop=/bin/true\nRemainAfterExit=yes\n",
+    "oneshot-always": "Type=oneshot\nExecStart=/bin/true\nRestart=always\n",
+    "dbus": "Type=dbus\nExecStart=/bin/true\n",
+    "dbus-implied": "BusName=a.b\nExecStart=/bin/true\n",
+    "quotes": "ExecStart=/bin/echo 'a b' \"c 'd'\" e\\x20f \"g\\\"h\" i\\j k\"l m\"n\n",
+    "unbalanced": "ExecStart=/bin/echo 'a b\n",
+    "relative": "ExecStart=bin/true\n",
+    "bare": "ExecStart=true now\n",
+    "folder": "ExecStart=/bin/\n",
+    "at": "ExecStart=@/bin/true zero one\nExecStartPre=-+/bin/true\n",
+    "specifier": "ExecStart=/bin/echo %n %N %p %% %i|%j\nEnvironment=A=%n B=50%% \"C=%40\" D=ok\n",
+    "specifier-bad": "ExecStart=/bin/echo 50%9\n",
+    "environment": "ExecStart=/bin/true\nEnvironment=A=1 'B=2 3' C 4D=5\nEnvironment=A=2\nEnvironmentFile=-/etc/x\n"
+    "EnvironmentFile=/etc/%N\nEnvironmentFile=relative\n",
+    "environment-reset": "ExecStart=/bin/true\nEnvironment=A=1\nEnvironment=\nEnvironment=B=1\n"
+    "EnvironmentFile=/a\nEnvironmentFile=\n",
+    "continued": "ExecStart=/bin/echo \\\n# a comment\n; another\n  two \\\n\nLimitNOFILE=77\n",
+    "continued-end": "ExecStart=/bin/echo a \\\\\nLimitNOFILE=78\nLimitNPROC=9\\",
+    "header": "ExecStart=/bin/true\nLimitNOFILE=79\n[Service\nLimitNPROC=9\n",
+    "crlf": "ExecStart=/bin/true\r\nLimitNOFILE=80\r\n",
+    "spaces": "  ExecStart = /bin/true  \n\tLimitNOFILE\t=\t81 \n",
+    "foreign": "ExecStart=/bin/true\n[X-Mine]\nLimitNOFILE=1\n[Foo]\nLimitNOFILE=2\n[Service]\nLimitNPROC=3\n",
+    "docker-dash-unit": "ExecStart=/bin/true\n",
+    "inst@": "ExecStart=/bin/echo %i %I %p %j\n",
+    "path": "ExecStart=//bin/./true\nExecStartPre=/bin/../bin/true\n",
+    "nul-word": "ExecStart=/bin/echo \"\" a ''\n",
+    "semicolon": "ExecStart=/bin/echo a; b ;c\n",
+    "colon": "ExecStart=:/bin/echo $A ${A}\n",
+    "installed": "ExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n",
+    "enabled": "ExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n",
+    "aliased": "ExecStart=/bin/true\n[Install]\nAlias=nickname.service\n",
+    "also": "ExecStart=/bin/true\n[Install]\nAlso=plain.service\n",
+}  # fmt: skip
+"""Name to the text of [Service] (or a whole file)."""
+
+MORE = {
+    "etc/systemd/system/docker-.service.d/50-a.conf": "[Service]\nLimitNOFILE=500\n",
+    "etc/systemd/system/docker-dash-.service.d/40-b.conf": "[Service]\nLimitNOFILE=400\nLimitNPROC=400\n",
+    "etc/systemd/system/docker-dash-unit.service.d/45-c.conf": "[Service]\nLimitNPROC=450\n",
+    "etc/systemd/system/inst@.service.d/1.conf": "[Service]\nLimitNOFILE=11\n",
+    "etc/systemd/system/inst@a-b.service.d/2.conf": "[Service]\nLimitNPROC=12\n",
+    "etc/systemd/system/nickname.service.d/9.conf": "[Service]\nLimitNOFILE=99\n",
+    "etc/systemd/system.conf": "[Manager]\nDefaultLimitMEMLOCK=1G\nDefaultTasksMax=10%\n",
+    "etc/systemd/system.conf.d/5.conf": "[Manager]\nDefaultLimitNOFILE=3000:4000\nDefaultLimitCORE=0:infinity\n",
+}
+LINKS = {
+    "etc/systemd/system/nickname.service": "/etc/systemd/system/aliased.service",
+    "etc/systemd/system/multi-user.target.wants/enabled.service": "../enabled.service",
+    "etc/systemd/system/masked.service": "/dev/null",
+    "etc/systemd/system/dangling.service": "/nowhere/dangling.service",
+}
+ARGUMENTS = {
+    "words": "Environment=A=1 'B=2 \"3 4\"' C=\n"
+    "ExecStart={} $A ${{A}} $B x${{B}}y $C ${{C}} $NONE ${{NONE}} p$A $$A $${{A}}\n",
+    "file": "Environment=A=old\nEnvironmentFile=/etc/env-file\nExecStart={} $A $B $C $D $E $F $G ${{H}} ${{I}} ${{J}}\n",
+    "flags": "EnvironmentFile=/etc/env-file\nExecStart={} -H fd:// --x=${{A}} \\\n  $OPTS\n",
+}
+ENV_FILE = (
+    '# comment\nA=new\nB=\'x y\' z\nC="1\\"2"\nD=a\\\nb\nexport E=5\n F = 6 \nG=a\'b c\'d\nH="two\nlines"\n;I=7\n'
+    "I=x#y\nJ=q\\ r\\\\s\nOPTS=--a --b='c d' --e\n"
+)
+WORDS = '/bin/sh -c \'for a do printf "[%%s]" "$$a"; done\' sh'
+
+
+@pytest.mark.root
+def test_this_machines_systemd(tmp_path: pathlib.Path) -> None:
+    """Every property that is exported, and every word of a command line, as the systemd of this machine has them."""
+    if not pathlib.Path("/lib/systemd/systemd").exists():
+        pytest.skip("no systemd on this machine")
+    version = subprocess.run(["systemctl", "--version"], capture_output=True, text=True).stdout.split()[1]
+    tree = tmp_path / "tree"
+    names = []
+    files = dict(MORE)
+    for name, body in UNITS.items():
+        files[f"etc/systemd/system/{name}.service"] = (
+            body if body.startswith("[Unit]") else "[Service]\n" + body
+        )
+        names.append(f"{name}.service" if not name.endswith("@") else f"{name}a-b.service")
+    names += ["masked.service", "nickname.service", "dangling.service"]
+    starts = []
+    for name, body in ARGUMENTS.items():
+        body = f"[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nStandardOutput=file:/run/out/{name}\n{body}"
+        files[f"etc/systemd/system/words-{name}.service"] = body.format(WORDS)
+        starts.append(f"systemctl start words-{name}.service")
+    files["etc/env-file"] = ENV_FILE
+    shows = [f"echo @{name}; systemctl show -- {name}" for name in names]
+    script = "; ".join(
+        [*starts, *shows, "cat /proc/sys/kernel/pid_max /proc/sys/kernel/threads-max >/run/out/max"]
+    )
+    files["etc/ask"] = f"{script}; systemctl exit --force 0\n"
+    files["etc/systemd/system/ask.target"] = "[Unit]\nDefaultDependencies=no\nWants=ask.service\n"
+    files["etc/systemd/system/ask.service"] = (
+        "[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\n"
+        "StandardOutput=file:/run/out/shown\nExecStart=/bin/sh /etc/ask\n"
+    )
+    for path, text in files.items():
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).write_text(text, newline="")
+    for path, target in LINKS.items():
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).symlink_to(target)
+    for folder in ("root", "out"):
+        (tmp_path / folder).mkdir()
+    namespaces = ("--pid", "--fork", "--mount", "--net", "--uts", "--ipc", "--cgroup")
+    done = subprocess.run(
+        ["unshare", *namespaces, "sh", "-c", BOOT, "sh", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    shown_file = tmp_path / "out" / "shown"
+    if not shown_file.exists():
+        pytest.skip(f"systemd does not start in a namespace here: {done.stderr.strip()[-200:]}")
+    status = tree / "var/lib/dpkg/status"
+    status.parent.mkdir(parents=True)
+    status.write_text(
+        f"Package: systemd\nStatus: install ok installed\nVersion: {version}\nArchitecture: all\n"
+    )
+    host = RootHost(str(tree))
+    limit = min(int(n) for n in (tmp_path / "out" / "max").read_text().split())
+    systemd.manager(host).tasks = limit
+    agreed = asked = 0
+    differ = []
+    for name, real in _blocks(shown_file.read_text()):
+        found = systemd.unit(host, name)
+        mine = {} if found is None else {k: s.value for k, s in systemd.properties(host, found).items()}
+        mine.setdefault("LoadState", "not-found")
+        for prop, value in mine.items():
+            if prop in SYSTEMD_ADDS or (prop not in real and not value):
+                continue
+            asked += 1
+            want = real.get(prop, "")
+            agreed += value == want
+            if value != want:
+                differ.append((name, prop, value, want))
+    for name in ARGUMENTS:
+        words = systemd.exec_start(host, f"words-{name}.service")[0].argv[4:]
+        asked += 1
+        want = (tmp_path / "out" / name).read_text()
+        agreed += "".join(f"[{word}]" for word in words) == want
+        if "".join(f"[{word}]" for word in words) != want:
+            differ.append((name, "argv", "".join(f"[{word}]" for word in words), want))
+    print(f"systemd {version} of this machine: {agreed}/{asked}")
+    for one in differ:
+        print(*one, sep=" | ")
+    assert not differ
+
+
+SYSTEMD_ADDS = ("Requires", "BindsTo", "Wants", "PartOf", "After", "UnitFilePreset")
+"""Dependencies have systemd's own among them; the preset is the distribution's."""
+
+
+def _blocks(text: str) -> list[tuple[str, dict[str, str]]]:
+    """Part the output of many `systemctl show`."""
+    blocks = []
+    for part in ("\n" + text).split("\n@")[1:]:
+        name, _, rest = part.partition("\n")
+        blocks.append((name, systemd.parse_show(rest)))
+    return blocks
