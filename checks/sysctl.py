@@ -271,52 +271,6 @@ class SysctlConntrack(Check):
             raise NotApplicable("nothing sets the size of the connection table, and it is not in use")
 
 
-class SysctlModulesDisabled(Check):
-    """Modules can be loaded after boot.
-
-    *Why*: kernel.modules_disabled=1 cannot be undone before the next boot; engines load overlay, br_netfilter,
-    veth and netfilter modules when they first need them, and fail.
-
-    *Needs*: kernel.modules_disabled not 1.
-
-    *Fix*: Take the line out of the file, or name every module that containers need in modules-load.d.
-    """
-
-    id = "sysctl.modules_disabled"
-    severity = Severity.RECOMMENDED
-    references = ("https://docs.kernel.org/admin-guide/sysctl/kernel.html#modules-disabled",)
-
-    def run(self, host: Host) -> Iterator[Finding]:
-        """See `Check.run`."""
-        key = "kernel.modules_disabled"
-        say = "modules that an engine needs later cannot be loaded"
-        setting = sysctl.boot_setting(host, key)
-        try:
-            value = sysctl.now(host, key)
-        except (Unavailable, PermissionError):
-            value = None
-        if value is not None:
-            if value == "1":
-                yield failed(
-                    key, f"1 now: {say}", value=value, expected="0", hint="reboot without the setting"
-                )
-            else:
-                yield passed(key, f"{value} now", value=value, expected="0")
-        if setting is None or setting.value != "1":
-            yield passed(key, "not set to 1 at boot", value="0", expected="0", when="boot")
-        else:
-            yield failed(
-                key,
-                f"1 after the next boot: {say}",
-                value="1",
-                expected="0",
-                path=setting.path,
-                line=setting.line,
-                when="boot",
-                commands=(f"sed -i '{setting.line}s/^/#/' {setting.path}",),
-            )
-
-
 class SysctlConfFile(Check):
     """What /etc/sysctl.conf says is applied at boot.
 

@@ -6,8 +6,8 @@ import posixpath
 import re
 from typing import NamedTuple, Optional
 
-from hostcheck.facts import files, modules
-from hostcheck.host import Host, Unavailable
+from hostcheck.facts import docker, engine, files, modules
+from hostcheck.host import Host, NotApplicable, Unavailable
 from hostcheck.versions import Version
 
 _VERSION = re.compile(r"\bv?(\d+\.\d+(?:\.\d+)*)")
@@ -96,8 +96,29 @@ def _iptables(host: Host) -> Iptables | None:
     return Iptables(path, target, backend, version, why)
 
 
+def native(host: Host) -> docker.Setting | None:
+    """Return the setting by which dockerd writes nftables rules itself, without iptables; None if it does not.
+
+    `firewall-backend` is known from 29.0 on.
+    """
+    try:
+        said = docker.effective(host).get("firewall-backend")
+        version = engine.docker_version(host)
+    except (OSError, ValueError, NotApplicable, Unavailable):
+        return None
+    if said is None or said.value != "nftables" or (version is not None and version < Version("29.0.0-0")):
+        return None
+    return said
+
+
 def backend(host: Host) -> str | None:
-    """Return what `iptables` writes to: `nft` or `legacy`; None if there is no iptables, or it cannot be told."""
+    """Return what the engine's rules are written to.
+
+    `native`: nftables, by dockerd itself; `nft`: nf_tables, by iptables-nft; `legacy`: ip_tables; None: there is
+    no iptables, or it cannot be told.
+    """
+    if native(host) is not None:
+        return "native"
     try:
         found = iptables(host)
     except (PermissionError, Unavailable):

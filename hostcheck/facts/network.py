@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Optional
 
-from hostcheck.facts import engine, files, firewall, sysctl, systemd
-from hostcheck.host import Host, Unavailable
-from hostcheck.versions import Version
+from hostcheck.facts import docker, files, firewall, sysctl, systemd
+from hostcheck.host import Host, NotApplicable, Unavailable
 
 NETWORKD_FOLDERS = (
     "/etc/systemd/network",
@@ -20,24 +19,15 @@ NM_CONF = "/etc/NetworkManager/NetworkManager.conf"
 
 
 def engine_option(host: Host, key: str, default: Any = None) -> Any:
-    """Return what dockerd will take for an option, from daemon.json and its command line; `default` if unset.
+    """Return what file and command line of dockerd set an option to; `default` if neither does.
 
-    A configuration that cannot be read counts as unset: another check speaks of that.
+    A configuration that cannot be read, or that dockerd refuses, counts as unset: another check speaks of that.
     """
     try:
-        from hostcheck.facts import docker
-
         found = docker.effective(host).get(key)
-    except (ImportError, AttributeError, OSError, ValueError, Unavailable):
+    except (OSError, ValueError, NotApplicable, Unavailable):
         return default
     return default if found is None else found.value
-
-
-def uses_nftables(host: Host) -> bool:
-    """Return whether dockerd itself writes nftables rules: `firewall-backend` from 29.0 on."""
-    version = engine.docker_version(host)
-    chosen = engine_option(host, "firewall-backend", "") == "nftables"
-    return chosen and (version is None or version >= Version("29.0.0-0"))
 
 
 class Section(NamedTuple):

@@ -20,13 +20,12 @@ STOCK: dict[str, Content] = {
     "/proc/sys/kernel/keys/maxkeys": "200\n",
     "/proc/sys/kernel/pid_max": "4194304\n",
     "/proc/sys/kernel/threads-max": "31334\n",
-    "/proc/sys/kernel/modules_disabled": "0\n",
     "/proc/sys/net/netfilter/nf_conntrack_max": "65536\n",
     "/proc/sys/net/netfilter/nf_conntrack_count": "12\n",
     "/usr/lib/sysctl.d/50-pid-max.conf": "kernel.pid_max = 4194304\n",
     "/etc/sysctl.conf": "#net.ipv4.ip_forward=1\n",
 }
-ALL = ("Inotify", "Keys", "PidMax", "Conntrack", "ModulesDisabled", "ConfFile")
+ALL = ("Inotify", "Keys", "PidMax", "Conntrack", "ConfFile")
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -93,16 +92,6 @@ FAILING: list[tuple[str, dict[str, Content], list[tuple[str, str, str]]]] = [
         "Conntrack",
         {"/proc/sys/net/netfilter/nf_conntrack_count": "65530\n"},
         [("net.netfilter.nf_conntrack_count", "now", "recommended")],
-    ),
-    (
-        "ModulesDisabled",
-        {"/etc/sysctl.d/z.conf": "kernel.modules_disabled=1\n"},
-        [("kernel.modules_disabled", "boot", "recommended")],
-    ),
-    (
-        "ModulesDisabled",
-        {"/proc/sys/kernel/modules_disabled": "1\n"},
-        [("kernel.modules_disabled", "now", "recommended")],
     ),
     (
         "ConfFile",
