@@ -945,12 +945,12 @@ class SystemdUnitSyntax(Check):
                     a.key == one.key and a.section == one.section and self.after(unit, one, a.path, a.line)
                     for a in unit.assignments
                 )
-                heavy = one.key.startswith(_WEIGHTY) or not one.section
-                where = f"{one.key}={one.value}" if one.section else one.key or f"[{one.section}]"
+                heavy = one.key.startswith(_WEIGHTY) or not one.section or one.section.title() == unit.section
+                where = f"{one.key}={one.value}" if one.section and one.key else one.key or f"[{one.section}]"
                 yield failed(
                     f"{unit.name} {one.section}.{one.key}".rstrip("."),
                     f"systemd ignores {where!r}: {one.reason}",
-                    value=one.value or one.key,
+                    value=one.value or one.key or f"[{one.section}]",
                     path=one.path,
                     line=one.line,
                     when="boot",
@@ -978,11 +978,18 @@ class SystemdUnitSyntax(Check):
         more = {"value": f"{key}={value}", "path": source.path, "line": source.line, "when": "boot"}
         subject = f"{unit.name} {section}.{key}"
         if meant:
-            place = f"[{unit.section}] {meant}"
+            right = section == unit.section
             return failed(
                 subject,
                 f"systemd ignores {key}= in [{section}]: it must be {meant}= in [{unit.section}]",
-                expected=place,
+                expected=f"[{unit.section}] {meant}",
+                hint="" if right else f"move the line below [{unit.section}]",
+                commands=[
+                    f"sed -i 's/^[ \t]*{key}[ \t]*=/{meant}=/' {source.path}",
+                    "systemctl daemon-reload",
+                ]
+                if right
+                else [],
                 **more,
             )
         return failed(
@@ -990,6 +997,7 @@ class SystemdUnitSyntax(Check):
             f"systemd knows no key {key} in [{section}] and ignores it",
             expected="a key that systemd knows",
             severity=Severity.INFO,
+            hint="take the line out, or mend its key",
             **more,
         )
 

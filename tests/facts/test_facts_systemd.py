@@ -241,7 +241,8 @@ LINKS = {
 ARGUMENTS = {
     "words": "Environment=A=1 'B=2 \"3 4\"' C=\n"
     "ExecStart={} $A ${{A}} $B x${{B}}y $C ${{C}} $NONE ${{NONE}} p$A $$A $${{A}}\n",
-    "file": "Environment=A=old\nEnvironmentFile=/etc/env-file\nExecStart={} $A $B $C $D $E $F $G ${{H}} ${{I}} ${{J}}\n",
+    "file": "Environment=A=old\nEnvironmentFile=/etc/env-file\n"
+    "ExecStart={} $A $B $C $D $E $F $G ${{H}} ${{I}} ${{J}}\n",
     "flags": "EnvironmentFile=/etc/env-file\nExecStart={} -H fd:// --x=${{A}} \\\n  $OPTS\n",
 }
 ENV_FILE = (
