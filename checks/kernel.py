@@ -475,6 +475,8 @@ class KernelModules(Check):
                 if found.state == "loadable":
                     waiting.append(needed.module)
                 yield self._finding(here, needed, found)
+                if found.state == "loaded":
+                    yield from self._next_time(here, needed)
             locked = modules_disabled(here, waiting)
             if locked is not None:
                 said += 1
@@ -503,8 +505,17 @@ class KernelModules(Check):
                 continue
             yield needed
 
-    def _finding(self, here: Situation, needed: table.Needed, found: modules.Module) -> Finding:
-        more = {"value": found.state, "when": here.kernel.when, "path": found.path, "line": found.line}
+    def _next_time(self, here: Situation, needed: table.Needed) -> Iterator[Finding]:
+        """Yield what forbids a module that is loaded now: nothing loads it after the next boot."""
+        refused = modules.forbidden(here.host, "boot", needed.module, needed.by_name)
+        if refused is not None:
+            yield self._finding(here, needed, refused, "boot")
+
+    def _finding(
+        self, here: Situation, needed: table.Needed, found: modules.Module, when: str = ""
+    ) -> Finding:
+        more: dict[str, object] = {"value": found.state, "when": when or here.kernel.when}
+        more.update(path=found.path, line=found.line)
         more["expected"] = "builtin, loaded or loadable"
         if found.usable:
             return passed(needed.module, found.why, **more)

@@ -364,6 +364,8 @@ def forbidden(host: Host, when: str, module: str, by_name: bool = False) -> Modu
                 "forbidden", f"`install {rule.name} {rule.text}`", rule.source.path, rule.source.line
             )
     for rule in rules(host):
+        if rule.keyword == "alias" and rule.name == module and rule.text == "off" and by_name:
+            return Module("forbidden", f"`alias {rule.name} off`", rule.source.path, rule.source.line)
         if rule.keyword == "blacklist" and rule.name == module and not by_name:
             return Module("forbidden", f"`blacklist {rule.name}`", rule.source.path, rule.source.line)
     return None
