@@ -46,6 +46,9 @@ _WANTED = {
     "prefix": "an address and a prefix length in quotes, as 10.0.0.0/8",
     "duration": "a duration in quotes, as 48h",
 }
+CONFLICTS = 30
+"""The stage at which flags and file are compared; what stops dockerd before leaves that undone."""
+
 # Set through a copy that is taken before the file is read.
 _COPIED = frozenset(("debug", "tls", "tlsverify"))
 
@@ -425,7 +428,7 @@ class Configuration:
         self.command_line()
         self.stage = 20
         self.unknown()
-        self.stage = 30
+        self.stage = CONFLICTS
         self.conflicts()
         self.stage = 40
         self.typed()

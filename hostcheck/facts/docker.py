@@ -59,6 +59,8 @@ class CommandLine(NamedTuple):
     path: Optional[str]
     line: Optional[int]
     unit: str
+    program: str = ""
+    """What is started, as the unit names it."""
 
 
 def command_line(host: Host) -> CommandLine:
@@ -82,7 +84,9 @@ def _command_line(host: Host) -> CommandLine:
             for i, word in enumerate(argv):
                 name = posixpath.basename(word)
                 if name.startswith("dockerd") and "rootless" not in name:
-                    return CommandLine(argv[i + 1 :], command.path, command.line, unit)
+                    return CommandLine(
+                        argv[i + 1 :], command.path, command.line, unit, " ".join(argv[: i + 1])
+                    )
                 if name == "docker" and argv[i + 1 : i + 2] == ("daemon",):
                     return CommandLine(argv[i + 2 :], command.path, command.line, unit)
             if unit == SNAP_UNIT:

@@ -1,0 +1,80 @@
+"""What the checks of dockerd's configuration share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hostcheck.api import Host, NotApplicable
+from hostcheck.facts import docker
+from hostcheck.facts.daemonjson import Judgement
+
+REFERENCE = "https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file"
+CONFIG = "https://github.com/moby/moby/blob/master/daemon/config/config.go"
+DAEMON = "https://github.com/moby/moby/blob/master/daemon/daemon_unix.go"
+
+
+LOOPBACK = ("localhost", "127.", "[::1]", "::1")
+
+
+def host_of(url: str) -> str:
+    """Return the host of a URL or of an address with a port.
+
+    >>> host_of("https://u@mirror.example:5000/x"), host_of("[::1]:5000"), host_of("10.0.0.0/8")
+    ('mirror.example', '[::1]', '10.0.0.0')
+    """
+    rest = url.partition("://")[2] or url
+    rest = rest.partition("/")[0].rpartition("@")[2]
+    return rest[: rest.find("]") + 1] if rest.startswith("[") else rest.partition(":")[0]
+
+
+def is_local(host: str) -> bool:
+    """Return whether a host name is this machine, or an address that the internet does not route.
+
+    >>> [is_local(name) for name in ("127.0.0.1", "10.1.2.3", "172.20.0.1", "registry", "mirror.example.com")]
+    [True, True, True, True, False]
+    """
+    if host.startswith(LOOPBACK) or "." not in host.strip("[]"):
+        return True
+    parts = host.split(".")
+    if len(parts) != 4 or not all(part.isdigit() for part in parts):
+        return host.endswith((".local", ".lan", ".internal", ".localdomain", ".home.arpa", ".test", ".svc"))
+    first, second = int(parts[0]), int(parts[1])
+    return (
+        first in (10, 127)
+        or (first, second) in ((192, 168), (169, 254))
+        or (first == 172 and 16 <= second < 32)
+    )
+
+
+def subject(key: str) -> str:
+    """Return the subject of a finding about a key."""
+    return f"daemon.json {key}" if key else "daemon.json"
+
+
+def shown(key: str, value: Any) -> str:
+    """Return a value as JSON, cut short, without the passwords that a proxy's URL may hold."""
+    import json  # checks of a host without daemon.json do without it
+
+    text = json.dumps(value, ensure_ascii=False)
+    if "proxy" in key or "proxies" in key or ("://" in text and "@" in text):
+        import re
+
+        text = re.sub(r"//[^/@\"]*@", "//xxxxx@", text)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def judged(host: Host) -> Judgement:
+    """Return the judgement of a file that is there and that dockerd can read."""
+    docker.relevant(host)
+    docker.effective(host)
+    return docker.judgement(host)
+
+
+def configured(host: Host) -> tuple[str, Judgement]:
+    """Return the path and the judgement of a daemon.json that is there and that dockerd takes."""
+    docker.relevant(host)
+    path = docker.config_file(host)
+    if not path or docker.read(host, path) is None:
+        raise NotApplicable("there is no daemon.json")
+    docker.effective(host)
+    return path, docker.judgement(host)

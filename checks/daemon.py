@@ -1,0 +1,432 @@
+"""dockerd's settings: what they mean for the host, and what they leave open."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+from typing import Any
+
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
+from hostcheck.facts import docker
+
+from ._daemon import DAEMON, LOOPBACK, REFERENCE, host_of, judged, subject
+
+
+class DaemonLogRotation(Check):
+    """Container logs cannot fill the disk.
+
+    *Why*: json-file, the default driver, keeps all that a container ever wrote. One that logs in a loop fills
+    the disk, and dockerd with it. Options that the driver cannot read stop every container.
+
+    *Needs*: log-driver and log-opts. `max-size` is a number with k, m or g; `max-file` is 1 or more;
+    `compress` needs both. The drivers local and journald rotate by themselves.
+
+    *Fix*: {"log-driver": "json-file", "log-opts": {"max-size": "10m", "max-file": "3"}}, or the driver local.
+    It holds for containers that are made afterwards.
+    """
+
+    id = "daemon.log_rotation"
+    aliases = ("docker.log_rotation",)
+    severity = Severity.INFO
+    references = (
+        "https://docs.docker.com/engine/logging/drivers/json-file/",
+        "https://github.com/moby/moby/blob/master/daemon/logger/jsonfilelog/jsonfilelog.go",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """Look at the driver and its options."""
+        judgement = judged(host)
+        driver = judgement.effective.get("log-driver") or "json-file"
+        options = judgement.effective.get("log-opts") or {}
+        path, line = docker.where(host, "log-opts")
+        if path is None:
+            path, line = docker.where(host, "log-driver")
+        where: dict[str, Any] = {"path": path, "line": line, "when": "boot"}
+        if driver not in ("json-file", "local"):
+            yield passed(subject("log-driver"), f"{driver} keeps no files of its own", value=driver, **where)
+            return
+        wrong = list(self._wrong(driver, options))
+        for name, text in wrong:
+            yield failed(
+                subject(f"log-opts.{name}"),
+                f"no container starts: {name} of {driver} {text}",
+                value=options.get(name),
+                expected={"max-size": "10m", "max-file": "3"}.get(name, "true or false"),
+                severity=Severity.REQUIRED,
+                hint='as "log-opts": {"max-size": "10m", "max-file": "3"}',
+                **where,
+            )
+        if wrong:
+            return
+        size = options.get("max-size", "")
+        if driver == "local" or size not in ("", "-1"):
+            text = f"{size or '20m'} a file, then rotated"
+            yield passed(subject("log-opts.max-size"), text, value=size or None, **where)
+            return
+        yield failed(
+            subject("log-opts.max-size"),
+            "json-file without max-size: the log of one container can fill the disk",
+            value=None,
+            expected="10m, or the driver local",
+            hint='{"log-driver": "json-file", "log-opts": {"max-size": "10m", "max-file": "3"}} in '
+            f"{docker.config_file(host)}; it holds for containers that are made afterwards",
+            **where,
+        )
+
+    def _wrong(self, driver: str, options: dict[str, str]) -> Iterator[tuple[str, str]]:
+        from hostcheck.facts._govalues import is_integer, parse_size  # few hosts set options
+
+        size, files, compress = (options.get(name, "") for name in ("max-size", "max-file", "compress"))
+        bytes_ = parse_size(size, "old") if size else None
+        if size and (size != "-1" or driver == "local") and not bytes_:
+            yield "max-size", f"is {size!r}, which is no size"
+        if files and not (is_integer(files) and int(files) >= 1):
+            yield "max-file", f"is {files!r}, and must be 1 or more"
+        if compress and compress.lower() not in ("true", "false", "1", "0", "t", "f"):
+            yield "compress", f"is {compress!r}, and must be true or false"
+        elif (
+            driver == "json-file"
+            and compress.lower() in ("true", "1", "t")
+            and (not size or files in ("", "1"))
+        ):
+            yield "compress", "needs max-size and a max-file of 2 or more"
+
+
+class DaemonTcpTls(Check):
+    """The API does not listen on the network without checking certificates.
+
+    *Why*: who reaches the port is root on the host. dockerd warns, and waits up to 15 seconds at each start
+    to be heard.
+
+    *Needs*: `hosts` of daemon.json or -H of the unit; tcp:// wants tlsverify with a CA, certificate and key.
+
+    *Fix*: take the tcp:// address out and use `docker -H ssh://HOST`, or set tlsverify, tlscacert, tlscert, tlskey.
+    """
+
+    id = "daemon.tcp_tls"
+    aliases = ("docker.tcp_tls",)
+    severity = Severity.RECOMMENDED
+    references = (
+        "https://docs.docker.com/engine/security/protect-access/",
+        "https://docs.docker.com/engine/deprecated/#unauthenticated-tcp-connections",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """Look at each address."""
+        judgement = judged(host)
+        effective = judgement.effective
+        hosts = effective.get("hosts") or []
+        path, line = docker.where(host, "hosts")
+        verified = bool(
+            effective.get("tlsverify") or (effective.get("tls") and "tlsverify" not in judgement.values)
+        )
+        told = False
+        for address in hosts:
+            if address.startswith(("unix://", "fd://", "npipe://")) or not address.strip():
+                continue
+            told = True
+            if verified:
+                yield passed(
+                    subject("hosts"), f"{address} asks for a certificate", value=address, path=path, line=line
+                )
+                continue
+            name = host_of(address)
+            near = name.startswith(LOOPBACK)
+            yield failed(
+                subject("hosts"),
+                f"{address} without tlsverify: "
+                + (
+                    "every user of this host is root" if near else "who reaches the port is root on this host"
+                ),
+                value=address,
+                expected="tlsverify, or no tcp://",
+                path=path,
+                line=line,
+                when="boot",
+                hint="use docker -H ssh://HOST in place of tcp://, or set tlsverify, tlscacert, tlscert and tlskey",
+            )
+        if not told:
+            yield passed(
+                subject("hosts"), "the API listens on local sockets only", path=path, line=line, when="boot"
+            )
+
+
+class DaemonModes(Check):
+    """dockerd runs as for production.
+
+    *Why*: experimental features may change or go with any release, and debug logs much, secrets of containers'
+    environments among it.
+
+    *Needs*: `experimental`, `debug` and `log-level`.
+
+    *Fix*: delete them from daemon.json.
+    """
+
+    id = "daemon.modes"
+    aliases = ("docker.experimental", "docker.debug")
+    severity = Severity.INFO
+    references = (
+        "https://docs.docker.com/reference/cli/dockerd/#feature-options",
+        "https://docs.docker.com/engine/daemon/logs/#enable-debugging",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """Look at the two."""
+        judgement = judged(host)
+        debug = judgement.effective.get("debug") or str(judgement.effective.get("log-level")) in (
+            "debug",
+            "trace",
+        )
+        for key, on, text in (
+            ("experimental", judgement.effective.get("experimental"), "experimental features are on"),
+            ("debug", debug, "dockerd logs for debugging"),
+        ):
+            path, line = docker.where(host, key)
+            where: dict[str, Any] = {
+                "path": path,
+                "line": line,
+                "when": "boot",
+                "value": str(bool(on)).lower(),
+            }
+            if on:
+                yield failed(subject(key), text, expected="false", hint=f"delete {key} from {path}", **where)
+            else:
+                yield passed(subject(key), "off", **where)
+
+
+class DaemonAddressPools(Check):
+    """The address pools have room for networks, and none overlaps another.
+
+    *Why*: each network takes one piece of a pool. With few pieces `docker network create` soon fails, and
+    pools that overlap give fewer networks than they seem to.
+
+    *Needs*: `default-address-pools` of daemon.json, `bip` and `fixed-cidr` beside it.
+
+    *Fix*: a larger base or a longer size, as {"base": "10.200.0.0/16", "size": 24}.
+    """
+
+    id = "daemon.address_pools"
+    aliases = ("docker.address_pools",)
+    severity = Severity.RECOMMENDED
+    references = ("https://docs.docker.com/engine/network/#automatic-subnet-allocation", DAEMON)
+    networks: int = 2
+    """Networks that the IPv4 pools must have room for, the default bridge among them."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """Count the pieces and compare the bases."""
+        from hostcheck.facts._govalues import Address, parse_cidr  # most hosts set no pools
+
+        judgement = judged(host)
+        pools = judgement.effective.get("default-address-pools") or []
+        if not isinstance(pools, list) or not pools:
+            raise NotApplicable("no address pools are configured: the built-in ones count")
+        path, line = docker.where(host, "default-address-pools")
+        seen: list[tuple[Address, int, str]] = []
+        room = 0
+        four = False
+        for pool in pools:
+            base = parse_cidr(str((pool or {}).get("base") or "")) if isinstance(pool, dict) else None
+            if base is None:
+                continue
+            address, length = base
+            size = int(pool.get("size") or 0)
+            name = f"{pool['base']} in pieces of /{size}"
+            if address.family == 4 and length <= size <= 32:
+                room, four = room + (1 << (size - length)), True
+            other = next((text for a, n, text in seen if overlap(a, n, address, length)), None)
+            seen.append((address, length, str(pool["base"])))
+            if other is not None:
+                message = (
+                    f"the pools {other} and {pool['base']} overlap: the second gives no networks of its own"
+                )
+                yield failed(
+                    subject("default-address-pools"), message, value=name, path=path, line=line, when="boot"
+                )
+            else:
+                yield passed(
+                    subject("default-address-pools"), name, value=name, path=path, line=line, when="boot"
+                )
+        if four and room < self.networks:
+            yield failed(
+                subject("default-address-pools"),
+                f"the pools have room for {room} network{'s' * (room != 1)}, the default bridge included",
+                value=room,
+                expected=f"{self.networks} or more",
+                path=path,
+                line=line,
+                when="boot",
+                hint='a larger base or a longer size, as {"base": "10.200.0.0/16", "size": 24}',
+            )
+
+
+def overlap(one: Any, length: int, other: Any, others_length: int) -> bool:
+    """Return whether two networks have an address in common."""
+    if one.family != other.family:
+        return False
+    shift = one.bits - min(length, others_length)
+    return bool(one.number >> shift == other.number >> shift)
+
+
+class DaemonDataRoot(Check):
+    """The data root can hold what it must.
+
+    *Why*: images, containers and volumes live there. On tmpfs they are gone after a boot, NFS cannot hold the
+    layers of overlay2, and a relative path depends on where dockerd was started.
+
+    *Needs*: data-root of daemon.json or of the flags, and the mounts that will hold it.
+
+    *Fix*: name an absolute path on a local disk.
+    """
+
+    id = "daemon.data_root"
+    aliases = ("docker.data_root",)
+    severity = Severity.RECOMMENDED
+    references = ("https://docs.docker.com/engine/daemon/#configure-the-data-directory-location", REFERENCE)
+    volatile: tuple[str, ...] = ("tmpfs", "ramfs")
+    """File systems that forget."""
+    remote: tuple[str, ...] = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "fuse.glusterfs", "ceph")
+    """File systems that are not of this machine."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """Look at the path and at what holds it."""
+        judgement = judged(host)
+        root = judgement.effective.get("data-root") or docker.DATA_ROOT
+        path, line = docker.where(host, "data-root")
+        where: dict[str, Any] = {"path": path, "line": line}
+        if not root.startswith("/"):
+            message = f"{root} is relative: where the data lies depends on where dockerd is started"
+            expected = "an absolute path"
+            yield failed(subject("data-root"), message, value=root, expected=expected, when="boot", **where)
+            return
+        told = False
+        for when, kind, point in self._mounts(host, root):
+            told = True
+            if kind in self.volatile:
+                message = f"{root} lies on {kind}: images, containers and volumes are lost at every boot"
+            elif kind in self.remote:
+                message = f"{root} lies on {kind} ({point}): layers need a local file system"
+            else:
+                yield passed(
+                    subject("data-root"), f"{root} lies on {kind or 'a disk'}", value=root, when=when, **where
+                )
+                continue
+            yield failed(
+                subject("data-root"),
+                message,
+                value=f"{root} on {kind}",
+                expected="a local file system that lasts",
+                when=when,
+                hint="mount a disk there, or name another path as data-root",
+                **where,
+            )
+        if not told:
+            yield passed(
+                subject("data-root"), f"{root} is an absolute path", value=root, when="boot", **where
+            )
+
+    def _mounts(self, host: Host, root: str) -> Iterator[tuple[str, str, str]]:
+        from hostcheck.facts import mounts
+
+        for when, look in (("now", mounts.now), ("boot", mounts.boot)):
+            try:
+                found = look(host, root)
+            except (OSError, Unavailable):
+                continue
+            # fstab does not know the root of every image, and `auto` and `none` are no answers.
+            if found and found.type not in ("auto", "none"):
+                yield when, found.type, found.point
+
+
+class DaemonCgroupDriver(Check):
+    """The cgroup driver is the one that this host calls for.
+
+    *Why*: with cgroup v2 and systemd two managers of one tree disagree if dockerd uses cgroupfs: limits are
+    lost when systemd reloads. Without systemd, the systemd driver starts no container.
+
+    *Needs*: native.cgroupdriver of exec-opts, the cgroup mode after the next boot, and whether systemd runs it.
+
+    *Fix*: `"exec-opts": ["native.cgroupdriver=systemd"]` with systemd, cgroupfs without; or delete the option:
+    from 20.10 on dockerd chooses.
+    """
+
+    id = "daemon.cgroup_driver"
+    aliases = ("docker.cgroup_driver",)
+    severity = Severity.RECOMMENDED
+    references = (
+        "https://docs.docker.com/engine/containers/runmetrics/#changing-cgroup-version",
+        "https://kubernetes.io/docs/setup/production-environment/container-runtimes/#cgroup-drivers",
+        DAEMON,
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """Compare the driver with the host."""
+        judgement = judged(host)
+        chosen = ""
+        for option in judgement.effective.get("exec-opts") or ():
+            name, _, value = option.partition("=")
+            if name.strip().lower() == "native.cgroupdriver":
+                chosen = value.strip()
+        if not chosen:
+            raise NotApplicable("no cgroup driver is set: dockerd chooses")
+        facts = docker.Facts(host)
+        path, line = docker.where(host, "exec-opts")
+        where: dict[str, Any] = {"value": chosen, "path": path, "line": line, "when": "boot"}
+        name = subject("exec-opts native.cgroupdriver")
+        if chosen == "systemd" and facts.systemd is False:
+            yield failed(
+                name,
+                "the systemd cgroup driver needs systemd, which does not run this host: no container starts",
+                expected="cgroupfs",
+                severity=Severity.REQUIRED,
+                hint=f"delete native.cgroupdriver=systemd from {path}",
+                **where,
+            )
+        elif chosen == "cgroupfs" and facts.cgroup_version == 2 and facts.systemd:
+            yield failed(
+                name,
+                "cgroupfs beside systemd on cgroup v2: two managers of one tree, and limits get lost",
+                expected="systemd",
+                hint=f"delete native.cgroupdriver=cgroupfs from {path}; dockerd then takes systemd",
+                **where,
+            )
+        else:
+            yield passed(name, f"{chosen} suits this host", **where)
+
+
+class DaemonGroup(Check):
+    """The group that owns dockerd's socket exists.
+
+    *Why*: where the configured group is missing, dockerd warns and leaves the socket to root: no one else
+    can use docker.
+
+    *Needs*: `group` of daemon.json, where it is set, and /etc/group.
+
+    *Fix*: `groupadd --system NAME`.
+    """
+
+    id = "daemon.group"
+    aliases = ("docker.group",)
+    severity = Severity.RECOMMENDED
+    references = ("https://docs.docker.com/engine/install/linux-postinstall/", REFERENCE)
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """Look for the group."""
+        judged(host)
+        setting = docker.effective(host).get("group")
+        if setting is None or not setting.value:
+            raise NotApplicable("no group is configured")
+        found = docker.Facts(host).group(str(setting.value))
+        if found is None:
+            raise Unavailable("groups are not only in /etc/group")
+        where: dict[str, Any] = {"path": setting.path, "line": setting.line, "when": "boot"}
+        if found:
+            yield passed(subject("group"), f"{setting.value} exists", value=setting.value, **where)
+        else:
+            yield failed(
+                subject("group"),
+                f"there is no group {setting.value}: only root can use the socket",
+                value=setting.value,
+                expected="a group of this host",
+                commands=[f"groupadd --system {posixpath.basename(str(setting.value))}"],
+                **where,
+            )

@@ -1,0 +1,183 @@
+"""Where dockerd pulls from: mirrors, registries without certificates, proxies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Optional
+
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, failed, passed
+from hostcheck.facts import docker
+
+from . import _mirrors
+from ._daemon import LOOPBACK, host_of, is_local, judged, shown, subject
+
+
+class RegistryMirrors(Check):
+    """Every registry mirror can answer.
+
+    *Why*: dockerd asks the mirrors in their order before Docker Hub. One that has closed costs each pull its
+    time limit, plain HTTP shows and lets change what is pulled, and in 17.06 to 17.09 one malformed mirror
+    silently turns off the whole list.
+
+    *Needs*: `registry-mirrors`, and a dated list of public mirrors that have closed. Nothing is asked of the network.
+
+    *Fix*: take the mirror off the list.
+    """
+
+    id = "registry.mirrors"
+    aliases = ("docker.mirrors",)
+    severity = Severity.RECOMMENDED
+    references = (
+        "https://docs.docker.com/docker-hub/image-library/mirror/",
+        *(source for _, _, source in _mirrors.CLOSED),
+        *(source for _, _, _, source in _mirrors.RESTRICTED),
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """Look at each mirror."""
+        judgement = judged(host)
+        mirrors = judgement.effective.get("registry-mirrors") or []
+        if not mirrors:
+            raise NotApplicable("no registry mirror is configured")
+        path, line = docker.where(host, "registry-mirrors")
+        seen: set[str] = set()
+        for mirror in mirrors:
+            text, severity = self._fault(mirror, judgement.version.numbers)
+            same = mirror.rstrip("/").lower()
+            if not text and same in seen:
+                text, severity = "stands twice", Severity.INFO
+            seen.add(same)
+            where: dict[str, Any] = {"value": shown("proxy", mirror).strip('"'), "path": path, "line": line}
+            if not text:
+                yield passed(
+                    subject("registry-mirrors"), f"nothing speaks against {mirror}", when="boot", **where
+                )
+                continue
+            yield failed(
+                subject("registry-mirrors"),
+                f"{where['value']} {text}",
+                expected="a mirror that answers by HTTPS",
+                severity=severity,
+                when="boot",
+                hint=f"take it off registry-mirrors in {path}",
+                **where,
+            )
+
+    def _fault(self, mirror: str, release: tuple[int, ...]) -> tuple[str, Optional[Severity]]:
+        name = host_of(mirror)
+        day = _mirrors.closed(name)
+        if day:
+            return f"has answered nobody outside since {day}: pulls wait for it in vain", None
+        if release < (17, 10):
+            from hostcheck.facts._daemon_rules import mirror_fault
+
+            wrong = mirror_fault(mirror, release)
+            if wrong:
+                return f"is no mirror ({wrong}), and turns off the whole list", None
+        cloud, day = _mirrors.restricted(name)
+        if cloud:
+            return f"serves only machines in {cloud} since {day}", Severity.INFO
+        if mirror.lower().startswith("http://") and not name.startswith(LOOPBACK):
+            if is_local(name):
+                return "is asked by plain HTTP", Severity.INFO
+            return "is asked by plain HTTP over the internet: what is pulled can be changed on its way", None
+        return "", None
+
+
+class RegistryInsecure(Check):
+    """No public registry is trusted without a certificate.
+
+    *Why*: dockerd does not check the certificate of an insecure registry and falls back to plain HTTP: who
+    sits between can put any program into an image.
+
+    *Needs*: `insecure-registries`.
+
+    *Fix*: put the registry's CA into /etc/docker/certs.d/HOST:PORT/ca.crt and take it off the list.
+    """
+
+    id = "registry.insecure"
+    aliases = ("docker.insecure_registries",)
+    severity = Severity.RECOMMENDED
+    references = (
+        "https://docs.docker.com/reference/cli/dockerd/#insecure-registries",
+        "https://distribution.github.io/distribution/about/insecure/",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """Look at each registry."""
+        judgement = judged(host)
+        registries = judgement.effective.get("insecure-registries") or []
+        path, line = docker.where(host, "insecure-registries")
+        where: dict[str, Any] = {"path": path, "line": line, "when": "boot"}
+        for registry in registries:
+            name = host_of(registry)
+            if name.startswith(LOOPBACK):
+                yield passed(
+                    subject("insecure-registries"), f"{registry} is this host", value=registry, **where
+                )
+                continue
+            local = is_local(name) and not registry.endswith("/0")
+            folder = f"/etc/docker/certs.d/{registry.partition('://')[2] or registry}"
+            yield failed(
+                subject("insecure-registries"),
+                f"{registry} is trusted without a certificate"
+                + ("" if local else ", and it is not of this network"),
+                value=registry,
+                expected="a registry with a certificate",
+                severity=Severity.INFO if local else None,
+                hint=f"put its CA into {folder}/ca.crt and take it off insecure-registries",
+                **where,
+            )
+        if not registries:
+            yield passed(subject("insecure-registries"), "every registry needs a certificate", **where)
+
+
+class RegistryProxies(Check):
+    """The proxies of dockerd are URLs that it can use.
+
+    *Why*: a proxy that cannot be read as a URL fails every pull, and a password in daemon.json is there for
+    all who can read the file.
+
+    *Needs*: `proxies` of daemon.json (23.0 and later).
+
+    *Fix*: "http://HOST:PORT"; leave a password to the proxy's own configuration on this host.
+    """
+
+    id = "registry.proxies"
+    severity = Severity.RECOMMENDED
+    references = ("https://docs.docker.com/engine/daemon/proxy/",)
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """Look at each proxy."""
+        from hostcheck.facts._govalues import check_url  # few hosts have a proxy
+
+        judgement = judged(host)
+        proxies = judgement.effective.get("proxies") or {}
+        if not any(proxies.values()):
+            raise NotApplicable("no proxy is configured in daemon.json")
+        path = docker.config_file(host)
+        for key in ("http-proxy", "https-proxy"):
+            url = proxies.get(key)
+            if not url:
+                continue
+            name = f"proxies.{key}"
+            place = judgement.values.get(name)
+            where: dict[str, Any] = {"path": path, "line": place.line if place else None, "when": "boot"}
+            safe = shown("proxy", url).strip('"')
+            # net/http of Go puts http:// before what has no scheme (golang.org/x/net/http/httpproxy).
+            wrong, parts = check_url(url if "://" in url else f"http://{url}")
+            if wrong or not parts.get("host"):
+                text = f"{safe} is not a proxy: {wrong or 'it has no host'}"
+                yield failed(subject(name), text, value=safe, expected="http://HOST:PORT", **where)
+            elif ":" in parts.get("user", ""):
+                yield failed(
+                    subject(name),
+                    "a password stands in daemon.json, for all who can read the file",
+                    value=safe,
+                    expected="a URL without a password",
+                    severity=Severity.INFO,
+                    commands=[f"chmod 600 {path}"],
+                    **where,
+                )
+            else:
+                yield passed(subject(name), safe, value=safe, **where)
