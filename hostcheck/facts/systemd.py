@@ -10,9 +10,10 @@ import posixpath
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Optional
 
-from hostcheck.facts import packages, unitfile
+from hostcheck.facts import packages, unitexec, unitfile
 from hostcheck.facts.files import is_masked, merged_conf, names, text
-from hostcheck.facts.unitfile import INFINITY, Assignment, Command, Limit, Problem
+from hostcheck.facts.unitexec import Command
+from hostcheck.facts.unitfile import INFINITY, Assignment, Limit, Problem
 from hostcheck.host import Host, Unavailable
 
 ADMIN_FOLDERS = ("/etc/systemd/system.control", "/etc/systemd/system", "/usr/local/lib/systemd/system")
@@ -171,7 +172,7 @@ class Unit:
                 self._ignore(said, "not a limit: a number, soft:hard or infinity is wanted")
             else:
                 found, where = parsed, Setting(parsed.hard, said.path, said.line)
-        if found is None and self.read:
+        if found is None and (self.read or resource == "CORE"):
             found, where = self.manager.limit(resource)
         return found, where
 
@@ -363,7 +364,7 @@ class Unit:
         for said in self._said(prop):
             if not said.value:
                 found = {}
-            more, bad = unitfile.parse_environment(said.value, self._specify)
+            more, bad = unitexec.parse_environment(said.value, self._specify)
             found.update(more)
             for word in bad:
                 self._ignore(said, f"not an assignment: {word}")
@@ -393,7 +394,7 @@ class Unit:
                 found = []
                 continue
             try:
-                found.extend(unitfile.parse_commands(said.value, said.path, said.line, self._specify))
+                found.extend(unitexec.parse_commands(said.value, said.path, said.line, self._specify))
             except ValueError as error:
                 self._ignore(said, str(error))
                 raise ValueError(f"{said.path}:{said.line}: {error}") from None
@@ -419,7 +420,7 @@ class Unit:
         for said in self._said("Environment"):
             if not said.value:
                 found = {}
-            more, _ = unitfile.parse_environment(said.value, self._specify)
+            more, _ = unitexec.parse_environment(said.value, self._specify)
             found.update({name: (value, said.path, said.line) for name, value in more.items()})
         return found
 
@@ -646,7 +647,11 @@ def _manager(host: Host) -> Manager:
     number = version(host)
     found: dict[str, list[Assignment]] = {}
     for path in _manager_files(host, number):
-        content = text(host, path)
+        try:
+            content = text(host, path)
+        except Unavailable:
+            # A folder of that name, say: systemd passes over it, too.
+            continue
         for said in unitfile.parse_unit(content or "", path, ("Manager",)).assignments:
             found.setdefault(said.key, []).append(said)
     return Manager(number, found, _machine_tasks(host))
@@ -850,11 +855,11 @@ def _load(host: Host, asked: str, when: str) -> Optional[Unit]:
     if is_masked(host, fragment):
         return Unit(name, all_names, shown, fragment, (), "masked", (), (), boss, shadowed)
     try:
-        if host.stat(fragment).size == 0:
-            return Unit(name, all_names, shown, fragment, (), "masked", (), (), boss, shadowed)
         content = host.read(fragment)
     except FileNotFoundError:
         return Unit(name, all_names, "", fragment, (), "not-found", (), (), boss, shadowed)
+    if not content:
+        return Unit(name, all_names, shown, fragment, (), "masked", (), (), boss, shadowed)
     parsed = unitfile.parse_unit(content, fragment, sections)
     assignments = list(parsed.assignments)
     problems = list(parsed.problems)
@@ -862,6 +867,8 @@ def _load(host: Host, asked: str, when: str) -> Optional[Unit]:
         if is_masked(host, path):
             continue
         try:
+            if not host.stat(path).is_file:
+                continue
             more = unitfile.parse_unit(host.read(path), path, sections)
         except FileNotFoundError:
             continue
@@ -918,7 +925,7 @@ def _dropin_names(name: str, kind: str, boss: Manager) -> Iterator[str]:
 def exec_start(host: Host, name: str) -> list[Command]:
     """Return the command lines that start a unit, variables of Environment= and EnvironmentFile= put in.
 
-    None if there is no such unit, or it is masked or refused.
+    Empty if there is no such unit, or it is masked or refused.
 
     Raises:
         PermissionError, Unavailable: a file that decides it cannot be read.
@@ -935,7 +942,7 @@ def exec_start(host: Host, name: str) -> list[Command]:
     return [
         command
         if ":" in command.prefixes
-        else command._replace(argv=unitfile.expand(command.argv, variables))
+        else command._replace(argv=unitexec.expand(command.argv, variables))
         for command in commands
     ]
 
@@ -947,13 +954,13 @@ def environment(host: Host, found: Unit) -> dict[str, tuple[str, Optional[str], 
     """
     variables: dict[str, tuple[str, Optional[str], Optional[int]]] = {}
     for said in found.manager.said.get("DefaultEnvironment", ()):
-        for key, value in unitfile.parse_environment(said.value)[0].items():
+        for key, value in unitexec.parse_environment(said.value)[0].items():
             variables[key] = (value, said.path, said.line)
     variables.update(found.environment())
     for path, _, _ in found.environment_files():
         for one in _glob(host, path):
             content = text(host, one)
-            for key, (value, line) in unitfile.parse_env_file(content or "").items():
+            for key, (value, line) in unitexec.parse_env_file(content or "").items():
                 variables[key] = (value, one, line)
     return variables
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import json
+import os
 import pathlib
 import subprocess
 import tarfile
@@ -13,6 +14,7 @@ import pytest
 
 from hostcheck.facts import systemd
 from hostcheck.host.root import RootHost
+from hostcheck.testing import FakeHost
 
 
 class RunningTree(RootHost):
@@ -347,3 +349,70 @@ def _blocks(text: str) -> list[tuple[str, dict[str, str]]]:
         name, _, rest = part.partition("\n")
         blocks.append((name, systemd.parse_show(rest)))
     return blocks
+
+
+def test_hostile_files(tmp_path: pathlib.Path) -> None:
+    """Fifos, folders, loops, binaries and unreadable text neither break nor hang the reader."""
+    units = tmp_path / "etc/systemd/system"
+    dropins = units / "docker.service.d"
+    dropins.mkdir(parents=True)
+    (units / "docker.service").write_bytes(
+        b"\xff\xfe\x00[Service]\n[Service]\nExecStart=/bin/true\nLimitNOFILE=7\n\x00\xff=\n"
+    )
+    os.mkfifo(dropins / "1.conf")
+    (dropins / "2.conf").mkdir()
+    (dropins / "3.conf").symlink_to("3.conf")
+    (dropins / "4.conf").write_bytes(bytes(range(256)) * 40)
+    (dropins / "5.conf").write_text("[Service]\nLimitNOFILE=8\n" + "Environment=" + "x" * 100_000 + "\\")
+    (units / "a.service").symlink_to("b.service")
+    (units / "b.service").symlink_to("a.service")
+    (units / "system.conf").mkdir()
+    (tmp_path / "etc/systemd/system.conf").mkdir()
+    host = RootHost(str(tmp_path))
+    found = systemd.unit(host, "docker.service")
+    assert found is not None
+    assert found.value("LimitNOFILE") == "8"
+    assert found.problems
+    assert systemd.unit(host, "a.service") is None
+    assert systemd.unit(host, "") is None
+    assert "docker.service" in systemd.export(host)
+
+
+def test_a_unit_that_cannot_be_read_is_not_guessed() -> None:
+    """Unreadable is neither there nor missing."""
+    host = FakeHost({"/etc/systemd/system/docker.service": PermissionError("no")})
+    with pytest.raises(PermissionError):
+        systemd.unit(host, "docker.service")
+
+
+def test_what_a_reboot_empties_does_not_count_for_the_boot() -> None:
+    """A mask or drop-in in /run holds until the reboot."""
+    text = "[Service]\nExecStart=/bin/true\n"
+    files = {
+        "/etc/systemd/system/docker.service": text,
+        "/run/systemd/system/docker.service.d/1.conf": "[Service]\nLimitNOFILE=5\n",
+        "/run/systemd/system/crio.service": "-> /dev/null",
+        "/usr/lib/systemd/system/crio.service": text,
+    }
+    host = FakeHost(files)
+    values = [systemd.unit(host, "docker.service", when=when) for when in ("now", "boot")]
+    assert [unit.value("LimitNOFILE") for unit in values if unit] == ["5", "524288"]
+    loads = [systemd.unit(host, "crio.service", when=when) for when in ("now", "boot")]
+    assert [unit.load for unit in loads if unit] == ["masked", "loaded"]
+
+
+@pytest.mark.parametrize(
+    ("files", "want"),
+    [
+        (
+            {"/var/lib/dpkg/status": "Package: systemd\nStatus: install ok installed\nVersion: 1:219-3\n"},
+            219,
+        ),
+        ({"/usr/lib/systemd/libsystemd-shared-252.so": "\x7fELF"}, 252),
+        ({"/usr/lib/systemd/libsystemd-shared-255.4-1.fc40.so": "\x7fELF"}, 255),
+        ({"/etc/os-release": ""}, None),
+    ],
+)
+def test_version(files: dict[str, str], want: int | None) -> None:
+    """systemd's version comes from the package, else from the name of its library."""
+    assert systemd.version(FakeHost(dict(files), kind="root")) == want
