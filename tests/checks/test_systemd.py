@@ -478,3 +478,13 @@ def test_incidents(corpora: pathlib.Path) -> None:
         told += 1
     print(f"incidents of units: {told}/{len(INCIDENTS) + len(TRAPS)}")
     assert told == len(INCIDENTS) + len(TRAPS)
+
+
+def test_a_copy_without_programs() -> None:
+    """Where no program was copied at all, none is missed; what else is wrong is still said."""
+    files: dict[str, str | None] = {path: None for path, text in STOCK.items() if text == ELF}
+    installed = "Package: docker.io\nStatus: install ok installed\nArchitecture: all\nVersion: 26.1.5\n\n"
+    files["/var/lib/dpkg/status"] = f"{STOCK['/var/lib/dpkg/status']}{installed}"
+    assert ask(checks.SystemdExec, stock(files)).outcome is Outcome.UNKNOWN
+    files[f"{UNITS}/docker.socket"] = None
+    assert failures(checks.SystemdExec, stock(files)) == {"docker.service ExecStart fd://": "required"}
