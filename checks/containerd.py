@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import cgroup, containerd, engine
@@ -15,7 +15,30 @@ DOCUMENT = "https://github.com/containerd/containerd/blob/main/docs/man/containe
 CRI_DOCUMENT = "https://github.com/containerd/containerd/blob/main/docs/cri/config.md"
 RELEASES = "https://github.com/containerd/containerd/blob/main/RELEASES.md"
 
-_PLUGIN = re.compile(r"io\.containerd\.[^.]+\..+")
+_FULL = re.compile(r"io\.containerd\.[^.]+\..")
+_PREFIX = re.compile(r"io\.containerd\.")
+
+KINDS = {
+    "version": (int, "number"),
+    "root": (str, "text"),
+    "state": (str, "text"),
+    "temp": (str, "text"),
+    "plugin_dir": (str, "text"),
+    "oom_score": (int, "number"),
+    "disabled_plugins": (list, "list"),
+    "required_plugins": (list, "list"),
+    "imports": (list, "list"),
+    "plugins": (dict, "table"),
+    "grpc": (dict, "table"),
+    "ttrpc": (dict, "table"),
+    "debug": (dict, "table"),
+    "metrics": (dict, "table"),
+    "cgroup": (dict, "table"),
+    "timeouts": (dict, "table"),
+    "proxy_plugins": (dict, "table"),
+    "stream_processors": (dict, "table"),
+}
+"""What the keys at the top must be. Source: containerd's cmd/containerd/server/config/config.go."""
 
 REMOVED = (
     ("systemd_cgroup", "SystemdCgroup in the runtime's options"),
@@ -48,6 +71,10 @@ def _config(host: Host) -> containerd.Config:
     return found
 
 
+def _at_least(found: containerd.Config, lowest: str) -> bool:
+    return found.daemon is None or found.daemon >= Version(lowest)
+
+
 def _kubernetes(host: Host, wanted: str) -> bool:
     """Return whether Kubernetes uses this containerd: `yes`, `no`, or `auto` for what is installed."""
     if wanted != "auto":
@@ -61,8 +88,9 @@ class ContainerdConfig(Check):
     *Why*: a file that is no TOML, or of a format newer than this containerd, keeps it from starting, and
     docker with it. What a release no longer knows it passes over in silence.
 
-    *Needs*: config.toml and what it imports are TOML; `version` is at most 2 (containerd 1.x) or 3 (2.x);
-    from version 2 on plugins have their full names. An older version is fine: it is migrated at each start.
+    *Needs*: config.toml and what it imports are TOML, with values of the right types; `version` is at most 2
+    (containerd 1.7) or 3 (2.x); from version 2 on plugins have their full names; a file imported by name is
+    there (1.6, 1.7). An older version is fine: it is migrated at each start.
 
     *Fix*: mend the line, or write the file anew with `containerd config default`.
     """
@@ -91,80 +119,163 @@ class ContainerdConfig(Check):
             return
         if not found.files:
             raise NotApplicable(f"there is no {found.path}: the defaults count")
-        yield passed("config.toml", "is TOML", value="TOML", expected="TOML", path=found.path, when="boot")
-        daemon = version(host, "containerd")
-        yield self._format(found, daemon)
-        yield from self._names(found, daemon)
-        if daemon is not None and daemon >= Version("2.0"):
+        # A byte order mark is stripped by the libraries of 1.6 and 1.7 only.
+        if found.text.startswith("\ufeff") and (found.new or not _at_least(found, "1.6")):
+            text = "begins with a byte order mark, and containerd does not start"
+            command = f"sed -i '1s/^\\xEF\\xBB\\xBF//' {found.path}"
+            yield self._refused(found, "config.toml", text, "BOM", "no BOM", commands=[command])
+        else:
+            yield passed(
+                "config.toml", "is TOML", value="TOML", expected="TOML", path=found.path, when="boot"
+            )
+        yield self._format(found)
+        yield from self._types(found)
+        yield from self._names(found)
+        yield from self._sections(found)
+        if not found.new and _at_least(found, "1.6"):
+            for path in found.missing:
+                text = f"imports {path}, which is not there: containerd {found.daemon} does not start"
+                hint = "make the file, or take it out of imports"
+                yield self._refused(found, "config.toml imports", text, path, "a file", path, hint=hint)
+        if found.new and found.daemon is not None:
             yield from self._removed(found)
 
-    def _format(self, found: containerd.Config, daemon: Version | None) -> Finding:
-        newest = 3 if daemon is None or daemon >= Version("2.0") else 2
-        line = found.line("version")
+    def _refused(
+        self,
+        found: containerd.Config,
+        subject: str,
+        text: str,
+        value: object,
+        expected: str,
+        needle: str = "",
+        hint: str = "",
+        commands: Sequence[str] = (),
+        severity: Severity | None = None,
+    ) -> Finding:
+        return failed(
+            subject,
+            text,
+            value=value,
+            expected=expected,
+            path=found.path,
+            line=found.line(needle) if needle else 1,
+            when="boot",
+            hint=hint,
+            commands=commands,
+            severity=severity,
+        )
+
+    def _format(self, found: containerd.Config) -> Finding:
+        newest = 3 if found.new else 2
         if found.version > newest:
-            return failed(
+            # 1.4 and 1.6 take any number, and read it as 2.
+            starts = not found.new and not _at_least(found, "1.7")
+            then = "its plugins' sections are passed over" if starts else "it does not start"
+            return self._refused(
+                found,
                 "config.toml version",
-                f"{found.version} is newer than containerd {daemon} reads: it does not start",
-                value=found.version,
-                expected=f"<= {newest}",
-                path=found.path,
-                line=line,
-                when="boot",
+                f"{found.version} is newer than containerd {found.daemon} reads: {then}",
+                found.version,
+                f"<= {newest}",
+                "version",
                 hint="upgrade containerd, or write the file anew: containerd config default",
+                severity=Severity.RECOMMENDED if starts else None,
             )
         text = f"{found.version}, which this containerd reads"
+        line = found.line("version")
         return passed(
             "config.toml version", text, value=found.version, path=found.path, line=line, when="boot"
         )
 
-    def _names(self, found: containerd.Config, daemon: Version | None) -> Iterator[Finding]:
-        if found.version < 2:
-            return
-        listed: list[tuple[str, object]] = [("plugins", name) for name in found.plugins]
-        for key in ("disabled_plugins", "required_plugins"):
-            value = found.values.get(key)
-            listed.extend((key, name) for name in (value if isinstance(value, list) else []))
-        for key, name in listed:
-            if isinstance(name, str) and not _PLUGIN.match(name):
-                yield failed(
-                    f"config.toml {key}",
-                    f"{name!r} is no full plugin name: containerd does not start with version {found.version}",
-                    value=name,
-                    expected="io.containerd.x.vx",
-                    path=found.path,
-                    line=found.line(name),
-                    when="boot",
-                    hint="write its full name, as io.containerd.grpc.v1.cri for cri",
+    def _types(self, found: containerd.Config) -> Iterator[Finding]:
+        for part in found.parts:
+            for key, (kind, name) in KINDS.items():
+                value = part.get(key, None)
+                if value is None or type(value) is kind:
+                    continue
+                text = f"is no {name}: containerd does not start"
+                yield self._refused(
+                    found, f"config.toml {key}", text, value, name, key, hint=f"make it a {name}"
                 )
 
+    def _names(self, found: containerd.Config) -> Iterator[Finding]:
+        # 2.x migrates each imported file by its own version, 1.x looks at all of them together.
+        parts = found.parts if found.new else (found.values,)
+        for part in parts:
+            number = part.get("version", 1)
+            if type(number) is not int or number < 2:
+                continue
+            if number > 2 and not found.new and not _at_least(found, "1.6"):
+                continue
+            listed = [("plugins", name) for name in part.get("plugins", {})] if not found.new else []
+            for key in ("disabled_plugins", "required_plugins"):
+                value = part.get(key)
+                listed.extend((key, name) for name in (value if isinstance(value, list) else []))
+            for key, name in listed:
+                full = _PREFIX if found.new else _FULL
+                if isinstance(name, str) and not full.match(name):
+                    yield self._refused(
+                        found,
+                        f"config.toml {key}",
+                        f"{name!r} is no full name of a plugin, as version {number} wants: it does not start",
+                        name,
+                        "io.containerd.x.vx",
+                        name,
+                        hint="write its full name, as io.containerd.grpc.v1.cri for cri",
+                    )
+
+    def _sections(self, found: containerd.Config) -> Iterator[Finding]:
+        """Find sections of the CRI plugin under a name that this containerd does not read."""
+        if found.daemon is None:
+            return
+        names = (containerd.CRI_1, containerd.CRI_2, containerd.CRI_3)
+        unread = [name for name in names if name in found.plugins]
+        if (
+            unread
+            and not containerd.cri(found)
+            and not (found.version >= 2 and unread[0] == containerd.CRI_1)
+        ):
+            yield self._refused(
+                found,
+                f"config.toml plugins {unread[0]}",
+                f"is passed over: in a file of version {found.version} containerd {found.daemon} does not read it",
+                f"version {found.version}",
+                f"version {names.index(unread[0]) + 1}",
+                unread[0],
+                hint=f"write `version = {names.index(unread[0]) + 1}` at the top of the file",
+                severity=Severity.RECOMMENDED,
+            )
+
     def _removed(self, found: containerd.Config) -> Iterator[Finding]:
-        section = dict(containerd.leaves(containerd.cri(found)))
+        # In the order of the formats; only what the file really has.
+        section: dict[str, object] = {}
+        for name in (containerd.CRI_1, containerd.CRI_2, containerd.CRI_3):
+            value = found.plugins.get(name)
+            section.update(containerd.leaves(value) if isinstance(value, dict) else ())
         for name, other in REMOVED:
-            there = [key for key in section if key.split(".")[-1] == name or f".{name}." in f".{key}."]
-            if there and not (found.version == 1 and name == "systemd_cgroup"):
-                yield failed(
+            there = [key for key in section if f".{name}." in f".{key}."]
+            if there and section[there[0]] not in (False, ""):
+                yield self._refused(
+                    found,
                     f"config.toml {name}",
                     f"is passed over: containerd 2.0 no longer knows it; use {other}",
-                    value=section[there[0]],
-                    expected="absent",
-                    path=found.path,
-                    line=found.line(name),
-                    when="boot",
-                    severity=Severity.RECOMMENDED,
+                    section[there[0]],
+                    "absent",
+                    name,
                     hint="containerd config migrate prints the file in the new format",
+                    severity=Severity.RECOMMENDED,
                 )
         for key, value in section.items():
             if key.endswith("runtime_type") and value in OLD_SHIMS:
-                yield failed(
+                yield self._refused(
+                    found,
                     "config.toml runtime_type",
                     f"{value} is gone from containerd 2.0: its containers do not start",
-                    value=value,
-                    expected="io.containerd.runc.v2",
-                    path=found.path,
-                    line=found.line(str(value)),
-                    when="boot",
-                    severity=Severity.RECOMMENDED,
+                    value,
+                    "io.containerd.runc.v2",
+                    str(value),
                     commands=[f"sed -i 's/{re.escape(str(value))}/io.containerd.runc.v2/' {found.path}"],
+                    severity=Severity.RECOMMENDED,
                 )
 
 
@@ -192,6 +303,22 @@ class ContainerdCri(Check):
     def run(self, host: Host) -> Iterator[Finding]:
         """See the class."""
         found = _config(host)
+        if containerd.cri(found).get("systemd_cgroup") is True and not found.new:
+            needed = _kubernetes(host, self.kubernetes)
+            yield failed(
+                "systemd_cgroup",
+                "is only for shims of runtime v1: with runc.v2 the CRI plugin does not load",
+                value="true",
+                expected="SystemdCgroup in the runtime's options",
+                path=found.path,
+                line=found.line("systemd_cgroup"),
+                when="boot",
+                severity=Severity.REQUIRED if needed else Severity.INFO,
+                commands=[
+                    f"sed -i '/^ *systemd_cgroup *=/d' {found.path}",
+                    "systemctl restart containerd",
+                ],
+            )
         off = containerd.cri_disabled(found)
         line = found.line(off[0]) if off else None
         if not off:

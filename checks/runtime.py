@@ -15,7 +15,7 @@ from hostcheck.api import (
     failed,
     passed,
 )
-from hostcheck.facts import cgroup, elf, engine, kernel
+from hostcheck.facts import cgroup, docker, elf, engine, kernel
 from hostcheck.facts import os as os_facts
 from hostcheck.facts.packages import owner, packages, removed
 from hostcheck.facts.versions import Found, found_tool, program_folders, tool_named, version_at
@@ -77,6 +77,15 @@ def _ended(version: Version, table: tuple[tuple[str, str], ...], today: str) -> 
         if have == numbers and date < today:
             return date
     return None
+
+
+def _setting(host: Host, key: str) -> object:
+    """Return what daemon.json or the command line sets for a key, None where neither does or is readable."""
+    try:
+        found = docker.effective(host).get(key)
+    except (NotApplicable, PermissionError, Unavailable):
+        return None
+    return found.value if found else None
 
 
 def _dated(host: Host, findings: Iterator[Finding]) -> Iterator[Finding]:
@@ -245,10 +254,10 @@ class RuntimeContainerd(Check):
 
     def _look(self, host: Host) -> Iterator[Finding]:
         _engine_only(host)
-        docker = host.fact(engine.docker_version) if engine.stage(host) == "installed" else None
+        engine_version = host.fact(engine.docker_version) if engine.stage(host) == "installed" else None
         found = found_tool(host, "containerd")
         if found is None:
-            if docker is None or docker < Version("18.09"):
+            if engine_version is None or engine_version < Version("18.09"):
                 raise NotApplicable("docker brings its own, and no other is installed")
             if engine.is_snap(host):
                 raise Unavailable("docker is a snap here, and its containerd cannot be seen")
@@ -277,18 +286,18 @@ class RuntimeContainerd(Check):
                 )
         since, lowest, (bad, good) = floors.CONTAINERD_FOR_DOCKER
         wrong = version < Version(lowest) or Version(bad) <= version < Version(good)
-        if wrong and docker is not None and docker >= Version(since):
+        if wrong and engine_version is not None and engine_version >= Version(since):
             well = False
             yield failed(
                 "containerd",
-                f"{found} does not work with docker {docker}",
+                f"{found} does not work with docker {engine_version}",
                 value=found,
                 expected=f">= {lowest}, not {bad} to {good}",
                 path=found.path,
                 commands=_upgrade(host, found),
             )
         if well:
-            beside = f" with docker {docker}" if docker else ""
+            beside = f" with docker {engine_version}" if engine_version else ""
             text = f"{found}{beside}, known by: {found.how}, {_origin(found)}"
             yield passed("containerd", text, value=found, path=found.path)
 
@@ -342,7 +351,7 @@ class RuntimeRunc(Check):
         if found is None:
             if engine.is_snap(host):
                 raise Unavailable("docker is a snap here, and its runc cannot be seen")
-            other = engine.setting(host, "default-runtime")
+            other = _setting(host, "default-runtime")
             yield failed(
                 "runc",
                 "there is no runc: no container starts",
@@ -488,23 +497,23 @@ class RuntimeHelpers(Check):
             raise NotApplicable("the snap of docker has its programs inside")
         if engine.program(host, "dockerd") is None:
             raise Unavailable("no dockerd is seen, so its helpers cannot be looked for")
-        docker = host.fact(engine.docker_version)
-        yield self._proxy(host, docker)
-        yield self._shim(host, docker)
-        yield self._init(host, docker)
+        engine_version = host.fact(engine.docker_version)
+        yield self._proxy(host, engine_version)
+        yield self._shim(host, engine_version)
+        yield self._init(host, engine_version)
 
-    def _proxy(self, host: Host, docker: Version | None) -> Finding:
-        path = engine.helper(host, "docker-proxy", docker)
-        if engine.setting(host, "userland-proxy") in (False, "false"):
+    def _proxy(self, host: Host, engine_version: Version | None) -> Finding:
+        path = engine.helper(host, "docker-proxy", engine_version)
+        if _setting(host, "userland-proxy") is False:
             return passed(
                 "docker-proxy", "not needed: userland-proxy is off", value=path or "absent", path=path
             )
-        named = engine.setting(host, "userland-proxy-path")
+        named = _setting(host, "userland-proxy-path")
         if isinstance(named, str) and named:
             path = named if _executable(host, named) else None
         if path:
             return passed("docker-proxy", "is there", value=path, expected="docker-proxy", path=path)
-        refuses = docker is None or docker >= Version("25")
+        refuses = engine_version is None or engine_version >= Version("25")
         return failed(
             "docker-proxy",
             "is missing: dockerd does not start"
@@ -518,10 +527,10 @@ class RuntimeHelpers(Check):
             hint='install it beside dockerd, or set "userland-proxy": false in daemon.json',
         )
 
-    def _shim(self, host: Host, docker: Version | None) -> Finding:
+    def _shim(self, host: Host, engine_version: Version | None) -> Finding:
         name = "containerd-shim-runc-v2"
-        if docker is not None and docker < Version("20.10"):
-            name = "containerd-shim" if docker >= Version("18.09") else "docker-containerd-shim"
+        if engine_version is not None and engine_version < Version("20.10"):
+            name = "containerd-shim" if engine_version >= Version("18.09") else "docker-containerd-shim"
         found = engine.program(host, name)
         if found is None:
             beside = engine.program(host, "containerd")
@@ -538,10 +547,10 @@ class RuntimeHelpers(Check):
             hint="install the package of containerd again, or copy all files of the static archive",
         )
 
-    def _init(self, host: Host, docker: Version | None) -> Finding:
-        path = engine.helper(host, "docker-init", docker)
+    def _init(self, host: Host, engine_version: Version | None) -> Finding:
+        path = engine.helper(host, "docker-init", engine_version)
         if path is None:
-            always = engine.setting(host, "init") in (True, "true")
+            always = _setting(host, "init") is True
             return failed(
                 "docker-init",
                 "is missing: no container starts, since `init` is on"

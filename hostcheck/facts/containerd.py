@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 from hostcheck.facts.files import names
 from hostcheck.facts.versions import version
@@ -40,8 +40,20 @@ class Config(NamedTuple):
     files: tuple[str, ...]
     """All that were read, the first first; none where there is no file and the defaults count."""
     values: Mapping[str, Any]
+    """All files together."""
+    parts: tuple[Mapping[str, Any], ...]
+    """What each of the files says."""
     text: str
     """Of the first file."""
+    daemon: Optional[Version]
+    """The containerd that reads them, None where it is not known."""
+    missing: tuple[str, ...] = ()
+    """Files that are imported by name and are not there."""
+
+    @property
+    def new(self) -> bool:
+        """Whether containerd 2 reads them."""
+        return self.daemon is None or self.daemon >= Version("2.0")
 
     @property
     def version(self) -> int:
@@ -79,33 +91,35 @@ def config(host: Host) -> Config:
 
 def _config(host: Host) -> Config:
     path = config_path(host)
-    try:
-        text = host.read(path)
-    except FileNotFoundError:
-        return Config(path, (), {}, "")
-    found = version(host, "containerd")
-    deep = found is None or found >= Version("2.0")
+    daemon = version(host, "containerd")
+    parts: dict[str, Mapping[str, Any]] = {}
     values: dict[str, Any] = {}
-    files: list[str] = []
+    missing: list[str] = []
+    first = ""
     todo = [path]
-    while todo and len(files) < IMPORTS_LIMIT:
+    while todo and len(parts) < IMPORTS_LIMIT:
         current = todo.pop(0)
-        if current in files:
+        if current in parts:
             continue
         try:
-            loaded = parse_toml(text if current == path else host.read(current))
+            text = host.read(current)
         except FileNotFoundError:
+            if current == path:
+                return Config(path, (), {}, (), "", daemon)
+            missing.append(current)
             continue
+        try:
+            loaded = parse_toml(text)
         except BadConfig as error:
             raise BadConfig(current, error.line, error.reason) from None
-        files.append(current)
-        values = merge(values, loaded, deep)
+        first = first or text
+        parts[current] = loaded
+        values = merge(values, loaded, deep=daemon is None or daemon >= Version("2.0"))
         imports = loaded.get("imports")
-        if isinstance(imports, list):
-            for pattern in imports:
-                if isinstance(pattern, str):
-                    todo.extend(_glob(host, posixpath.join(posixpath.dirname(current), pattern)))
-    return Config(path, tuple(files), values, text)
+        for pattern in imports if isinstance(imports, list) else []:
+            if isinstance(pattern, str):
+                todo.extend(_glob(host, posixpath.join(posixpath.dirname(current), pattern)))
+    return Config(path, tuple(parts), values, tuple(parts.values()), first, daemon, tuple(missing))
 
 
 def config_path(host: Host) -> str:
@@ -173,19 +187,27 @@ def _deep(to: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-CRI = ("io.containerd.cri.v1.runtime", "io.containerd.grpc.v1.cri", "cri")
-"""Names of the plugin that runs containers for Kubernetes: of format 3, 2 and 1."""
+CRI_1, CRI_2, CRI_3 = "cri", "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"
+"""Names of the plugin that runs containers for Kubernetes: in format 1, 2 and 3."""
 
-CRI_OFF = ("cri", "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime", "io.containerd.cri.v1.images")
+CRI_OFF = (CRI_1, CRI_2, CRI_3, "io.containerd.cri.v1.images")
 """What in disabled_plugins takes the CRI away."""
 
 
 def cri(found: Config) -> Mapping[str, Any]:
-    """Return the section of the CRI plugin that has the runtimes."""
-    for name in CRI:
-        if name in found.plugins:
-            return _table(found.plugins[name])
-    return {}
+    """Return the section of the CRI plugin that has the runtimes, as far as this containerd reads it.
+
+    Compared with `containerd config dump` of 1.4, 1.6, 1.7 and 2.1: 1.x reads one name, by the file's
+    version; 2.x reads its own name whatever the version, and that of version 2 in such a file. A section
+    under any other name is passed over in silence.
+    """
+    if not found.new:
+        names_read: tuple[str, ...] = (CRI_2 if found.version >= 2 else CRI_1,)
+    elif found.daemon is None and found.version < 2:
+        names_read = (CRI_1,)
+    else:
+        names_read = (CRI_3, CRI_2) if found.version == 2 else (CRI_3,)
+    return next((_table(found.plugins[name]) for name in names_read if name in found.plugins), {})
 
 
 def cri_disabled(found: Config) -> tuple[str, ...]:
@@ -218,16 +240,17 @@ def systemd_cgroup_of(found: Config) -> bool:
     options = _table(_table(runtimes.get(default_runtime(found))).get("options"))
     if "SystemdCgroup" in options:
         return options["SystemdCgroup"] is True
-    return found.version == 1 and section.get("systemd_cgroup") is True
+    # Only the shim of runtime v1 takes it; with any other the CRI plugin does not load.
+    return False
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """Read a TOML document, with the standard library where it has a reader.
+    r"""Read a TOML document, with the standard library where it has a reader.
 
     Raises:
         BadConfig: it is none; the path is empty.
 
-    >>> parse_toml('[a."b.c"]\\nd = [1, "x"] # no')
+    >>> parse_toml('[a."b.c"]\nd = [1, "x"] # no')
     {'a': {'b.c': {'d': [1, 'x']}}}
     """
     if sys.version_info >= (3, 11):
@@ -235,7 +258,7 @@ def parse_toml(text: str) -> dict[str, Any]:
         import tomllib
 
         try:
-            return tomllib.loads(text.replace("\r\n", "\n"))
+            return tomllib.loads(text.lstrip("\ufeff").replace("\r\n", "\n"))
         except (tomllib.TOMLDecodeError, RecursionError) as error:
             line = re.search(r"at line (\d+)", str(error))
             reason = re.sub(r" \(at .*\)$", "", str(error))

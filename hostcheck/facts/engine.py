@@ -105,37 +105,6 @@ def helper(host: Host, name: str, docker: Version | None) -> str | None:
     return which(host, name, (*folders, *DOCKER_FOLDERS))
 
 
-def setting(host: Host, key: str) -> object:
-    """Return what daemon.json or dockerd's command line sets for a key, None where neither does.
-
-    Only for what decides which programs are needed; a file that dockerd would refuse says nothing here.
-    """
-    for command in _commands(host):
-        for index, word in enumerate(command):
-            name, equals, value = word.partition("=")
-            if name == f"--{key}":
-                following = command[index + 1] if index + 1 < len(command) else "true"
-                return value if equals else ("true" if following.startswith("-") else following)
-    # Imported here: only a host with docker on it has the file.
-    import json
-
-    try:
-        document = json.loads(host.read("/etc/docker/daemon.json"))
-    except (OSError, ValueError, RecursionError, Unavailable):
-        return None
-    return document.get(key) if isinstance(document, dict) else None
-
-
-def _commands(host: Host) -> list[tuple[str, ...]]:
-    # Imported here: the unit reader is the largest of the facts.
-    from hostcheck.facts import systemd
-
-    try:
-        return [tuple(command.argv) for command in systemd.exec_start(host, "docker.service")]
-    except (OSError, Unavailable):
-        return []
-
-
 def stage(host: Host, engine: str = "docker") -> str:
     """Return `before` where the engine is not installed yet, `installed` where it is.
 
