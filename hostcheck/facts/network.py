@@ -282,6 +282,73 @@ def nm_sections(host: Host) -> Iterator[tuple[str, Section]]:
             yield path, section
 
 
+OTHERS_BRIDGES = (
+    "docker",
+    "virbr",
+    "cni",
+    "lxcbr",
+    "lxdbr",
+    "incusbr",
+    "podman",
+    "cbr",
+    "kube-bridge",
+    "nerdctl",
+)
+"""How the bridges begin that engines make and bring rules for."""
+
+
+def bridges(host: Host) -> Iterator[tuple[str, files.Source]]:
+    """Give the bridges of the host's own: those that are up, then those that its network files make.
+
+    `br-` with twelve hexadecimal digits is a network of docker's.
+    """
+
+    def own(name: str) -> bool:
+        engines = (
+            len(name) == 15
+            and name.startswith("br-")
+            and all(char in "0123456789abcdef" for char in name[3:])
+        )
+        return bool(name) and not engines and not name.startswith(OTHERS_BRIDGES)
+
+    try:
+        for name in files.names(host, "/sys/class/net"):
+            if own(name) and host.exists(f"/sys/class/net/{name}/bridge"):
+                yield name, files.Source(f"/sys/class/net/{name}/bridge")
+    except (PermissionError, Unavailable):
+        pass
+    for path in files.merged_conf(host, NETWORKD_FOLDERS, ".netdev"):
+        entries = {
+            key: (value, line)
+            for s in _ini(host, path)
+            if s.name == "NetDev"
+            for key, value, line in s.entries
+        }
+        name = entries.get("Name", ("", 0))[0]
+        if entries.get("Kind", ("", 0))[0] == "bridge" and own(name):
+            yield name, files.Source(path, entries["Kind"][1])
+    texts = ["/etc/network/interfaces"]
+    texts += [f"/etc/network/interfaces.d/{name}" for name in files.names(host, "/etc/network/interfaces.d")]
+    texts += [
+        f"/etc/sysconfig/network-scripts/{name}"
+        for name in files.names(host, "/etc/sysconfig/network-scripts")
+        if name.startswith("ifcfg-")
+    ]
+    for path in texts:
+        try:
+            text = files.text(host, path) or ""
+        except (PermissionError, Unavailable):
+            continue
+        name = path.rpartition("ifcfg-")[2] if "ifcfg-" in path else ""
+        for number, line in enumerate(text.splitlines(), 1):
+            words = line.split()
+            if words[:1] == ["iface"] and len(words) > 1:
+                name = words[1]
+            ports = words[:1] in (["bridge_ports"], ["bridge-ports"]) and words[1:] != ["none"]
+            if (ports or line.strip().strip("\"'").lower() in ("type=bridge", 'type="bridge')) and own(name):
+                yield name, files.Source(path, number)
+
+
 def export(host: Host) -> dict[str, object]:
     """Return the resolvers, what switches forwarding on, and on a running host the routes."""
     answer: dict[str, object] = {}

@@ -613,6 +613,15 @@ def boot_setting(host: Host, key: str) -> Setting | None:
     return max(own, other, key=lambda setting: setting.order)
 
 
+def decider(host: Host, key: str) -> str:
+    """Return the name under which a key has to be set to win: its own, or the other where that is written later."""
+    other = ALIASES.get(key, "")
+    settings = boot_settings(host)
+    if other in settings and boot_setting(host, key) == settings[other]:
+        return other
+    return key
+
+
 def own_conf(host: Host) -> dict[str, Assignment]:
     """Return what /etc/sysctl.conf assigns: key to its last line."""
     lines = parse_procps_conf(_read(host, CONF), CONF)

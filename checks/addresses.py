@@ -1,0 +1,202 @@
+"""Addresses that containers use: their networks' and their name servers'."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Optional
+
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
+from hostcheck.facts import docker, engine, files, network
+
+
+def version(host: Host) -> Optional[Version]:
+    """Return the version of dockerd, None where there is none or it cannot be told."""
+    try:
+        return engine.docker_version(host)
+    except (OSError, ValueError, Unavailable):
+        return None
+
+
+OLD_POOLS = [f"172.{second}.0.0/16" for second in range(17, 32)] + [
+    f"192.168.{third}.0/20" for third in range(0, 256, 16)
+]
+
+
+class AddressesOverlap(Check):
+    """The addresses of container networks do not overlap those that the host routes elsewhere.
+
+    *Why*: dockerd takes for each network the first pool that no route of the host covers. Where a VPN covers
+    all of them it refuses to start: "could not find an available, non-overlapping IPv4 address pool". A `bip`
+    that overlaps hides the real network from the host.
+
+    *Needs*: The routes of the running host; `default-address-pools` and `bip` in daemon.json.
+
+    *Fix*: Give daemon.json a free block: "bip" and "default-address-pools".
+    """
+
+    id = "addresses.overlap"
+    severity = Severity.REQUIRED
+    references = (
+        "https://docs.docker.com/engine/network/#automatic-subnet-allocation",
+        "https://github.com/moby/moby/blob/v28.5.2/daemon/libnetwork/ipamutils/utils.go",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        if host.kind != "live":
+            raise NotApplicable("routes are those of a running host")
+        if network.engine_option(host, "bridge", "") == "none":
+            raise NotApplicable("docker has no default bridge here")
+        routes = [
+            route
+            for route in network.routes(host)
+            if route.bits and not route.device.startswith(("docker", "br-", "cni", "podman", "veth"))
+        ]
+        path = docker.config_file(host)
+        bip = str(network.engine_option(host, "bip", "") or "")
+        own = network.parse_network(bip)
+        if own is not None:
+            hit = next((r for r in routes if network.overlaps(own, (r.base, r.bits))), None)
+            if hit is None:
+                yield passed("daemon.json bip", f"{bip} is free of routes", value=bip, path=path)
+            else:
+                text = (
+                    f"{bip} overlaps the route {network.format_network(hit.base, hit.bits)} of {hit.device}"
+                )
+                yield failed(
+                    "daemon.json bip",
+                    f"{text}: one of the two is out of reach",
+                    value=bip,
+                    expected="a block that no route covers",
+                    severity=Severity.RECOMMENDED,
+                    path=path,
+                    hint='choose a free block for "bip" in daemon.json',
+                )
+        pools = list(self._pools(host))
+        free = [pool for pool in pools if not any(network.overlaps(pool, (r.base, r.bits)) for r in routes)]
+        subject = "daemon.json default-address-pools"
+        if free:
+            first = network.format_network(*free[0])
+            yield passed(subject, f"{first} is free for the next network", value=first)
+            return
+        there = host.exists("/sys/class/net/docker0") or own is not None
+        shown = ", ".join(sorted({network.format_network(r.base, r.bits) for r in routes})[:3])
+        after = (
+            "no new network can be made"
+            if there
+            else "dockerd finds no address for docker0 and does not start"
+        )
+        yield failed(
+            subject,
+            f"routes cover every pool ({shown}): {after}",
+            value=shown,
+            expected="a pool that no route covers",
+            severity=Severity.RECOMMENDED if there else None,
+            hint='give daemon.json a free block: "bip" and "default-address-pools"',
+        )
+
+    def _pools(self, host: Host) -> Iterator[tuple[int, int]]:
+        """Give the blocks that dockerd chooses from."""
+        chosen = network.engine_option(host, "default-address-pools", None)
+        if not isinstance(chosen, list) or not chosen:
+            for text in OLD_POOLS:
+                found = network.parse_network(text)
+                if found is not None:
+                    yield found
+            return
+        for pool in chosen:
+            base = network.parse_network(str(pool.get("base", ""))) if isinstance(pool, dict) else None
+            size = pool.get("size") if isinstance(pool, dict) else None
+            if base is None or not isinstance(size, int) or not base[1] <= size <= 32:
+                continue
+            # A pool of many small networks is sampled: routes that cover it whole cover the samples.
+            for part in range(0, 1 << (size - base[1]), max(1, 1 << max(0, size - base[1] - 6))):
+                yield base[0] + (part << (32 - size)), size
+
+
+class AddressesResolvConf(Check):
+    """Containers get name servers that they can reach.
+
+    *Why*: A loopback address in a container is the container's own. dockerd leaves such servers out, and where
+    none remains containers of the default bridge ask 8.8.8.8, which many sites block. kubelet hands the file on
+    as it is, and CoreDNS then asks itself in a loop.
+
+    *Needs*: /etc/resolv.conf. systemd-resolved's 127.0.0.53 is fine from docker 18.09 on: dockerd then reads
+    /run/systemd/resolve/resolv.conf.
+
+    *Fix*: "dns" in daemon.json; resolvConf in kubelet's configuration.
+    """
+
+    id = "addresses.resolv_conf"
+    severity = Severity.RECOMMENDED
+    references = (
+        "https://github.com/moby/moby/pull/37485",
+        "https://docs.docker.com/engine/daemon/troubleshoot/#dns-resolver-issues",
+        "https://coredns.io/plugins/loop/#troubleshooting-loops-in-kubernetes-clusters",
+    )
+    kubelet_config: str = "/var/lib/kubelet/config.yaml"
+    """Where kubelet's configuration lies."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        path = "/etc/resolv.conf"
+        when = "now" if host.kind == "live" else "boot"
+        try:
+            text = files.text(host, path)
+        except Unavailable:
+            if host.kind == "live":
+                raise
+            link = host.readlink(path)
+            text = "nameserver 127.0.0.53" if link.endswith("systemd/resolve/stub-resolv.conf") else None
+        if text is None:
+            raise NotApplicable(f"{path} is made when the host runs")
+        resolvers = network.parse_resolv_conf(text)
+        servers = [server for server, _ in resolvers.servers]
+        line = resolvers.servers[0][1] if resolvers.servers else None
+        more = {"value": " ".join(servers), "path": path, "line": line, "when": when}
+        loops = bool(servers) and all(network.is_loopback(server) for server in servers)
+        number = version(host)
+        stub = servers == ["127.0.0.53"] and (number is None or number >= Version("18.09"))
+        if not loops:
+            yield passed("resolv.conf", "names a server that is not this host itself", **more)
+        elif network.engine_option(host, "dns", None):
+            yield passed("resolv.conf", 'only loopback, but daemon.json has "dns"', **more)
+        elif stub:
+            yield passed("resolv.conf", "systemd-resolved: dockerd takes the servers behind it", **more)
+        else:
+            yield failed(
+                "resolv.conf",
+                "only loopback servers: containers of the default bridge ask 8.8.8.8 instead",
+                expected="a server that containers reach",
+                hint='put {"dns": ["<a resolver of the site>"]} in /etc/docker/daemon.json',
+                **more,
+            )
+        yield from self._kubelet(host, resolvers, loops, when)
+
+    def _kubelet(self, host: Host, resolvers: network.Resolvers, loops: bool, when: str) -> Iterator[Finding]:
+        """Say whether kubelet hands a loopback server to pods."""
+        config = files.text(host, self.kubelet_config)
+        if config is None:
+            return
+        chosen, line = "/etc/resolv.conf", None
+        for number, text in enumerate(config.splitlines(), 1):
+            key, colon, value = text.partition(":")
+            if colon and key.strip() == "resolvConf":
+                chosen, line = value.strip().strip("\"'") or chosen, number
+        more = {"value": chosen, "path": self.kubelet_config, "line": line, "when": when}
+        if loops and chosen == "/etc/resolv.conf":
+            real = "/run/systemd/resolve/resolv.conf"
+            drop = f"sed -i '/^resolvConf:/d' {self.kubelet_config}"
+            yield failed(
+                "kubelet resolvConf",
+                "pods get this host's loopback resolver: CoreDNS asks itself in a loop",
+                expected=real,
+                commands=[
+                    drop,
+                    f"echo 'resolvConf: {real}' >> {self.kubelet_config}",
+                    "systemctl restart kubelet",
+                ],
+                **more,
+            )
+        else:
+            yield passed("kubelet resolvConf", f"pods get {chosen}", **more)

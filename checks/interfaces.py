@@ -1,0 +1,241 @@
+"""Who manages the host's interfaces, and whether those of containers are left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Optional
+
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
+from hostcheck.facts import files, network, packages
+
+
+class InterfacesNetworkd(Check):
+    """systemd-networkd leaves the interfaces of containers alone.
+
+    *Why*: A .network file that matches every Ethernet interface matches docker's veth pairs and bridges too:
+    networkd takes them off their bridge, wipes their addresses and runs DHCP on them.
+
+    *Needs*: The .network files, of which the first that matches an interface counts, and whether
+    systemd-networkd is enabled.
+
+    *Fix*: A file that sorts first and leaves them unmanaged, or a narrower match.
+    """
+
+    id = "interfaces.networkd"
+    severity = Severity.RECOMMENDED
+    references = (
+        "man:systemd.network(5)",
+        "https://github.com/systemd/systemd/issues/3374",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        found = network.networkd_files(host)
+        if not found or not network.enabled(host, "systemd-networkd.service"):
+            raise NotApplicable("systemd-networkd is not enabled, or has no .network file")
+        kept: set[str] = set()
+        for path, sections in found:
+            match = {
+                key: (value, line) for s in sections if s.name == "Match" for key, value, line in s.entries
+            }
+            link = {key: value for s in sections if s.name == "Link" for key, value, _ in s.entries}
+            takes = {kind for kind in ("veth", "bridge") if self._matches(match, kind)} - kept
+            if link.get("Unmanaged", "").lower() in network.YES:
+                kept |= takes
+                continue
+            manages = any(s.name == "Network" and s.entries for s in sections)
+            if "veth" in takes and manages:
+                line = next((line for _, line in match.values()), None)
+                yield failed(
+                    path,
+                    "matches the veth interfaces of containers: networkd takes them off their bridge",
+                    value=" ".join(f"{key}={value}" for key, (value, _) in match.items()),
+                    expected="a match by name, or Kind=!veth",
+                    path=path,
+                    line=line,
+                    when="boot",
+                    commands=[
+                        r"printf '[Match]\nKind=veth bridge\n\n[Link]\nUnmanaged=yes\n'"
+                        " > /etc/systemd/network/05-containers.network",
+                        "systemctl restart systemd-networkd",
+                    ],
+                )
+            else:
+                yield passed(path, "leaves the interfaces of containers alone", path=path, when="boot")
+
+    def _matches(self, match: dict[str, tuple[str, int]], kind: str) -> bool:
+        """Return whether a [Match] section takes docker's interfaces of a kind (`veth`, `bridge`)."""
+        # Imported here: few hosts have .network files.
+        from fnmatch import fnmatchcase
+
+        names = {"veth": ("veth0a1b2c3", "vethfedcba9"), "bridge": ("docker0",)}[kind]
+        if not match:
+            return False
+        for key, (text, _) in match.items():
+            words = text.split()
+            inverse = bool(words) and words[0].startswith("!")
+            words = [word.removeprefix("!") for word in words]
+            if key in ("Name", "OriginalName"):
+                hit = any(fnmatchcase(name, word) for name in names for word in words)
+            elif key == "Type":
+                hit = any(fnmatchcase("bridge" if kind == "bridge" else "ether", word) for word in words)
+            elif key == "Kind":
+                hit = any(fnmatchcase(kind, word) for word in words)
+            elif key in (
+                "Host",
+                "Architecture",
+                "KernelCommandLine",
+                "KernelVersion",
+                "Virtualization",
+                "Credential",
+            ):
+                # Of the machine, not of the interface.
+                continue
+            else:
+                # MACAddress=, Driver=, Path=, Property=, SSID=...: of one device.
+                return False
+            if hit == inverse:
+                return False
+        return True
+
+
+class InterfacesNetworkManager(Check):
+    """NetworkManager leaves the interfaces of containers alone.
+
+    *Why*: With `unmanaged-devices=none` NetworkManager owns docker's veth interfaces, waits for DHCP on them
+    and takes them off the bridge after 45 seconds.
+
+    *Needs*: NetworkManager.conf and its conf.d folders. By default it leaves interfaces that it did not make
+    alone, so nothing need be set for docker.
+
+    *Fix*: A file in conf.d that names them unmanaged.
+    """
+
+    id = "interfaces.network_manager"
+    severity = Severity.RECOMMENDED
+    references = (
+        "man:NetworkManager.conf(5)",
+        "https://docs.rke2.io/known_issues#networkmanager",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        said: Optional[tuple[str, files.Source]] = None
+        there = False
+        for path, section in network.nm_sections(host):
+            there = True
+            if section.name == "keyfile":
+                for key, value, line in section.entries:
+                    if key.rstrip("+") == "unmanaged-devices":
+                        earlier = said[0] + ";" if said and key.endswith("+") else ""
+                        said = (earlier + value, files.Source(path, line))
+        if not there or (host.kind != "live" and not network.enabled(host, "NetworkManager.service")):
+            raise NotApplicable("NetworkManager is not here, or has no configuration")
+        subject = "NetworkManager.conf unmanaged-devices"
+        if said is None:
+            yield passed(subject, "not set: interfaces that others make are left alone", when="boot")
+            return
+        value, source = said
+        more = {"value": value, "path": source.path, "line": source.line, "when": "boot"}
+        if [part for part in value.split(";") if part] != ["none"]:
+            yield passed(subject, "interfaces are left out by name", **more)
+            return
+        yield failed(
+            subject,
+            "none: NetworkManager takes the veth interfaces of containers off their bridge",
+            expected="interface-name:veth*;interface-name:docker0;interface-name:br-*",
+            commands=[
+                r"printf '[keyfile]\nunmanaged-devices=interface-name:veth*;interface-name:br-*;"
+                r"interface-name:docker0\n' > /etc/NetworkManager/conf.d/99-zz-containers.conf",
+                "systemctl reload NetworkManager",
+            ],
+            **more,
+        )
+
+
+class InterfacesCloudSetup(Check):
+    """nm-cloud-setup does not route the replies of containers away.
+
+    *Why*: nm-cloud-setup before NetworkManager 1.32 adds a routing rule for each address of the cloud's
+    interface, which catches the replies of pods before the routes of the container network.
+
+    *Needs*: Whether its service or timer is enabled, and the version of NetworkManager.
+
+    *Fix*: Disable both and reboot, or take a newer NetworkManager (EL 8.5 and later have one).
+    """
+
+    id = "interfaces.cloud_setup"
+    severity = Severity.RECOMMENDED
+    references = (
+        "https://github.com/rancher/rke2/issues/1053",
+        "https://github.com/k3s-io/k3s/issues/12888",
+        "https://gitlab.freedesktop.org/NetworkManager/NetworkManager/-/issues/740",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        package = packages.installed(host, "NetworkManager", "network-manager")
+        setup = (
+            packages.installed(host, "NetworkManager-cloud-setup", "network-manager-cloud-setup") or package
+        )
+        if package is None or setup is None:
+            raise NotApplicable("NetworkManager is not installed")
+        fixed = Version(package.version) >= Version("1.32")
+        units = [
+            unit for unit in ("nm-cloud-setup.service", "nm-cloud-setup.timer") if network.enabled(host, unit)
+        ]
+        more = {"value": package.version, "expected": ">= 1.32", "when": "boot"}
+        if fixed or not units:
+            text = "routes only what is its own from 1.32 on" if fixed else "not enabled"
+            yield passed("nm-cloud-setup", text, **more)
+            return
+        yield failed(
+            "nm-cloud-setup",
+            f"{' and '.join(units)} enabled: its routing rules catch the replies of containers",
+            commands=["systemctl disable --now nm-cloud-setup.timer nm-cloud-setup.service", "reboot"],
+            **more,
+        )
+
+
+class InterfacesMtu(Check):
+    """Packets of containers fit the interface that carries them out.
+
+    *Why*: docker's bridge has an MTU of 1500 whatever the uplink has. Where the uplink has less (VPN, some
+    clouds) or a path less than the uplink, and ICMP is dropped on the way, large transfers hang.
+
+    *Needs*: The MTU of the interface with the default route, on a running host; `mtu` in daemon.json.
+
+    *Fix*: "mtu" in daemon.json for the default bridge, and com.docker.network.driver.mtu for others.
+    """
+
+    id = "interfaces.mtu"
+    severity = Severity.INFO
+    references = (
+        "https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file",
+        "https://docs.docker.com/engine/network/drivers/bridge/#options",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        if host.kind != "live":
+            raise NotApplicable("the uplink is that of a running host")
+        uplink = next(
+            (route.device for route in network.routes(host) if not route.bits and route.device), None
+        )
+        if uplink is None:
+            raise NotApplicable("there is no default route")
+        path = f"/sys/class/net/{uplink}/mtu"
+        text = (files.text(host, path) or "").strip()
+        if not text.isdigit():
+            raise Unavailable(f"{path} does not tell")
+        mtu = int(text)
+        inner = network.engine_option(host, "mtu", 0) or 1500
+        more = {"value": mtu, "expected": f"{inner}", "path": path}
+        if mtu > 1500 and inner <= 1500:
+            text = f"{uplink} has {mtu}: if a path beyond it carries only 1500, large transfers hang"
+            yield failed(uplink, text, hint=f"ask whether all of the network carries {mtu} bytes", **more)
+        elif mtu < inner:
+            text = f"{uplink} has {mtu}, containers send packets of {inner}: large transfers may hang"
+            yield failed(uplink, text, hint=f'put {{"mtu": {mtu}}} in /etc/docker/daemon.json', **more)
+        else:
+            yield passed(uplink, f"{mtu}, containers have {inner}", **more)
