@@ -119,7 +119,7 @@ release_key: Callable[[str], Any] = cmp_to_key(uapi_compare)
 """Sorts releases of kernels, the oldest first."""
 
 
-def bls_key(entry_id: str) -> object:
+def bls_key(entry_id: str) -> Any:
     """Return the key by which GRUB's blscfg sorts, the first of the menu being the highest.
 
     It parts name, version and release at the last two dashes, as for an rpm package
