@@ -73,7 +73,8 @@ def _scan(text: str) -> tuple[dict[str, str], dict[str, int]]:
             name, equals, value = line[7:].partition("=")
             if not equals:
                 continue
-            value = value.rstrip()
+            # For y, m and n kconfig reads the first letter alone (conf_set_sym_val): `m # a remark` is m.
+            value = value[0] if value[:1] in ("y", "m", "n") else value.rstrip()
             if value == "n":
                 options.pop(name, None)
             else:
