@@ -152,14 +152,14 @@ class DaemonTcpTls(Check):
 
 
 class DaemonModes(Check):
-    """dockerd runs as for production.
+    """dockerd runs in its plain modes.
 
-    *Why*: experimental features may change or go with any release, and debug logs much, secrets of containers'
-    environments among it.
+    *Why*: experimental features may change or go with any release; debug logs much, secrets of containers'
+    environments among it; with no-new-privileges sudo, ping and su do nothing in any container.
 
-    *Needs*: `experimental`, `debug` and `log-level`.
+    *Needs*: `experimental`, `debug`, `log-level` and `no-new-privileges`.
 
-    *Fix*: delete them from daemon.json.
+    *Fix*: delete them from daemon.json, if they are not meant.
     """
 
     id = "daemon.modes"
@@ -180,6 +180,11 @@ class DaemonModes(Check):
         for key, on, text in (
             ("experimental", judgement.effective.get("experimental"), "experimental features are on"),
             ("debug", debug, "dockerd logs for debugging"),
+            (
+                "no-new-privileges",
+                judgement.effective.get("no-new-privileges"),
+                "setuid programs (sudo, su, ping) gain nothing in any container",
+            ),
         ):
             path, line = docker.where(host, key)
             where: dict[str, Any] = {
@@ -268,73 +273,85 @@ def overlap(one: Any, length: int, other: Any, others_length: int) -> bool:
 
 
 class DaemonDataRoot(Check):
-    """The data root can hold what it must.
+    """The data root is a folder that has one place.
 
-    *Why*: images, containers and volumes live there. On tmpfs they are gone after a boot, NFS cannot hold the
-    layers of overlay2, and a relative path depends on where dockerd was started.
+    *Why*: images, containers and volumes live there. A relative path depends on where dockerd was started,
+    and where a file stands in the way dockerd does not start. What file system holds it is `storage.backing`.
 
-    *Needs*: data-root of daemon.json or of the flags, and the mounts that will hold it.
+    *Needs*: data-root of daemon.json or of the flags.
 
-    *Fix*: name an absolute path on a local disk.
+    *Fix*: name an absolute path.
     """
 
     id = "daemon.data_root"
     aliases = ("docker.data_root",)
     severity = Severity.RECOMMENDED
     references = ("https://docs.docker.com/engine/daemon/#configure-the-data-directory-location", REFERENCE)
-    volatile: tuple[str, ...] = ("tmpfs", "ramfs")
-    """File systems that forget."""
-    remote: tuple[str, ...] = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "fuse.glusterfs", "ceph")
-    """File systems that are not of this machine."""
 
     def run(self, host: Host) -> Iterator[Finding]:
-        """Look at the path and at what holds it."""
-        judgement = judged(host)
-        root = judgement.effective.get("data-root") or docker.DATA_ROOT
-        path, line = docker.where(host, "data-root")
-        where: dict[str, Any] = {"path": path, "line": line}
+        """Look at the path."""
+        judged(host)
+        setting = docker.effective(host).get("data-root")
+        if setting is None or not setting.value:
+            raise NotApplicable(f"it is the default, {docker.data_root(host)}")
+        root = str(setting.value)
+        where: dict[str, Any] = {"value": root, "path": setting.path, "line": setting.line, "when": "boot"}
         if not root.startswith("/"):
-            message = f"{root} is relative: where the data lies depends on where dockerd is started"
-            expected = "an absolute path"
-            yield failed(subject("data-root"), message, value=root, expected=expected, when="boot", **where)
+            text = f"{root} is relative: where the data lies depends on where dockerd is started"
+            yield failed(subject("data-root"), text, expected="an absolute path", **where)
             return
-        told = False
-        for when, kind, point in self._mounts(host, root):
-            told = True
-            if kind in self.volatile:
-                message = f"{root} lies on {kind}: images, containers and volumes are lost at every boot"
-            elif kind in self.remote:
-                message = f"{root} lies on {kind} ({point}): layers need a local file system"
-            else:
-                yield passed(
-                    subject("data-root"), f"{root} lies on {kind or 'a disk'}", value=root, when=when, **where
-                )
+        found = docker.Facts(host).path(root)
+        if found in ("file", "program"):
+            text = f"{root} is a file: dockerd will not start"
+            yield failed(subject("data-root"), text, expected="a folder", severity=Severity.REQUIRED, **where)
+            return
+        there = {"folder": "is a folder", "missing": "will be made by dockerd"}.get(
+            found or "", "is an absolute path"
+        )
+        yield passed(subject("data-root"), f"{root} {there}", **where)
+
+
+class DaemonUsernsRemap(Check):
+    """The user whose ids containers get has ids.
+
+    *Why*: with `userns-remap` dockerd does not start without ids for that user in /etc/subuid and /etc/subgid.
+    For `default` it makes the user dockremap and its ids itself, where the programs for it are there.
+
+    *Needs*: `userns-remap`, /etc/passwd, /etc/subuid and /etc/subgid.
+
+    *Fix*: give the user ids: `echo dockremap:100000:65536 | tee -a /etc/subuid /etc/subgid`.
+    """
+
+    id = "daemon.userns_remap"
+    severity = Severity.RECOMMENDED
+    references = ("https://docs.docker.com/engine/security/userns-remap/", DAEMON)
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """Look for the ids; a missing user of another name is a matter of `docker.daemon_json`."""
+        judgement = judged(host)
+        value = str(judgement.effective.get("userns-remap") or "")
+        if not value:
+            raise NotApplicable("users are not remapped")
+        user = value.partition(":")[0]
+        user = "dockremap" if user == "default" else user
+        facts = docker.Facts(host)
+        path, line = docker.where(host, "userns-remap")
+        for kind in ("uid", "gid"):
+            have = facts.subordinate(user, kind)
+            where: dict[str, Any] = {"value": user, "path": path, "line": line, "when": "boot"}
+            name = f"/etc/sub{kind} {user}"
+            if have is None:
+                raise Unavailable("subordinate ids are not only in /etc/subuid and /etc/subgid")
+            if have or user in ("root", "0"):
+                yield passed(name, f"{user} has ids in /etc/sub{kind}", **where)
                 continue
             yield failed(
-                subject("data-root"),
-                message,
-                value=f"{root} on {kind}",
-                expected="a local file system that lasts",
-                when=when,
-                hint="mount a disk there, or name another path as data-root",
+                name,
+                f"{user} has no ids in /etc/sub{kind} yet: dockerd must make them at its start",
+                expected=f"{user}:100000:65536",
+                commands=[f"echo {user}:100000:65536 >> /etc/sub{kind}"],
                 **where,
             )
-        if not told:
-            yield passed(
-                subject("data-root"), f"{root} is an absolute path", value=root, when="boot", **where
-            )
-
-    def _mounts(self, host: Host, root: str) -> Iterator[tuple[str, str, str]]:
-        from hostcheck.facts import mounts
-
-        for when, look in (("now", mounts.now), ("boot", mounts.boot)):
-            try:
-                found = look(host, root)
-            except (OSError, Unavailable):
-                continue
-            # fstab does not know the root of every image, and `auto` and `none` are no answers.
-            if found and found.type not in ("auto", "none"):
-                yield when, found.type, found.point
 
 
 class DaemonCgroupDriver(Check):

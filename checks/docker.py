@@ -285,7 +285,7 @@ class DockerRuntimes(Check):
                 f"{program} is not an executable file: {'no container starts' if default else 'it runs nothing'}",
                 value=found,
                 expected="an executable file",
-                severity=Severity.REQUIRED if default else None,
+                severity=Severity.REQUIRED if default else Severity.INFO,
                 hint=f"install {name}, or take it out of {path}",
                 **where,
             )

@@ -421,6 +421,8 @@ def userns(c: Configuration) -> None:
                 if c.facts.path(path) == "missing":
                     c.refuse("userns-user", "userns-remap", f"dockerd cannot make {user}: {path} is missing")
                     return
+            if c.facts.adds_users is False and c.facts.subordinate(user, "uid") is False:
+                c.refuse("userns-user", "userns-remap", f"dockerd cannot make {user}: there is no usermod")
             return
     if not user or c.facts.user(user) is False:
         c.refuse("userns-user", "userns-remap", f"there is no user {user!r}")

@@ -141,6 +141,8 @@ class HostFacts:
     """Whether the kernel schedules real-time tasks by cgroup."""
     swarm: Optional[bool] = None
     """Whether the node is part of a swarm."""
+    adds_users: Optional[bool] = None
+    """Whether the programs are there that make users and give them ids (adduser or useradd, and usermod)."""
 
     def path(self, path: str) -> Optional[str]:
         """Return what is at a path: missing, folder, file or program."""
@@ -585,16 +587,40 @@ class Configuration:
             if wrong:
                 self.refuse("invalid-flag", f"--{flag.name}", f"the flag --{flag.name} {value}: {wrong}")
                 continue
-            if kind in ("strs", "ips", "addrs"):
-                self.judgement.flag_values.setdefault(key, []).extend(
-                    [value] if key != "dns" or self.release < (25,) else value.split(",")
-                )
-            elif kind in ("strmap", "bools"):
-                name, _, setting = value.partition("=")
-                entry: Any = setting if kind == "strmap" else _PARSE_BOOL.get(setting or "true", False)
-                self.judgement.flag_values.setdefault(key, {})[name] = entry
-            elif key:
-                self.judgement.flag_values[key] = value
+            self.set_by_flag(key, kind, value)
+
+    def set_by_flag(self, key: str, kind: str, value: Any) -> None:
+        """Note what a flag sets, in the form that the file would have."""
+        said = self.judgement.flag_values
+        if kind in ("strs", "ips", "addrs"):
+            many = key == "dns" and self.release >= (25,)
+            said.setdefault(key, []).extend(value.split(",") if many else [value])
+            return
+        if kind in ("strmap", "bools", "runtimes", "ulimits", "strmaps"):
+            name, _, setting = str(value).partition("=")
+            entry: Any = setting
+            if kind == "bools":
+                entry = _PARSE_BOOL.get(setting or "true", False)
+            elif kind == "runtimes":
+                entry = {"path": setting}
+            elif kind == "ulimits":
+                soft, _, hard = setting.partition(":")
+                numbers = [int(n) if go.is_integer(n) else 0 for n in (soft, hard or soft)]
+                entry = {"Name": name, "Soft": numbers[0], "Hard": numbers[1]}
+            elif kind == "strmaps":
+                option, _, text = setting.partition("=")
+                entry = {**said.get(key, {}).get(name, {}), option: text}
+            said.setdefault(key, {})[name] = entry
+        elif kind in ("pools", "nri"):
+            parts = dict(part.partition("=")[::2] for part in str(value).split(","))
+            if kind == "nri":
+                said[key] = {**parts, "enable": parts.get("enable", "") in ("", "true", "1")}
+                return
+            size = parts.get("size", "")
+            pool = {"base": parts.get("base", ""), "size": int(size) if go.is_integer(size) else 0}
+            said.setdefault(key, []).append(pool)
+        elif key:
+            said[key] = go.parse_size(str(value)) if kind == "size" else value
 
     def conflicts(self) -> None:
         """Refuse what is set both by a flag and in the file (findConfigurationConflicts)."""
@@ -864,6 +890,8 @@ class Configuration:
                 continue
             if isinstance(value, dict) and isinstance(flag, dict):
                 value = {**flag, **value}
+            if name == "data-root" and not value and self.release < (23,):
+                value = self.file.get("graph")
             keeps_zero = name == "default-stop-timeout" and value == 0
             if value or keeps_zero:
                 effective[name] = value

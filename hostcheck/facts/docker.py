@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Optional
 from hostcheck.facts import _daemon_keys as tables
 from hostcheck.facts import daemonjson, engine
 from hostcheck.facts.daemonjson import HostFacts, Judgement
-from hostcheck.facts.files import PROGRAM_FOLDERS, names, text
+from hostcheck.facts.files import PROGRAM_FOLDERS, names, text, which
 from hostcheck.host import Host, NotApplicable, Unavailable
 from hostcheck.versions import Version
 
@@ -332,6 +332,14 @@ class Facts(HostFacts):
     def swarm(self) -> Optional[bool]:  # type: ignore[override]
         """Whether the node keeps the state of a swarm."""
         return self.path(f"{data_root_hint(self.host)}/swarm/docker-state.json") == "file"
+
+    @property
+    def adds_users(self) -> Optional[bool]:  # type: ignore[override]
+        """Whether users can be made; unknown where no programs are seen at all."""
+        if which(self.host, "sh") is None:
+            return None
+        adds = any(which(self.host, name) for name in ("adduser", "useradd"))
+        return adds and which(self.host, "usermod") is not None
 
     def path(self, path: str) -> Optional[str]:
         """See `HostFacts.path`."""

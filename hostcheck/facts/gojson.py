@@ -260,12 +260,17 @@ def well_formed(string: str) -> str:
     return "".join(out)
 
 
-def plain(node: Node) -> object:
-    """Return the value as Python's own types: the last of duplicates, numbers as int or float."""
+def plain(node: Node, levels: int = 64) -> object:
+    """Return the value as Python's own types: the last of duplicates, numbers as int or float.
+
+    What lies deeper than `levels` becomes None: no reader goes there, and recursion has its limits.
+    """
+    if levels == 0:
+        return None
     if node.kind == "object":
-        return {member.name: plain(member.node) for member in node.members}
+        return {member.name: plain(member.node, levels - 1) for member in node.members}
     if node.kind == "array":
-        return [plain(member.node) for member in node.members]
+        return [plain(member.node, levels - 1) for member in node.members]
     if node.kind == "number":
         return number(str(node.value))
     return node.value
