@@ -147,6 +147,8 @@ def applies(option: Option, here: Situation) -> bool:
         return here.docker is not None and here.docker < limit
     if option.condition == "ext3":
         return here.enabled("EXT4_USE_FOR_EXT2") is not True
+    if option.condition == "default" and here.config is not None:
+        return option.name in here.config or here.config.line(option.name) is not None
     if option.name.startswith("LEGACY_VSYSCALL"):
         return here.enabled(option.name) is True
     return True
