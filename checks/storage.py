@@ -12,7 +12,9 @@ MOBY = "https://github.com/moby/moby/blob/master/daemon"
 DRIVER_DOCS = "https://docs.docker.com/engine/storage/drivers/select-storage-driver/"
 OVERLAY_DOCS = "https://docs.docker.com/engine/storage/drivers/overlayfs-driver/"
 KERNEL_OVERLAY = "https://docs.kernel.org/filesystems/overlayfs.html"
+CONTAINERD_TOML = "/etc/containerd/config.toml"
 DAEMON_JSON = "/etc/docker/daemon.json"
+DRIVER = "daemon.json storage-driver"
 TMP = "/tmp"  # noqa: S108 (nothing is written there)
 
 
@@ -38,6 +40,14 @@ def folders(host: Host) -> dict[str, str]:
     if "podman" in installed:
         found["/var/lib/containers/storage"] = "podman"
     return found
+
+
+def known_driver(host: Host) -> storage.Driver | None:
+    """Return what dockerd will take, None where that cannot be told."""
+    try:
+        return storage.driver(host)
+    except (NotApplicable, PermissionError, Unavailable):
+        return None
 
 
 def held(host: Host, folder: str) -> Iterator[tuple[str, mounts.Mount]]:
@@ -98,7 +108,7 @@ class StorageDriver(Check):
         name = chosen.name or "none"
         if chosen.error:
             yield failed(
-                "storage-driver",
+                DRIVER,
                 f"dockerd will refuse to start: {chosen.error}",
                 value=name,
                 expected="overlay2",
@@ -108,7 +118,7 @@ class StorageDriver(Check):
         elif name == "vfs":
             reasons = "; ".join(f"{driver}: {reason}" for driver, reason in chosen.passed_over[:2])
             yield failed(
-                "storage-driver",
+                DRIVER,
                 "vfs copies every layer in full"
                 + (f", and nothing else works ({reasons})" if reasons else ""),
                 value=name,
@@ -119,7 +129,7 @@ class StorageDriver(Check):
             )
         elif name in storage.REMOVED:
             yield failed(
-                "storage-driver",
+                DRIVER,
                 f"{name} is deprecated and was removed in docker {storage.REMOVED[name]}: an upgrade will not start",
                 value=name,
                 expected="overlay2",
@@ -128,7 +138,7 @@ class StorageDriver(Check):
                 **where,
             )
         else:
-            yield passed("storage-driver", f"{name} ({chosen.how})", value=name, **where)
+            yield passed(DRIVER, f"{name} ({chosen.how})", value=name, **where)
         yield from self._left_aside(host, chosen, root)
 
     def _hint(self, chosen: storage.Driver, root: str) -> str:
@@ -189,14 +199,14 @@ class StorageOptions(Check):
             where = {"value": option, "path": path, "line": line, "when": when}
             if problem:
                 yield failed(
-                    f"storage-opts {name}",
+                    f"daemon.json storage-opts.{name}",
                     f"dockerd will refuse to start: {problem}",
                     expected=f"an option of {chosen.name}",
                     hint=f"take {option} out of storage-opts in {path}",
                     **where,
                 )
             else:
-                yield passed(f"storage-opts {name}", f"an option of {chosen.name}", **where)
+                yield passed(f"daemon.json storage-opts.{name}", f"an option of {chosen.name}", **where)
 
     def _problem(self, name: str, driver: str, version: Version | None) -> str:
         prefix = storage.OWN_OPTIONS.get(driver)
@@ -324,9 +334,8 @@ class StorageBacking(Check):
         """Return whether the engine is told to use overlay, and so refuses where another chooses vfs."""
         if owner != "docker" or engine.stage(host) == "before":
             return owner == "containerd"
-        try:
-            chosen = storage.driver(host)
-        except PermissionError:
+        chosen = known_driver(host)
+        if chosen is None:
             return False
         return chosen.how == "configured" and chosen.name in ("overlay2", "overlayfs", "overlay")
 
@@ -472,11 +481,8 @@ class StorageMountOptions(Check):
 
     def _lesser(self, host: Host) -> Severity:
         """Return how much nosuid matters: containers on overlay keep their setuid programs whatever lies below."""
-        try:
-            name = storage.driver(host).name if engine.stage(host) == "installed" else "overlay2"
-        except PermissionError:
-            return Severity.INFO
-        return Severity.RECOMMENDED if name in ("vfs", "btrfs", "zfs") else Severity.INFO
+        chosen = known_driver(host) if engine.stage(host) == "installed" else None
+        return Severity.RECOMMENDED if chosen and chosen.name in ("vfs", "btrfs", "zfs") else Severity.INFO
 
 
 class StorageSpace(Check):
@@ -879,11 +885,8 @@ class StorageContainerdRoot(Check):
         one, other = storage.backing(host, root), storage.backing(host, own)
         if own_path:
             yield passed(own, f"containerd's root is set to {own}", path=own_path, line=own_line, when=when)
-        elif one and other and one.point == other.point and host.kind == "live":
-            yield passed(
-                own, f"{own} and {root} are on one file system", path=other.path, line=other.line, when=when
-            )
         else:
+            together = one is not None and other is not None and one.point == other.point
             yield failed(
                 own,
                 f"images go to {own}, not to {root}: data-root does not move containerd's image store",
@@ -892,7 +895,8 @@ class StorageContainerdRoot(Check):
                 path=path,
                 line=line,
                 when=when,
-                hint=f'set root = "{root}-containerd" on top of /etc/containerd/config.toml and restart containerd',
+                severity=Severity.INFO if together else Severity.RECOMMENDED,
+                hint=f'set root = "{root}-containerd" on top of {CONTAINERD_TOML} and restart containerd',
             )
 
 

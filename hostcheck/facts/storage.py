@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, Optional
 
-from hostcheck.facts import engine, kernel, modules, mounts
+from hostcheck.facts import containerd, docker, engine, kernel, modules, mounts
 from hostcheck.facts.files import text, which
-from hostcheck.host import Host, Unavailable
+from hostcheck.host import Host, NotApplicable, Unavailable
 from hostcheck.versions import Version
 
 DATA_ROOT = "/var/lib/docker"
@@ -105,50 +105,46 @@ class Driver(NamedTuple):
 
 def _docker(host: Host, key: str) -> tuple[object, str | None, int | None] | None:
     """Return a key of dockerd's effective configuration with its place, None if nothing sets it."""
-    # Imported here: reading daemon.json and the unit is needed only for an engine that is installed.
-    import importlib
-
-    try:
-        docker = importlib.import_module("hostcheck.facts.docker")
-    except ImportError:
-        return _interim(host, key)
     setting = docker.effective(host).get(key)
-    if setting is None or setting.path is None:
-        return None
-    return setting.value, setting.path, setting.line
-
-
-def _interim(host: Host, key: str) -> tuple[object, str | None, int | None] | None:
-    import json
-
-    path = "/etc/docker/daemon.json"
-    try:
-        found = json.loads(text(host, path) or "{}")
-    except ValueError:
-        return None
-    return (found[key], path, None) if isinstance(found, dict) and key in found else None
+    return None if setting is None else (setting.value, setting.path, setting.line)
 
 
 def data_root(host: Host) -> tuple[str, str | None, int | None]:
-    """Return dockerd's data root, and the file and line that set it (None where it is the default)."""
-    found = _docker(host, "data-root") or _docker(host, "graph")
-    if found is None or not isinstance(found[0], str) or not found[0].startswith("/"):
-        return DATA_ROOT, None, None
-    return found[0].rstrip("/") or "/", found[1], found[2]
+    """Return dockerd's data root, and the file and line that set it (None where it is the default).
+
+    A file that dockerd refuses says all the same where the data lie.
+    """
+    root = docker.data_root(host)
+    try:
+        path, line = docker.where(host, "data-root")
+    except (NotApplicable, OSError, Unavailable):
+        path, line = (docker.config_file(host), None) if root != DATA_ROOT else (None, None)
+    return root.rstrip("/") or "/", path, line
 
 
 def containerd_root(host: Host) -> tuple[str, str | None, int | None]:
-    """Return containerd's own root, and the file and line that set it."""
-    path = "/etc/containerd/config.toml"
-    for number, line in enumerate((text(host, path) or "").split("\n"), 1):
-        if line.lstrip().startswith("["):
-            break
-        key, equals, value = line.partition("=")
-        if equals and key.strip() == "root":
-            root = value.split("#")[0].strip().strip("\"'")
-            if root.startswith("/"):
-                return root.rstrip("/") or "/", path, number
-    return CONTAINERD_ROOT, None, None
+    """Return containerd's own root, and the file and line that set it; the default where its file is broken."""
+    try:
+        found = containerd.config(host)
+    except (containerd.BadConfig, OSError, Unavailable):
+        return CONTAINERD_ROOT, None, None
+    root = found.values.get("root")
+    if not isinstance(root, str) or not root.startswith("/"):
+        return CONTAINERD_ROOT, None, None
+    return root.rstrip("/") or "/", found.path, found.line("root")
+
+
+def _environment(host: Host) -> tuple[str, str | None, int | None] | None:
+    """Return DOCKER_DRIVER of docker.service, which outweighs storage-driver; None where it is not set."""
+    # Imported here: the unit reader is the largest of the facts.
+    from hostcheck.facts import systemd
+
+    try:
+        unit = systemd.unit(host, "docker.service")
+        found = systemd.environment(host, unit).get("DOCKER_DRIVER") if unit else None
+    except (OSError, Unavailable):
+        return None
+    return found if found and found[0] else None
 
 
 def drivers(version: Version | None) -> tuple[str, ...]:
@@ -191,6 +187,7 @@ def driver(host: Host) -> Driver:
     """Return which storage dockerd takes at its next start, or why it will refuse.
 
     Raises:
+        NotApplicable: dockerd refuses its configuration before it looks at its storage.
         PermissionError: the data root, which decides, can be read by root only.
 
     """
@@ -199,7 +196,7 @@ def driver(host: Host) -> Driver:
 
 def _driver(host: Host) -> Driver:
     version = engine.docker_version(host)
-    configured = _docker(host, "storage-driver")
+    configured = _environment(host) or _docker(host, "storage-driver")
     name = configured[0] if configured and isinstance(configured[0], str) else ""
     path, line = (configured[1], configured[2]) if configured and name else (None, None)
     explicit, remapped = _snapshotter_feature(host), _docker(host, "userns-remap")
@@ -596,7 +593,7 @@ def export(host: Host) -> dict[str, object]:
         found["driver_error"] = {"value": chosen.error or None, "path": chosen.path, "line": chosen.line}
         found["image_store"] = {"value": chosen.store, "path": chosen.path, "line": chosen.line}
         found["prior_drivers"] = {"value": list(chosen.prior), "path": root, "line": None}
-    except (PermissionError, Unavailable) as error:
+    except (NotApplicable, PermissionError, Unavailable) as error:
         found["driver"] = {"value": None, "path": None, "line": None, "unknown": str(error)}
     for key, folder in (("backing", root), ("containerd_backing", containerd_root(host)[0])):
         found[key] = _backing_leaf(host, folder)

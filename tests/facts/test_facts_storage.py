@@ -28,6 +28,10 @@ def live(version: str, daemon: str = "", kind: str = "ext4", **files: str) -> Ho
         "/proc/self/mountinfo": ROOT.format(type=kind),
         "/proc/sys/kernel/osrelease": RELEASE + "\n",
         "/usr/bin/dockerd": "\x7fELF",
+        "/etc/subuid": "dockremap:100000:65536\n",
+        "/etc/subgid": "dockremap:100000:65536\n",
+        "/etc/passwd": "dockremap:x:100:100::/:\n",
+        "/etc/group": "dockremap:x:100:\n",
         **MODULES,
         **{path: content for path, content in files.items() if path.startswith("/")},
     }
@@ -185,15 +189,6 @@ DEVICEMAPPER = {"/var/lib/docker/devicemapper/devicemapper/data": ""}
             "no snapshotter",
         ),
         ("29.0.0", '{"userns-remap": "default"}', "ext4", {}, "overlay2", "graphdriver", ""),
-        (
-            "29.0.0",
-            '{"userns-remap": "default", "features": {"containerd-snapshotter": true}}',
-            "ext4",
-            {},
-            "overlayfs",
-            "containerd",
-            "userns-remap",
-        ),
     ],
 )
 def test_what_dockerd_takes(
@@ -254,6 +249,13 @@ def test_a_data_root_that_only_root_may_read() -> None:
     )
     with pytest.raises(PermissionError):
         storage.driver(host)
+
+
+def test_docker_driver_of_the_unit_outweighs_the_file() -> None:
+    unit = "[Service]\nType=notify\nExecStart=/usr/bin/dockerd\nEnvironment=DOCKER_DRIVER=overlay2\n"
+    host = live("28.5.2", '{"storage-driver": "vfs"}', **{"/etc/systemd/system/docker.service": unit})
+    found = storage.driver(host)
+    assert (found.name, found.path, found.line) == ("overlay2", "/etc/systemd/system/docker.service", 4)
 
 
 def test_containerd_root() -> None:

@@ -1,0 +1,431 @@
+"""Storage checks: what stops dockerd, what breaks containers, and what only looks bad."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import pytest
+
+from hostcheck.finding import Outcome, Result, Severity
+from hostcheck.host import Completed, DiskUsage
+from hostcheck.testing import FakeHost, ask
+
+checks: Any = importlib.import_module("hostcheck.checks.storage")
+
+RELEASE = "6.1.0-18-amd64"
+HEALTHY = {
+    "/proc/self/mountinfo": "27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda1 rw\n",
+    "/proc/sys/kernel/osrelease": RELEASE + "\n",
+    "/etc/fstab": "UUID=1 / ext4 errors=remount-ro 0 1\n",
+    "/usr/bin/dockerd": "\x7fELF",
+    "/var/lib/docker/": "",
+    f"/lib/modules/{RELEASE}/modules.dep": "kernel/fs/overlayfs/overlay.ko:\nkernel/fs/fuse/fuse.ko:\n",
+    f"/lib/modules/{RELEASE}/modules.builtin": "",
+    f"/lib/modules/{RELEASE}/kernel/fs/overlayfs/overlay.ko": "\x7fELF",
+    f"/lib/modules/{RELEASE}/kernel/fs/fuse/fuse.ko": "\x7fELF",
+    "/sys/module/overlay/parameters/redirect_dir": "N\n",
+    "/sys/module/overlay/parameters/metacopy": "N\n",
+}
+ROOMY = DiskUsage(100 * 10**9, 60 * 10**9, 6_000_000, 5_000_000)
+
+
+def live(files: dict[str, Any] | None = None, docker: str = "28.5.2", **more: Any) -> FakeHost:
+    """Return a healthy running host with these files laid over it."""
+    laid = {**HEALTHY, **(files or {})}
+    more.setdefault("usage", {"/": ROOMY})
+    return FakeHost(laid, assumptions={"docker": docker, "stage": "installed"}, **more)
+
+
+def tree(files: dict[str, Any] | None = None, docker: str = "28.5.2") -> FakeHost:
+    """Return the same host as a root tree."""
+    laid = {path: text for path, text in HEALTHY.items() if not path.startswith(("/proc", "/sys"))}
+    return FakeHost(
+        {**laid, **(files or {})}, kind="root", assumptions={"docker": docker, "stage": "installed"}
+    )
+
+
+def every() -> list[Any]:
+    """Return the family's checks."""
+    from hostcheck.check import Check
+
+    found = [
+        c for c in vars(checks).values() if isinstance(c, type) and issubclass(c, Check) and c is not Check
+    ]
+    assert len(found) > 12
+    return found
+
+
+def info(line: str) -> dict[str, Any]:
+    """Return a mountinfo with a second mount below /."""
+    return {"/proc/self/mountinfo": HEALTHY["/proc/self/mountinfo"] + f"30 27 254:1 / {line}\n"}
+
+
+@pytest.mark.parametrize(
+    "host", [live(), tree(), live(docker="29.1.0"), live(docker="20.10.24"), tree(docker="20.10.9")]
+)
+def test_a_healthy_host_is_left_alone(host: FakeHost) -> None:
+    for check in every():
+        result = ask(check, host)
+        assert result.outcome in (Outcome.PASS, Outcome.SKIP), (check.id, result.reason, result.failures)
+
+
+@pytest.mark.parametrize("kind", ["live", "root"])
+def test_an_empty_host_breaks_nothing(kind: str) -> None:
+    for stage in ("before", "installed"):
+        host = FakeHost({}, kind=kind, assumptions={"stage": stage})
+        for check in every():
+            result = ask(check, host)
+            assert result.outcome is not Outcome.ERROR, (check.id, result.reason)
+            assert not result.failures, (check.id, result.failures)
+
+
+def test_before_docker_there_are_no_questions_about_it() -> None:
+    host = FakeHost(HEALTHY, usage={"/": ROOMY}, assumptions={"stage": "before"})
+    assert ask(checks.StorageDriver, host).outcome is Outcome.SKIP
+    assert ask(checks.StorageLayers, host).outcome is Outcome.SKIP
+    assert [f.subject for f in ask(checks.StorageBacking, host).findings] == ["/var/lib/docker"] * 2
+
+
+def worst(result: Result) -> Severity | None:
+    """Return how bad a result is, None if it is not a failure."""
+    return result.severity if result.outcome is Outcome.FAIL else None
+
+
+@pytest.mark.parametrize(
+    ("files", "docker", "severity"),
+    [
+        ({"/etc/docker/daemon.json": '{"storage-driver": "devicemapper"}'}, "25.0.0", Severity.REQUIRED),
+        ({"/etc/docker/daemon.json": '{"storage-driver": "devicemapper"}'}, "24.0.0", Severity.REQUIRED),
+        ({"/etc/docker/daemon.json": '{"storage-driver": "aufs"}'}, "26.1.5", Severity.REQUIRED),
+        ({"/etc/docker/daemon.json": '{"storage-driver": "vfs"}'}, "26.1.5", Severity.RECOMMENDED),
+        ({"/etc/docker/daemon.json": '{"storage-driver": "overlay2"}'}, "26.1.5", None),
+        (
+            {"/var/lib/docker/overlay/a/b": "", "/var/lib/docker/overlay2/a/link": "X"},
+            "17.04.0",
+            Severity.REQUIRED,
+        ),
+        (
+            {"/var/lib/docker/overlay/a/b": "", "/var/lib/docker/overlay2/a/link": "X"},
+            "26.1.5",
+            Severity.RECOMMENDED,
+        ),
+        ({"/var/lib/docker/overlay2/a/link": "X"}, "29.0.0", None),
+        (info("/var rw - overlay overlay rw"), "26.1.5", Severity.RECOMMENDED),
+        (
+            info("/var rw - overlay overlay rw")
+            | {"/etc/docker/daemon.json": '{"storage-driver": "overlay2"}'},
+            "26.1.5",
+            Severity.REQUIRED,
+        ),
+    ],
+)
+def test_driver(files: dict[str, Any], docker: str, severity: Severity | None) -> None:
+    assert worst(ask(checks.StorageDriver, live(files, docker))) is severity
+
+
+def test_driver_of_a_unit_flag() -> None:
+    unit = (
+        "[Service]\nExecStart=/usr/bin/dockerd --storage-driver=devicemapper --storage-opt dm.basesize=20G\n"
+    )
+    result = ask(checks.StorageDriver, tree({"/etc/systemd/system/docker.service": unit}, "26.1.5"))
+    assert worst(result) is Severity.REQUIRED
+    assert (result.failures[0].path, result.failures[0].line) == ("/etc/systemd/system/docker.service", 2)
+    deb = "Package: docker-ce\nStatus: install ok installed\nVersion: 5:18.09.0~3-0~ubuntu-bionic\n"
+    files = {
+        "/etc/systemd/system/docker.service": unit,
+        "/var/lib/dpkg/status": deb,
+        f"/lib/modules/{RELEASE}/modules.dep": "kernel/drivers/md/dm-thin-pool.ko:\n",
+        f"/lib/modules/{RELEASE}/kernel/drivers/md/dm-thin-pool.ko": "\x7fELF",
+    }
+    # Debian packages of 18.09.0 were built without it; 18.09.1 has it again, and it is deprecated.
+    assert "without devicemapper" in ask(checks.StorageDriver, live(files, "18.09.0")).failures[0].message
+    assert worst(ask(checks.StorageDriver, live(files, "18.09.1"))) is Severity.RECOMMENDED
+
+
+@pytest.mark.parametrize(
+    ("driver", "option", "docker", "fails"),
+    [
+        ("overlay2", "dm.basesize=20G", "18.09.0", True),
+        ("overlay2", "overlay2.override_kernel_check=true", "23.0.6", False),
+        ("overlay2", "overlay2.override_kernel_check=true", "24.0.0", True),
+        ("overlay2", "Overlay2.Size=10G", "24.0.0", False),
+        ("overlay2", "overlay2.seize=10G", "24.0.0", True),
+        ("btrfs", "overlay2.size=10G", "24.0.0", True),
+        ("vfs", "size=1G", "24.0.0", False),
+    ],
+)
+def test_options(driver: str, option: str, docker: str, fails: bool) -> None:
+    text = f'{{"storage-driver": "{driver}", "storage-opts": ["{option}"]}}'
+    result = ask(checks.StorageOptions, live({"/etc/docker/daemon.json": text}, docker))
+    assert (result.outcome is Outcome.FAIL) is fails, result.findings
+
+
+@pytest.mark.parametrize(
+    ("fstab", "outcome"),
+    [
+        ("a / ext4\nb /var/lib/docker xfs defaults 0 0\n", Outcome.FAIL),
+        ("a / ext4\nb /var/lib/docker xfs defaults,prjquota 0 0\n", Outcome.PASS),
+        ("a / ext4\nb /var/lib/docker xfs pquota 0 0\n", Outcome.PASS),
+        ("a / ext4\n", Outcome.FAIL),
+        # The root's quota is a matter of rootflags=, not of fstab.
+        ("a / xfs\n", Outcome.PASS),
+        ("", Outcome.SKIP),
+    ],
+)
+def test_quota(fstab: str, outcome: Outcome) -> None:
+    text = '{"storage-driver": "overlay2", "storage-opts": ["overlay2.size=10G"]}'
+    result = ask(checks.StorageQuota, tree({"/etc/docker/daemon.json": text, "/etc/fstab": fstab}))
+    assert result.outcome is outcome
+    assert ask(checks.StorageQuota, tree({"/etc/fstab": fstab})).outcome is Outcome.SKIP
+
+
+@pytest.mark.parametrize(
+    ("kind", "severity"),
+    [
+        ("ext4", None),
+        ("xfs", None),
+        ("btrfs", None),
+        ("zfs", None),
+        ("f2fs", None),
+        ("ecryptfs", Severity.REQUIRED),
+        ("fuse.encfs", Severity.REQUIRED),
+        ("nfs4", Severity.REQUIRED),
+        ("vfat", Severity.REQUIRED),
+        ("fuseblk", Severity.REQUIRED),
+        ("tmpfs", Severity.RECOMMENDED),
+        ("overlay", Severity.RECOMMENDED),
+    ],
+)
+def test_backing(kind: str, severity: Severity | None) -> None:
+    result = ask(checks.StorageBacking, live(info(f"/var/lib/docker rw - {kind} x rw")))
+    assert worst(result) is severity
+    if kind not in ("overlay", "fuse.encfs", "ecryptfs"):
+        boot = tree({"/etc/fstab": f"a / ext4\nx /var/lib/docker {kind}\n"})
+        assert worst(ask(checks.StorageBacking, boot)) is severity
+        assert ask(checks.StorageBacking, boot).findings[0].when == "boot"
+
+
+def test_backing_of_an_explicit_overlay2_and_of_containerd() -> None:
+    files = info("/var/lib/docker rw - overlay x rw") | {
+        "/etc/docker/daemon.json": '{"storage-driver": "overlay2"}'
+    }
+    assert worst(ask(checks.StorageBacking, live(files))) is Severity.REQUIRED
+    files = info("/var/lib/containerd rw - tmpfs tmpfs rw") | {"/usr/bin/containerd": "\x7fELF"}
+    result = ask(checks.StorageBacking, live(files))
+    assert [f.subject for f in result.failures] == ["/var/lib/containerd"]
+
+
+def test_now_and_the_next_boot_are_two_answers() -> None:
+    files = info("/var/lib/docker rw - xfs /dev/vdb rw") | {
+        "/etc/fstab": "a / ext4\nb /var/lib/docker vfat\n"
+    }
+    result = ask(checks.StorageBacking, live(files))
+    assert [(f.ok, f.when) for f in result.findings] == [(True, "now"), (False, "boot")]
+
+
+@pytest.mark.parametrize(
+    ("printed", "outcome"),
+    [
+        ("naming   =version 2  bsize=4096   ascii-ci=0 ftype=0\n", Outcome.FAIL),
+        ("meta-data=/dev/x crc=1\nnaming =version 2 bsize=4096 ascii-ci=0, ftype=1\n", Outcome.PASS),
+        (Completed(("xfs_info", "/"), 1, "", "not a mounted XFS"), Outcome.PASS),
+    ],
+)
+def test_dtype(printed: Any, outcome: Outcome) -> None:
+    files = {"/proc/self/mountinfo": "27 1 254:0 / / rw shared:1 - xfs /dev/vda1 rw\n"}
+    assert ask(checks.StorageDtype, live(files, commands={("xfs_info", "/"): printed})).outcome is outcome
+
+
+def test_dtype_on_el7_without_xfs_info_cannot_be_told() -> None:
+    files = {
+        "/proc/self/mountinfo": "27 1 254:0 / / rw shared:1 - xfs /dev/vda1 rw\n",
+        "/proc/sys/kernel/osrelease": "3.10.0-1160.el7.x86_64\n",
+    }
+    assert ask(checks.StorageDtype, live(files)).outcome is Outcome.UNKNOWN
+
+
+def test_casefold() -> None:
+    command = ("dumpe2fs", "-h", "/dev/vda1")
+    folded = {command: "Filesystem features:  has_journal filetype casefold\n"}
+    assert ask(checks.StorageCasefold, live(commands=folded)).outcome is Outcome.FAIL
+    assert (
+        ask(checks.StorageCasefold, live(commands={command: "Filesystem features: filetype\n"})).outcome
+        is Outcome.PASS
+    )
+    newer = {"/proc/sys/kernel/osrelease": "6.17.1-arch1\n"}
+    assert ask(checks.StorageCasefold, live(newer, commands=folded)).outcome is Outcome.PASS
+
+
+def test_mount_options() -> None:
+    hardened = info("/var rw,nosuid,nodev,noexec shared:2 - xfs /dev/b rw")
+    hardened["/etc/fstab"] = "a / ext4\n/dev/b /var xfs rw,nosuid,nodev,noexec 0 0\n"
+    result = ask(checks.StorageMountOptions, live(hardened))
+    assert worst(result) is Severity.REQUIRED
+    required = [f for f in result.failures if f.severity is Severity.REQUIRED]
+    assert [(f.when, f.subject, f.path, f.line) for f in required] == [
+        ("now", "/var/lib/docker noexec", "/proc/self/mountinfo", 2),
+        ("boot", "/var/lib/docker noexec", "/etc/fstab", 2),
+    ]
+    assert required[1].fix
+    assert required[1].fix["commands"][0].endswith("/etc/fstab")
+
+
+def test_mount_options_that_only_volumes_feel() -> None:
+    files = info("/var rw,nosuid,nodev shared:2 - xfs /dev/b rw")
+    assert worst(ask(checks.StorageMountOptions, live(files))) is Severity.INFO
+    vfs = files | {"/etc/docker/daemon.json": '{"storage-driver": "vfs"}'}
+    assert worst(ask(checks.StorageMountOptions, live(vfs))) is Severity.RECOMMENDED
+
+
+def test_the_printed_sed_takes_the_option_out(tmp_path: Any) -> None:
+    import subprocess
+
+    hardened = {
+        "/etc/fstab": "a / ext4\n/dev/b /var xfs rw,noexec,nosuid 0 0\nc /mnt/noexec ext4 noexec 0 0\n"
+    }
+    result = ask(checks.StorageMountOptions, tree(hardened))
+    command = next(f.fix for f in result.failures if f.fix and f.subject.endswith("noexec"))["commands"][0]
+    file = tmp_path / "fstab"
+    file.write_text(hardened["/etc/fstab"])
+    subprocess.run(["sh", "-c", command.replace("/etc/fstab", str(file))], check=True)
+    assert file.read_text().split("\n")[1] == "/dev/b /var xfs rw,nosuid 0 0"
+    assert file.read_text().split("\n")[2] == "c /mnt/noexec ext4 noexec 0 0"
+
+
+@pytest.mark.parametrize(
+    ("free", "severity"),
+    [
+        (60e9, None),
+        (5e9, None),
+        (4.9e9, Severity.RECOMMENDED),
+        (50e6, Severity.REQUIRED),
+        (0, Severity.REQUIRED),
+    ],
+)
+def test_space(free: float, severity: Severity | None) -> None:
+    usage = {"/": DiskUsage(100 * 10**9, int(free), 1000, 500)}
+    assert worst(ask(checks.StorageSpace, live(usage=usage))) is severity
+    assert ask(checks.StorageSpace, live(usage=usage), recommended_gb=61.0).outcome is Outcome.FAIL
+    assert ask(checks.StorageSpace, tree()).outcome is Outcome.SKIP
+
+
+@pytest.mark.parametrize(
+    ("total", "free", "severity"),
+    [
+        (30736384, 251743, Severity.RECOMMENDED),
+        (30736384, 3000000, None),
+        (30736384, 0, Severity.REQUIRED),
+        (0, 0, None),
+    ],
+)
+def test_inodes(total: int, free: int, severity: Severity | None) -> None:
+    usage = {"/": DiskUsage(10**12, 10**11, total, free)}
+    assert worst(ask(checks.StorageInodes, live(usage=usage))) is severity
+
+
+def test_propagation() -> None:
+    private = {"/proc/self/mountinfo": "27 1 254:0 / / rw - ext4 /dev/vda1 rw\n"}
+    assert worst(ask(checks.StoragePropagation, live(private))) is Severity.INFO
+    old = {"/proc/self/mountinfo": "", "/proc/mounts": "/dev/vda1 / ext4 rw 0 0\n"}
+    assert ask(checks.StoragePropagation, live(old)).outcome is Outcome.UNKNOWN
+
+
+def test_native_diff() -> None:
+    files = {"/sys/module/overlay/parameters/metacopy": "Y\n"}
+    result = ask(checks.StorageNativeDiff, live(files))
+    assert [(f.ok, f.subject) for f in result.findings] == [
+        (True, "overlay redirect_dir"),
+        (False, "overlay metacopy"),
+    ]
+
+
+def test_fuse() -> None:
+    files: dict[str, Any] = {"/etc/docker/daemon.json": '{"storage-driver": "fuse-overlayfs"}'}
+    assert worst(ask(checks.StorageFuse, live(files))) is Severity.REQUIRED
+    assert (
+        ask(checks.StorageFuse, live(files | {"/usr/bin/fuse-overlayfs": "\x7fELF"})).outcome is Outcome.PASS
+    )
+
+
+def test_layers() -> None:
+    files = {
+        "/var/lib/docker/overlay2/0a1b/link": "",
+        "/var/lib/docker/overlay2/l/": "",
+        "/var/lib/docker/overlay2/cc/diff/x": "",
+    }
+    result = ask(checks.StorageLayers, tree(files))
+    assert result.failures[0].path == "/var/lib/docker/overlay2/0a1b/link"
+    assert (
+        ask(checks.StorageLayers, tree(files | {"/var/lib/docker/overlay2/0a1b/link": "ABC"})).outcome
+        is Outcome.PASS
+    )
+
+
+def test_network_database() -> None:
+    path = "/var/lib/docker/network/files/local-kv.db"
+    assert worst(ask(checks.StorageNetworkDatabase, tree({path: "not a bolt file"}))) is Severity.REQUIRED
+    assert ask(checks.StorageNetworkDatabase, tree({path: ""})).outcome is Outcome.PASS
+    assert ask(checks.StorageNetworkDatabase, tree()).outcome is Outcome.SKIP
+
+
+def test_thin_pool() -> None:
+    files = {
+        "/etc/docker/daemon.json": '{"storage-driver": "devicemapper", "storage-opts": '
+        '["dm.thinpooldev=/dev/mapper/docker-thinpool"]}'
+    }
+    status = "0 209715200 thin-pool 5 1000/4096 1477379/1638400 - rw discard_passdown queue_if_no_space -"
+    command = ("dmsetup", "status", "docker-thinpool")
+    assert (
+        ask(checks.StorageThinPool, live(files, "19.03.5", commands={command: status})).outcome
+        is Outcome.FAIL
+    )
+    roomy = status.replace("1477379", "47737")
+    assert (
+        ask(checks.StorageThinPool, live(files, "19.03.5", commands={command: roomy})).outcome is Outcome.PASS
+    )
+    assert ask(checks.StorageThinPool, live(files, "19.03.5")).outcome is Outcome.UNKNOWN
+
+
+def test_containerd_root() -> None:
+    files: dict[str, Any] = {
+        "/etc/docker/daemon.json": '{"data-root": "/mnt/big/docker"}',
+        "/etc/containerd/config.toml": 'disabled_plugins = ["cri"]\n',
+    }
+    assert ask(checks.StorageContainerdRoot, live(files, "28.5.2")).outcome is Outcome.SKIP
+    assert worst(ask(checks.StorageContainerdRoot, live(files, "29.0.0"))) is Severity.INFO
+    apart = files | info("/mnt/big rw - xfs /dev/b rw")
+    assert worst(ask(checks.StorageContainerdRoot, live(apart, "29.0.0"))) is Severity.RECOMMENDED
+    prior = apart | {"/mnt/big/docker/overlay2/a/link": "X"}
+    assert ask(checks.StorageContainerdRoot, live(prior, "29.0.0")).outcome is Outcome.SKIP
+    moved = apart | {"/etc/containerd/config.toml": 'root = "/mnt/big/containerd"\n'}
+    assert ask(checks.StorageContainerdRoot, live(moved, "29.0.0")).outcome is Outcome.PASS
+
+
+def test_rootless_home() -> None:
+    files: dict[str, Any] = {
+        "/etc/fstab": "a / xfs\nnas:/home /home nfs4 defaults 0 0\n",
+        "/etc/subuid": "u:100000:65536\n",
+        "/usr/bin/podman": "\x7fELF",
+    }
+    assert worst(ask(checks.StorageRootlessHome, tree(files))) is Severity.RECOMMENDED
+    led_away = files | {
+        "/etc/containers/storage.conf": '[storage]\nrootless_storage_path = "/var/tmp/$USER"\n'
+    }
+    assert ask(checks.StorageRootlessHome, tree(led_away)).outcome is Outcome.SKIP
+    local = files | {"/etc/fstab": "a / xfs\n"}
+    assert ask(checks.StorageRootlessHome, tree(local)).outcome is Outcome.PASS
+
+
+def test_tmp_noexec() -> None:
+    fstab = {"/etc/fstab": "a / ext4\ntmpfs /tmp tmpfs nosuid,noexec 0 0\n"}
+    compose = {
+        "/usr/local/bin/docker-compose": b"\x7fELF" + b"\0" * 9000 + b"MEI\014\013\012\013\016" + b"\0" * 80
+    }
+    plugin = {"/usr/local/bin/docker-compose": b"\x7fELF" + b"\0" * 9000 + b"Go build ID"}
+    assert ask(checks.StorageTmpNoexec, tree({**fstab, **compose})).outcome is Outcome.FAIL
+    assert ask(checks.StorageTmpNoexec, tree({**fstab, **plugin})).outcome is Outcome.SKIP
+    assert ask(checks.StorageTmpNoexec, tree(compose)).outcome is Outcome.SKIP
+    dies = Completed(("docker-compose",), 127, "", "libz.so.1: failed to map segment from shared object")
+    host = live(fstab, commands={("docker-compose", "--version"): dies})
+    assert ask(checks.StorageTmpNoexec, host).outcome is Outcome.FAIL
