@@ -166,7 +166,7 @@ class RegistryProxies(Check):
             safe = shown("proxy", url).strip('"')
             # net/http of Go puts http:// before what has no scheme (golang.org/x/net/http/httpproxy).
             wrong, parts = check_url(url if "://" in url else f"http://{url}")
-            if wrong or not parts.get("host"):
+            if wrong or not host_of(url):
                 text = f"{safe} is not a proxy: {wrong or 'it has no host'}"
                 yield failed(subject(name), text, value=safe, expected="http://HOST:PORT", **where)
             elif ":" in parts.get("user", ""):

@@ -663,6 +663,9 @@ class Configuration:
         for member in self.root.members:
             name = member.name if member.name in fields else by_name.get(gojson.fold(member.name), "")
             if not name:
+                if any(member.name == removed[0] for removed in tables.REMOVED):
+                    # Refused, but it says what is meant: where the data lies, for one.
+                    self.note(member.name, member, gojson.plain(member.node))
                 continue
             kind = schema(fields[name], self.release)
             if name not in self.kinds:
