@@ -51,24 +51,23 @@ class Situation:
 
     def cmdline(self, name: str) -> Optional[str]:
         """Return the value of an option of the kernel's command line, None where it is not given."""
-        if self.kernel.when == "boot":
-            return boot_facts.option(boot_facts.boot(self.host).cmdline, name)
         try:
+            if self.kernel.when == "boot":
+                return boot_facts.option(boot_facts.boot(self.host).cmdline, name)
             return boot_facts.option(self.host.read("/proc/cmdline"), name)
         except (OSError, Unavailable):
             return None
 
 
 def cgroup_mode(host: Host, kernel: Kernel, version: Optional[Version]) -> Optional[str]:
-    """Return the cgroup mode of that kernel; before 4.5 there is only v1."""
+    """Return the cgroup mode of that kernel; before 4.5 there is only v1, whatever init asks for."""
+    if version is not None and version < Version("4.5"):
+        return "v1"
     try:
         found = cgroup.mode(host)
     except (OSError, Unavailable):
-        found = None
-    known = None if found is None else (found.now if kernel.when == "now" else found.boot)
-    if known is None and version is not None and version < Version("4.5"):
-        return "v1"
-    return known
+        return None
+    return found.now if kernel.when == "now" else found.boot
 
 
 def docker(host: Host) -> Optional[Version]:
@@ -149,7 +148,7 @@ def applies(option: Option, here: Situation) -> bool:
         return here.enabled("EXT4_USE_FOR_EXT2") is not True
     if option.condition == "default" and here.config is not None:
         return option.name in here.config or here.config.line(option.name) is not None
-    if option.name.startswith("LEGACY_VSYSCALL"):
+    if option.name.startswith("LEGACY_VSYSCALL") or option.name == "MEMCG_DISABLED":
         return here.enabled(option.name) is True
     return True
 
@@ -257,6 +256,8 @@ def unwanted(option: Option, here: Situation, more: dict[str, object]) -> Option
     more["expected"] = "n"
     if value == "n":
         return passed(subject, "not set, as it should be", **more)
+    if option.name == "MEMCG_DISABLED" and here.cmdline("cgroup_enable") == "memory":
+        return passed(subject, "cgroup_enable=memory on the command line counts instead", **more)
     told = here.cmdline("vsyscall") if option.name.startswith("LEGACY_VSYSCALL") else None
     if told in ("emulate", "xonly"):
         return passed(subject, f"vsyscall={told} on the command line counts instead", **more)

@@ -92,6 +92,14 @@ CGROUP = (
     Option("CGROUP_SCHED", REQUIRED, "there is no cpu controller: CPU shares and limits fail"),
     Option("CPUSETS", REQUIRED, "there is no cpuset controller: --cpuset-cpus fails", "cpuset"),
     Option("MEMCG", REQUIRED, "there is no memory controller: memory limits fail"),
+    # Debian's patch, in its kernels up to 4.x.
+    Option(
+        "MEMCG_DISABLED",
+        RECOMMENDED,
+        "the memory controller is off unless the command line says cgroup_enable=memory",
+        "unwanted",
+        source="https://docs.docker.com/engine/install/troubleshoot/#kernel-cgroup-swap-limit-capabilities",
+    ),
     Option("CGROUP_CPUACCT", REQUIRED, "there is no cpuacct controller", "v1"),
     Option("CGROUP_DEVICE", REQUIRED, "there is no devices controller, and runc refuses", "v1"),
     Option("CGROUP_FREEZER", REQUIRED, "containers can be neither paused nor killed safely", "v1"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hostcheck.api import Check, Finding, Host, Severity, Unavailable, Version, failed, passed
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import kernel as kernel_facts
 from hostcheck.facts import modules, sysctl
 from hostcheck.facts import os as os_facts
@@ -234,7 +234,7 @@ class KernelVersion(Check):
         "https://github.com/opencontainers/runc/blob/main/docs/cgroup-v2.md",
         "https://man7.org/linux/man-pages/man7/cgroups.7.html",
         "https://docs.docker.com/engine/install/binaries/#prerequisites",
-        "https://github.com/docker/docker-ce-packaging/issues/305",
+        "https://github.com/opencontainers/runc/issues/1725",
     )
     minimum: str = "3.10"
     """The oldest kernel version that will do, whatever the cgroup mode (Kubernetes: 5.4)."""
@@ -314,6 +314,9 @@ def step(
         return passed(subject, f"{release} has it", **more)
     if backported(here, release, version, on_v2):
         return passed(subject, f"{release} has it: its vendor brought it back", **more)
+    if subject == "linux overlay2" and here.docker is not None and here.docker < Version("24.0"):
+        # It still has aufs, overlay and devicemapper (docs.docker.com/engine/deprecated).
+        severity = Severity.INFO
     path, sign = SHOWN_BY[subject]
     try:
         if here.kernel.when == "now" and on_v2 and sign in here.host.read(path):
@@ -357,6 +360,23 @@ def known_bad(here: Situation, version: Version) -> Iterator[Finding]:
     if old and here.docker is not None and here.docker >= Version("18.06.2"):
         text = f"{release} has no memfd_create: docker {here.docker} starts no container"
         yield failed("linux memfd", text, expected="3.17 or later", hint="boot a newer kernel", **more)
+    if leaks_kmem(release) and here.cmdline("cgroup.memory") != "nokmem":
+        text = f"{release} leaks memory cgroups where the runtime accounts for kernel memory"
+        commands = ["grubby --update-kernel=ALL --args=cgroup.memory=nokmem"]
+        yield failed("linux kmem", text, severity=Severity.INFO, commands=commands, **more)
+
+
+def leaks_kmem(release: str) -> bool:
+    """Return whether it is an EL7 kernel before 3.10.0-1062.4.1, which frees no cgroup that had kernel memory.
+
+    >>> leaks_kmem("3.10.0-957.1.3.el7.x86_64"), leaks_kmem("3.10.0-1160.el7.x86_64")
+    (True, False)
+    """
+    version, _, build = release.partition("-")
+    if ".el7" not in release or version != "3.10.0":
+        return False
+    numbers = [int(part) for part in build.partition(".el7")[0].split(".") if part.isdigit()]
+    return numbers < [1062, 4, 1]
 
 
 class KernelBoot(Check):
@@ -465,10 +485,15 @@ class KernelModules(Check):
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
         said = 0
+        gone = ""
         for here in situations(host, self.backend):
             waiting = []
             for needed in self._needed(here):
                 found = modules.loadable(host, here.kernel, needed.module, needed.option, needed.by_name)
+                if found.state == "missing" and not modules.tree(host, here.kernel.release).indexed:
+                    # One cause, one failure: kernel.boot says that the folder is not there.
+                    gone = here.kernel.release
+                    continue
                 if found.state == "missing" and not told_missing(here, needed):
                     continue
                 said += 1
@@ -481,6 +506,8 @@ class KernelModules(Check):
             if locked is not None:
                 said += 1
                 yield locked
+        if gone:
+            raise NotApplicable(f"kernel {gone} has no modules to look at: see kernel.boot")
         if not said:
             raise Unavailable("neither modules nor a configuration of the kernel are here")
 

@@ -260,11 +260,23 @@ def _boot_kernel(host: Host) -> Kernel | None:
         found = boot_facts.boot(host)
     except (OSError, Unavailable):
         found = None
-    if found is not None and found.release:
+    installed = installed_releases(host)
+    if (
+        found is not None
+        and found.release
+        and not (found.loader == "running" and _newer(installed, found.release))
+    ):
         return Kernel("boot", found.release, found.how, found.path, found.line)
-    for release, path in installed_releases(host).items():
+    for release, path in installed.items():
         return Kernel("boot", release, "the newest that is installed; no boot entry tells", path, None)
     return None
+
+
+def _newer(installed: Mapping[str, str], release: str) -> bool:
+    """Return whether a newer kernel lies in /boot beside the one that runs: boot loaders take the newest."""
+    first = next(iter(installed), release)
+    both = all(installed.get(each, "").startswith("/boot/vmlinu") for each in (first, release))
+    return first != release and both
 
 
 def kernels(host: Host) -> tuple[Kernel, ...]:

@@ -212,3 +212,8 @@ def test_no_el7(system: str) -> None:
     result = ask(namespaces.NamespacesUserLimits, host, needed=True)
     assert "user_namespace.enable" not in {f.subject for f in result.findings}
     assert result.outcome is Outcome.PASS
+
+
+def test_a_kernel_before_the_limits() -> None:
+    host = FakeHost({"/proc/sys/kernel/osrelease": "4.4.0\n", "/proc/sys/kernel/pid_max": "32768\n"})
+    assert ask(namespaces.NamespacesUserLimits, host).outcome is Outcome.SKIP

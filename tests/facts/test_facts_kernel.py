@@ -173,6 +173,19 @@ def test_running_release(host: FakeHost) -> None:
     assert [judged.when for judged in kernel.kernels(host)] == ["now"]
 
 
+def test_a_newer_kernel_beside_the_running_one_boots_next() -> None:
+    files: dict[str, Content] = {"/proc/sys/kernel/osrelease": "4.15.0-58-generic\n", "/proc/cmdline": "ro\n"}
+    both: dict[str, Content] = {"/boot/vmlinuz-4.15.0-58-generic": "", "/boot/vmlinuz-4.15.0-60-generic": ""}
+    judged = kernel.kernels(FakeHost({**files, **both}))
+    assert [(each.when, each.release) for each in judged] == [
+        ("now", "4.15.0-58-generic"),
+        ("boot", "4.15.0-60-generic"),
+    ]
+    # A kernel that came from elsewhere, as a hypervisor's, comes from there again.
+    del both["/boot/vmlinuz-4.15.0-58-generic"]
+    assert [each.when for each in kernel.kernels(FakeHost({**files, **both}))] == ["now"]
+
+
 def test_no_running_release() -> None:
     with pytest.raises(Unavailable):
         kernel.running_release(FakeHost({}))
