@@ -18,6 +18,12 @@ ELSEWHERE = ("storage-driver", "storage-opts")
 """Keys that the storage checks speak of."""
 
 
+def release(judgement: Judgement) -> str:
+    """Return the release that judged, without what a distribution adds to it."""
+    version = judgement.version
+    return version.text[: len(version.text) - len(version.rest)].rpartition(":")[2] or version.text
+
+
 def at(problem: Problem) -> str:
     """Return where a problem stands, for a message."""
     return f" (line {problem.line}, column {problem.column})" if problem.line else ""
@@ -97,7 +103,7 @@ class DockerDaemonJson(Check):
             validate = f"dockerd --validate --config-file={path}"
             yield failed(
                 subject(problem.key),
-                f"dockerd {judgement.version} will not start: {key}{reason(problem)}{at(problem)}",
+                f"dockerd {release(judgement)} will not start: {key}{reason(problem)}{at(problem)}",
                 value=problem.cls,
                 expected=problem.suggestion or problem.replaced_by,
                 path=path,
@@ -142,7 +148,7 @@ class DockerFlagConflict(Check):
             if problem.cls == "invalid-flag":
                 yield failed(
                     f"{start.unit} {problem.key}",
-                    f"dockerd {judgement.version} will not start: {reason(problem)}",
+                    f"dockerd {release(judgement)} will not start: {reason(problem)}",
                     value=problem.key,
                     expected=problem.replaced_by,
                     path=start.path,
@@ -230,7 +236,7 @@ class DockerStartRules(Check):
             path, line = docker.where(host, top)
             yield failed(
                 subject(problem.key),
-                f"dockerd {judgement.version} will not start: {problem.key}: {reason(problem)}{at(problem)}",
+                f"dockerd {release(judgement)} will not start: {problem.key}: {reason(problem)}{at(problem)}",
                 value=shown(top, judgement.effective.get(top)),
                 expected=problem.suggestion,
                 path=path,

@@ -8,8 +8,8 @@ from typing import Any, Optional
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, failed, passed
 from hostcheck.facts import docker
 
-from . import _mirrors
 from ._daemon import LOOPBACK, host_of, is_local, judged, shown, subject
+from ._mirrors import CLOSED, RESTRICTED, closed, restricted
 
 
 class RegistryMirrors(Check):
@@ -29,8 +29,8 @@ class RegistryMirrors(Check):
     severity = Severity.RECOMMENDED
     references = (
         "https://docs.docker.com/docker-hub/image-library/mirror/",
-        *(source for _, _, source in _mirrors.CLOSED),
-        *(source for _, _, _, source in _mirrors.RESTRICTED),
+        *(source for _, _, source in CLOSED),
+        *(source for _, _, _, source in RESTRICTED),
     )
 
     def run(self, host: Host) -> Iterator[Finding]:
@@ -65,7 +65,7 @@ class RegistryMirrors(Check):
 
     def _fault(self, mirror: str, release: tuple[int, ...]) -> tuple[str, Optional[Severity]]:
         name = host_of(mirror)
-        day = _mirrors.closed(name)
+        day = closed(name)
         if day:
             return f"has answered nobody outside since {day}: pulls wait for it in vain", None
         if release < (17, 10):
@@ -74,7 +74,7 @@ class RegistryMirrors(Check):
             wrong = mirror_fault(mirror, release)
             if wrong:
                 return f"is no mirror ({wrong}), and turns off the whole list", None
-        cloud, day = _mirrors.restricted(name)
+        cloud, day = restricted(name)
         if cloud:
             return f"serves only machines in {cloud} since {day}", Severity.INFO
         if mirror.lower().startswith("http://") and not name.startswith(LOOPBACK):

@@ -220,9 +220,7 @@ def _judgement(host: Host) -> Judgement:
 def judge_rootless(host: Host, path: str) -> Judgement:
     """Return what a dockerd that a user runs without root makes of that user's file."""
     data = read(host, path)
-    facts = Facts(host)
-    facts.rootless = True
-    return daemonjson.judge(b"{}" if data is None else data, version_judged_by(host), (), facts)
+    return daemonjson.judge(b"{}" if data is None else data, version_judged_by(host), (), Facts(host))
 
 
 def effective(host: Host) -> Mapping[str, Setting]:
@@ -284,8 +282,6 @@ def _data_root(host: Host) -> str:
 
 class Facts(HostFacts):
     """What a host says when the judge asks."""
-
-    rootless = False
 
     def __init__(self, host: Host) -> None:
         """Take the host; it is asked when the judge asks."""
@@ -415,7 +411,7 @@ def data_root_hint(host: Host) -> str:
 
 
 def export(host: Host) -> dict[str, object]:
-    """Return the configuration that counts, each value with the file and line that say so."""
+    """Return the configuration that counts by key, each with the file and line that say so, and what it comes from."""
     path = config_file(host)
     start = command_line(host)
     found: dict[str, object] = {
@@ -457,5 +453,4 @@ def export(host: Host) -> dict[str, object]:
                 "path": setting.path if setting else None,
                 "line": setting.line if setting else None,
             }
-    found["configuration"] = settings
-    return found
+    return {**found, **settings}

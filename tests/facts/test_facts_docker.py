@@ -145,8 +145,8 @@ def test_docker_proxy_is_missed_only_beside_a_real_dockerd() -> None:
 def test_export() -> None:
     files = {UNIT: unit("/usr/bin/dockerd -H fd://"), JSON: '{"mtu": 1400}'}
     found: Any = docker.export(host(files))
-    assert found["configuration"]["mtu"] == {"value": 1400, "path": JSON, "line": 1}
-    assert found["configuration"]["log-driver"] == {"value": "json-file", "path": None, "line": None}
+    assert found["mtu"] == {"value": 1400, "path": JSON, "line": 1}
+    assert found["log-driver"] == {"value": "json-file", "path": None, "line": None}
     assert found["file"]["value"] == JSON
     assert found["version"]["value"] == "26.1.5"
     assert docker.export(host({JSON: PermissionError(13, "no")}))["error"]
