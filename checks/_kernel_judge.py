@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Optional
 
-from hostcheck.api import Finding, Host, Severity, Unavailable, Version, failed, passed
+from hostcheck.api import Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import boot as boot_facts
 from hostcheck.facts import cgroup, engine, firewall, modules
 from hostcheck.facts import kernel as kernel_facts
@@ -28,7 +28,7 @@ class Situation:
         )
         self.mode = cgroup_mode(host, kernel, self.version)
         self.docker = docker(host)
-        self.backend = backend if backend != "auto" else firewall.backend(host)
+        self.backend = backend if backend != "auto" else firewall_backend(host)
         """`legacy`, `nft` (iptables-nft), `native` (the engine's own nftables), `off`, or None."""
 
     def before(self, version: str) -> bool:
@@ -76,6 +76,21 @@ def docker(host: Host) -> Optional[Version]:
         return engine.docker_version(host)
     except (OSError, Unavailable, ValueError):
         return None
+
+
+def firewall_backend(host: Host) -> Optional[str]:
+    """Return what the rules will be written through: `legacy`, `nft`, `native` or `off`; None where nothing tells."""
+    # Imported here: reading dockerd's configuration needs its tables, which most of these checks do without.
+    from hostcheck.facts import docker as docker_facts
+
+    try:
+        if docker_facts.value(host, "firewall-backend") == "nftables":
+            return "native"
+        if docker_facts.value(host, "iptables") is False:
+            return "off"
+    except (NotApplicable, OSError, Unavailable, ValueError):
+        pass
+    return firewall.backend(host)
 
 
 SIGNS = {
@@ -183,6 +198,8 @@ def prefers_nft(here: Situation) -> bool:
 def demand_of_firewall(option: Option, here: Situation) -> tuple[Optional[str], str]:
     """Return the same for the options of iptables and nftables, which stand in for each other."""
     condition = option.condition
+    if here.backend == "off" and option in table.NETFILTER:
+        return "info", "dockerd is told to leave iptables alone"
     if condition in ("iptables", "ip6tables"):
         if here.backend == "native":
             return None, "the engine writes nftables itself"

@@ -525,7 +525,9 @@ class KernelModules(Check):
                 continue
             if needed.module == "br_netfilter" and here.before("3.18"):
                 continue
-            if needed.condition == "xtables" and here.backend == "native":
+            if here.backend in ("native", "off") and needed.condition == "xtables":
+                continue
+            if here.backend == "off" and needed.module in ("nf_conntrack", "nf_nat"):
                 continue
             kinds = {"legacy": ("legacy",), "nft": ("nft", "native"), "compat": ("nft",)}
             if needed.condition in kinds and here.backend not in kinds[needed.condition]:

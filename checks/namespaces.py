@@ -236,12 +236,14 @@ def on_v2(host: Host) -> bool:
 
 
 def userns_remap(host: Host) -> bool:
-    """Return whether daemon.json asks for userns-remap."""
-    # Imported here: only a host with a daemon.json needs it.
-    import json
+    """Return whether dockerd is told to map the users of its containers."""
+    # Imported here: reading dockerd's configuration needs its tables.
+    from hostcheck.facts import docker
 
     try:
-        found = json.loads(host.read("/etc/docker/daemon.json"))
-    except (OSError, Unavailable, ValueError):
+        judged = docker.judgement(host)
+    except (NotApplicable, OSError, Unavailable, ValueError):
         return False
-    return isinstance(found, dict) and bool(found.get("userns-remap"))
+    # A file that dockerd refuses, as for want of a line in /etc/subuid, says all the same what is meant.
+    meant = judged.values.get("userns-remap")
+    return bool(meant.value if meant else judged.flag_values.get("userns-remap"))

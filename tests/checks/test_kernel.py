@@ -271,6 +271,26 @@ def test_the_engines_own_nftables_need_no_iptables() -> None:
     assert finding(missing, "CONFIG_NFT_MASQ").severity is Severity.REQUIRED
 
 
+@pytest.mark.parametrize(
+    ("daemon", "version", "changes", "failing"),
+    [
+        ('{"firewall-backend": "nftables"}', "29.0.0", NFT_ONLY, set()),
+        ('{"firewall-backend": "nftables"}', "29.0.0", {"NFT_MASQ": "n"}, {"CONFIG_NFT_MASQ"}),
+        ('{"iptables": false}', "28.0.0", {"NF_NAT": "n", "IP_NF_NAT": "n"}, set()),
+        ("{}", "28.0.0", {"NF_NAT": "n", "IP_NF_NAT": "n"}, {"CONFIG_NF_NAT"}),
+    ],
+)
+def test_firewall_of_the_daemon(
+    daemon: str, version: str, changes: dict[str, str], failing: set[str]
+) -> None:
+    host = live(
+        text=config(**changes), files={"/etc/docker/daemon.json": daemon, "/usr/bin/dockerd": b"\x7fELF"}
+    )
+    host.assumptions["docker"] = version
+    result = ask(kernel.KernelConfigNetfilter, host)
+    assert {f.subject for f in result.failures if f.severity is not Severity.INFO} == failing
+
+
 def test_the_other_iptables_is_the_fix() -> None:
     host = live(
         "5.10.66",
