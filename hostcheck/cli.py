@@ -192,6 +192,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        # A defect of ours, not of the host: no reader is helped by a traceback who did not ask for it.
+        if os.environ.get("HOSTCHECK_DEBUG"):
+            raise
+        print(
+            f"hostcheck: a defect in hostcheck itself: {type(error).__name__}: {error}\n"
+            "hostcheck: HOSTCHECK_DEBUG=1 shows where; please report it",
+            file=sys.stderr,
+        )
+        return USAGE
 
 
 def _open_host(options: argparse.Namespace) -> Host:

@@ -50,5 +50,5 @@ def summary(host: Host) -> dict[str, object]:
         "cgroup": _cgroup(host),
         "stage": stage,
         "engines": engines,
-        "storage_driver": _try(lambda: storage.driver_name(host)),
+        "storage_driver": _try(lambda: host.fact(storage.driver).name),
     }

@@ -15,6 +15,9 @@ Line = list[Piece]
 SHOWN = 6
 """Failing findings of one check that are shown without -v."""
 
+REASONS = 3
+"""Reasons for skipping that are shown without -v, the commonest first."""
+
 _STYLES = {
     "": "",
     "bad": "bold red",
@@ -283,7 +286,10 @@ def _folded(report: Report, notes: Sequence[Result], style: Style) -> Iterator[L
             reasons[result.reason or ""] = reasons.get(result.reason or "", 0) + 1
     if reasons:
         ranked = sorted(reasons.items(), key=lambda item: -item[1])
-        words = "  ".join(f"{reason} ({count})" for reason, count in ranked)
+        shown = ranked if style.verbosity > 0 else ranked[:REASONS]
+        words = "  ".join(f"{reason} ({count})" for reason, count in shown)
+        rest = sum(count for _, count in ranked[len(shown) :])
+        words += f"  and {rest} more" if rest else ""
         yield from _wrapped([("dim", f"skip  {words}")], style.width, "      ")
     if notes and style.verbosity <= 0:
         words = "  ".join(result.check for result in notes)
