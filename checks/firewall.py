@@ -158,7 +158,8 @@ class FirewallBackend(Check):
             yield passed(
                 "iptables", f"{found.backend} ({found.why})", value=found.backend, path=path, when=when
             )
-            yield from self._ip6(host, found.backend, when)
+            if firewall.backend_of_program(found.target) == mine:
+                yield from self._ip6(host, mine, when)
         if host.kind != "live":
             return
         other = "legacy" if mine == "nft" else "nft"
@@ -262,7 +263,7 @@ class FirewallFirewalld(Check):
         """See `Check.run`."""
         there = host.exists(firewall.FIREWALLD_CONF) or host.exists("/etc/firewalld/zones")
         package = packages.installed(host, "firewalld")
-        enabled = network.enabled(host, "firewalld.service") if there or package else None
+        enabled = network.enabled(host, "firewalld.service", package) if there or package else None
         if not enabled:
             raise NotApplicable("firewalld is not enabled")
         before = older(host, "20.10")
@@ -374,7 +375,7 @@ class FirewallReload(Check):
                 host.exists(f"/etc/{name}") for name in (service, f"{service}.conf")
             ):
                 continue
-            path = network.enabled(host, f"{service}.service")
+            path = network.enabled(host, f"{service}.service", there)
             if path is None:
                 continue
             said = True

@@ -219,9 +219,7 @@ class InterfacesMtu(Check):
         """See `Check.run`."""
         if host.kind != "live":
             raise NotApplicable("the uplink is that of a running host")
-        uplink = next(
-            (route.device for route in network.routes(host) if not route.bits and route.device), None
-        )
+        uplink = network.uplink(host)
         if uplink is None:
             raise NotApplicable("there is no default route")
         path = f"/sys/class/net/{uplink}/mtu"

@@ -31,7 +31,8 @@ def mend(host: Host, key: str, value: str, setting: Optional[sysctl.Setting]) ->
     name = "99-zz-containers.conf"
     taken = setting.path.rpartition("/")[2] if setting is not None else ""
     if taken >= name:
-        name = "zz-" + taken
+        # Whatever its name is: `_` sorts after the dot of `.conf`.
+        name = taken[: -len(".conf")] + "_containers.conf"
     path = f"/etc/sysctl.d/{name}"
     commands = [f"echo '{key} = {value}' > {path}"]
     return [*commands, f"sysctl -p {path}"] if host.kind == "live" else commands

@@ -166,7 +166,7 @@ class SysctlKeys(Check):
         yield from findings
         if not findings:
             yield passed(key, "nothing sets it: the kernel's own 1000000", when="boot", expected="> 10000")
-        if network.engine_option(host, "userns-remap", ""):
+        if network.meant_option(host, "userns-remap"):
             key = "kernel.keys.maxkeys"
             text = "with userns-remap containers beyond that number do not start"
             for finding in at_least(host, key, self.user_minimum, text, Severity.RECOMMENDED, 200):

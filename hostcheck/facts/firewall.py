@@ -101,6 +101,8 @@ def native(host: Host) -> docker.Setting | None:
 
     `firewall-backend` is known from 29.0 on.
     """
+    if "docker" not in engine.installed(host) and not host.exists(docker.DAEMON_JSON):
+        return None
     try:
         said = docker.effective(host).get("firewall-backend")
         version = engine.docker_version(host)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Optional
 
-from hostcheck.facts import docker, files, firewall, sysctl, systemd
+from hostcheck.facts import docker, engine, files, firewall, packages, sysctl, systemd
 from hostcheck.host import Host, NotApplicable, Unavailable
 
 NETWORKD_FOLDERS = (
@@ -23,6 +23,9 @@ def engine_option(host: Host, key: str, default: Any = None) -> Any:
 
     A configuration that cannot be read, or that dockerd refuses, counts as unset: another check speaks of that.
     """
+    # Judging an absent file costs 25 ms, mostly for tables of keys.
+    if "docker" not in engine.installed(host) and not host.exists(docker.DAEMON_JSON):
+        return default
     try:
         found = docker.effective(host).get(key)
     except (OSError, ValueError, NotApplicable, Unavailable):
@@ -70,10 +73,21 @@ def networkd_files(host: Host) -> list[tuple[str, list[Section]]]:
     return [(path, _ini(host, path)) for path in files.merged_conf(host, NETWORKD_FOLDERS, ".network")]
 
 
-def enabled(host: Host, unit: str) -> str | None:
+def meant_option(host: Host, key: str) -> Any:
+    """Return what the file or the command line asks for, even where dockerd refuses the whole; None if neither does."""
+    try:
+        judged = docker.judgement(host)
+    except (OSError, ValueError, Unavailable):
+        return None
+    said = judged.values.get(key)
+    return said.value if said is not None else judged.flag_values.get(key)
+
+
+def enabled(host: Host, unit: str, package: packages.Package | None = None) -> str | None:
     """Return what says that a unit starts at boot, None if it does not.
 
-    Files tell, and on a running host where there is no unit file `systemctl is-enabled`.
+    Files tell, and on a running host where there is no unit file `systemctl is-enabled`. Where neither can be
+    had (a tree of /etc alone) an installed `package` whose scripts enable the unit is enough.
     """
     try:
         found = systemd.enabled(host, unit)
@@ -84,7 +98,7 @@ def enabled(host: Host, unit: str) -> str | None:
     try:
         said = host.run("systemctl", "is-enabled", unit.removesuffix(".service")).out.strip()
     except (OSError, Unavailable):
-        return None
+        said = "enabled" if package is not None else ""
     return "systemctl is-enabled" if said == "enabled" else None
 
 
@@ -224,12 +238,19 @@ def routes(host: Host) -> list[Route]:
 
     """
     text = files.text(host, "/proc/net/route")
-    if text is None:
+    if text is not None:
+        return parse_proc_route(text)
+    for argv in (("ip", "-4", "route"), ("ip", "-4", "route", "show", "default")):
         try:
-            return parse_ip_route(host.run("ip", "-4", "route").out)
+            return parse_ip_route(host.run(*argv).out)
         except (OSError, Unavailable):
-            raise Unavailable("neither /proc/net/route nor `ip -4 route` can be had") from None
-    return parse_proc_route(text)
+            continue
+    raise Unavailable("neither /proc/net/route nor `ip -4 route` can be had")
+
+
+def uplink(host: Host) -> str | None:
+    """Return the interface that has the default route now, None if there is none."""
+    return next((route.device for route in routes(host) if not route.bits and route.device), None)
 
 
 class Resolvers(NamedTuple):

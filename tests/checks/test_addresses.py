@@ -1,0 +1,113 @@
+"""Checks of container networks' addresses and of name servers."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import pytest
+
+from hostcheck.finding import Outcome, Severity
+from hostcheck.testing import Content, FakeHost, ask
+
+checks: Any = importlib.import_module("hostcheck.checks.addresses")
+
+DOCKER: dict[str, Content] = {"/usr/bin/dockerd": b"\x7fELF"}
+HEAD = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"
+
+
+def route_table(*networks: str, device: str = "tun0") -> str:
+    """Return what /proc/net/route shows."""
+    text = HEAD
+    for network in networks:
+        address, _, bits = network.partition("/")
+        mask = ((1 << 32) - (1 << (32 - int(bits)))) & 0xFFFFFFFF
+        hexes = [
+            bytes(int(part) for part in address.split("."))[::-1].hex().upper(),
+            mask.to_bytes(4, "little").hex(),
+        ]
+        text += f"{device}\t{hexes[0]}\t00000000\t0001\t0\t0\t0\t{hexes[1].upper()}\t0\t0\t0\n"
+    return text
+
+
+HOME = ("0.0.0.0/0", "192.168.1.0/24")
+POOLS = '{"default-address-pools": [{"base": "10.10.0.0/16", "size": 24}]}'
+
+
+@pytest.mark.parametrize(
+    "networks, daemon, docker0, expected",
+    [
+        (HOME, "{}", False, []),
+        # One pool is taken: docker chooses the next.
+        ((*HOME, "172.17.0.0/16"), "{}", False, []),
+        # A VPN that takes everything, and all private networks one by one.
+        (("0.0.0.0/1", "128.0.0.0/1"), "{}", False, ["required"]),
+        (("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"), "{}", False, ["required"]),
+        (("0.0.0.0/1", "128.0.0.0/1"), "{}", True, ["recommended"]),
+        (("172.16.0.0/12",), "{}", False, []),
+        (("10.0.0.0/8",), POOLS, False, ["required"]),
+        (("10.10.0.0/17",), POOLS, False, []),
+        (HOME, '{"bip": "192.168.1.1/24"}', False, ["recommended"]),
+        (HOME, '{"bip": "10.9.0.1/24"}', False, []),
+    ],
+)
+def test_overlap(networks: tuple[str, ...], daemon: str, docker0: bool, expected: list[str]) -> None:
+    files: dict[str, Content] = {
+        **DOCKER,
+        "/proc/net/route": route_table(*networks),
+        "/etc/docker/daemon.json": daemon,
+    }
+    if docker0:
+        files["/sys/class/net/docker0/address"] = ""
+    result = ask(checks.AddressesOverlap, FakeHost(files))
+    assert [str(result.severity_of(finding)) for finding in result.failures] == expected, result.findings
+    assert result.outcome is (Outcome.FAIL if expected else Outcome.PASS), result.reason
+
+
+def test_docker_s_own_route_is_no_overlap() -> None:
+    table = route_table("172.17.0.0/16", device="docker0")
+    host = FakeHost(
+        {**DOCKER, "/proc/net/route": table, "/etc/docker/daemon.json": '{"bip": "172.17.0.1/16"}'}
+    )
+    assert ask(checks.AddressesOverlap, host).outcome is Outcome.PASS
+
+
+def test_a_tree_has_no_routes() -> None:
+    assert ask(checks.AddressesOverlap, FakeHost(DOCKER, kind="root")).outcome is Outcome.SKIP
+
+
+OLD: dict[str, Content] = {
+    "/var/lib/dpkg/status": "Package: docker.io\nStatus: install ok installed\nVersion: 17.12.1-0ubuntu1\n",
+    "/var/lib/dpkg/info/docker.io.list": "/usr/bin/dockerd\n",
+}
+STUB = "nameserver 127.0.0.53\noptions edns0\n"
+KUBELET = "/var/lib/kubelet/config.yaml"
+
+
+@pytest.mark.parametrize(
+    "laid, expected",
+    [
+        ({"/etc/resolv.conf": "nameserver 192.0.2.1\n"}, []),
+        ({"/etc/resolv.conf": "nameserver 127.0.0.1\nnameserver 192.0.2.1\n"}, []),
+        ({"/etc/resolv.conf": STUB}, []),
+        ({"/etc/resolv.conf": STUB, **OLD}, ["resolv.conf"]),
+        ({"/etc/resolv.conf": STUB, **OLD, "/etc/docker/daemon.json": '{"dns": ["192.0.2.1"]}'}, []),
+        ({"/etc/resolv.conf": "nameserver 127.0.0.1\n"}, ["resolv.conf"]),
+        ({"/etc/resolv.conf": "nameserver ::1\n"}, ["resolv.conf"]),
+        ({"/etc/resolv.conf": "-> ../run/systemd/resolve/stub-resolv.conf"}, []),
+        ({"/etc/resolv.conf": STUB, KUBELET: "kind: KubeletConfiguration\n"}, ["kubelet resolvConf"]),
+        ({"/etc/resolv.conf": STUB, KUBELET: "resolvConf: /etc/resolv.conf\n"}, ["kubelet resolvConf"]),
+        ({"/etc/resolv.conf": STUB, KUBELET: "resolvConf: /run/systemd/resolve/resolv.conf\n"}, []),
+        ({"/etc/resolv.conf": "nameserver 192.0.2.1\n", KUBELET: "kind: KubeletConfiguration\n"}, []),
+    ],
+)
+def test_resolvers(laid: dict[str, Content], expected: list[str]) -> None:
+    result = ask(checks.AddressesResolvConf, FakeHost({**DOCKER, **laid}, kind="root"))
+    assert [finding.subject for finding in result.failures] == expected, result.findings
+    assert result.outcome is (Outcome.FAIL if expected else Outcome.PASS), result.reason
+    assert all(result.severity_of(finding) is Severity.RECOMMENDED for finding in result.failures)
+
+
+@pytest.mark.parametrize("laid", [{}, {"/etc/resolv.conf": "-> ../run/resolvconf/resolv.conf"}])
+def test_a_resolv_conf_that_is_made_at_boot(laid: dict[str, Content]) -> None:
+    assert ask(checks.AddressesResolvConf, FakeHost(laid, kind="root")).outcome is Outcome.SKIP

@@ -1,0 +1,144 @@
+"""Checks of who manages interfaces."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import pytest
+
+from hostcheck.finding import Outcome, Severity
+from hostcheck.testing import Content, FakeHost, ask
+
+checks: Any = importlib.import_module("hostcheck.checks.interfaces")
+
+UNIT = "/usr/lib/systemd/system/systemd-networkd.service"
+NETWORKD: dict[str, Content] = {
+    UNIT: "[Service]\nExecStart=/usr/lib/systemd/systemd-networkd\n[Install]\nWantedBy=multi-user.target\n",
+    "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service": f"-> {UNIT}",
+    # What systemd itself brings.
+    "/usr/lib/systemd/network/80-container-ve.network": "[Match]\nKind=veth\nName=ve-*\n[Network]\nDHCP=yes\n",
+    "/usr/lib/systemd/network/80-container-host0.network": (
+        "[Match]\nVirtualization=container\nKind=veth\nName=host0\n[Network]\nDHCP=yes\n"
+    ),
+}
+DHCP = "\n[Network]\nDHCP=yes\n"
+FENCE = "[Match]\nKind=veth bridge\n[Link]\nUnmanaged=yes\n"
+
+
+@pytest.mark.parametrize(
+    "match, taken",
+    [
+        ("Name=eth0", False),
+        ("Name=en*", False),
+        ("Name=e*", False),
+        ("Type=ether", True),
+        ("Name=*", True),
+        ("Name=!lo", True),
+        ("Name=!lo veth* docker*", False),
+        ("Type=ether\nKind=!veth", False),
+        ("Type=ether\nKind=!*", False),
+        ("Type=ether\nName=en*", False),
+        ("Type=!loopback", True),
+        ("MACAddress=02:00:00:00:00:01\nType=ether", False),
+        ("Driver=virtio_net", False),
+        ("Type=wlan", False),
+        ("Virtualization=vm\nType=ether", True),
+        ("", False),
+    ],
+)
+def test_networkd(match: str, taken: bool) -> None:
+    path = "/etc/systemd/network/20-wired.network"
+    laid: dict[str, Content] = {**NETWORKD, path: f"[Match]\n{match}{DHCP}"}
+    result = ask(checks.InterfacesNetworkd, FakeHost(laid, kind="root"))
+    assert [finding.subject for finding in result.failures] == ([path] if taken else [])
+    # A file that sorts before and leaves them alone mends it.
+    fenced = FakeHost({**laid, "/etc/systemd/network/05-containers.network": FENCE}, kind="root")
+    assert ask(checks.InterfacesNetworkd, fenced).outcome is Outcome.PASS
+    late = FakeHost({**laid, "/etc/systemd/network/99-containers.network": FENCE}, kind="root")
+    assert ask(checks.InterfacesNetworkd, late).outcome is (Outcome.FAIL if taken else Outcome.PASS)
+
+
+def test_networkd_that_is_not_enabled() -> None:
+    laid = {path: content for path, content in NETWORKD.items() if ".wants/" not in path}
+    laid["/etc/systemd/network/20-wired.network"] = "[Match]\nName=*" + DHCP
+    assert ask(checks.InterfacesNetworkd, FakeHost(laid, kind="root")).outcome is Outcome.SKIP
+
+
+NONE = "[main]\nplugins=keyfile\n[keyfile]\nunmanaged-devices=none\n"
+
+
+@pytest.mark.parametrize(
+    "files, outcome",
+    [
+        ({"/etc/NetworkManager/NetworkManager.conf": "[main]\nplugins=keyfile\n"}, Outcome.PASS),
+        ({"/etc/NetworkManager/NetworkManager.conf": NONE}, Outcome.FAIL),
+        (
+            {
+                "/etc/NetworkManager/NetworkManager.conf": NONE,
+                "/etc/NetworkManager/conf.d/90.conf": "[keyfile]\nunmanaged-devices=interface-name:veth*\n",
+            },
+            Outcome.PASS,
+        ),
+        (
+            {
+                "/etc/NetworkManager/NetworkManager.conf": "[main]\n",
+                "/usr/lib/NetworkManager/conf.d/10.conf": "[keyfile]\nunmanaged-devices=none\n",
+                "/etc/NetworkManager/conf.d/10.conf": "",
+            },
+            Outcome.PASS,
+        ),
+        ({}, Outcome.SKIP),
+    ],
+)
+def test_network_manager(files: dict[str, Content], outcome: Outcome) -> None:
+    assert ask(checks.InterfacesNetworkManager, FakeHost(files)).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    "version, enabled, outcome",
+    [
+        ("1.30.0-7.el8", True, Outcome.FAIL),
+        ("1.30.0-7.el8", False, Outcome.PASS),
+        ("1.48.10-2.el9_5", True, Outcome.PASS),
+        (None, True, Outcome.SKIP),
+    ],
+)
+def test_cloud_setup(version: str | None, enabled: bool, outcome: Outcome) -> None:
+    unit = "/usr/lib/systemd/system/nm-cloud-setup.timer"
+    files: dict[str, Content] = {unit: "[Install]\nWantedBy=timers.target\n"}
+    if version:
+        files["/var/lib/dpkg/status"] = (
+            f"Package: NetworkManager\nStatus: install ok installed\nVersion: 1:{version}\n"
+        )
+    if enabled:
+        files["/etc/systemd/system/timers.target.wants/nm-cloud-setup.timer"] = f"-> {unit}"
+    assert ask(checks.InterfacesCloudSetup, FakeHost(files, kind="root")).outcome is outcome
+
+
+ROUTE = "Iface Destination\neth0\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
+
+
+@pytest.mark.parametrize(
+    "mtu, daemon, outcome",
+    [
+        ("1500", "{}", Outcome.PASS),
+        ("1460", "{}", Outcome.FAIL),
+        ("1460", '{"mtu": 1460}', Outcome.PASS),
+        ("9000", "{}", Outcome.FAIL),
+        ("9000", '{"mtu": 9000}', Outcome.PASS),
+        ("", "{}", Outcome.UNKNOWN),
+    ],
+)
+def test_mtu(mtu: str, daemon: str, outcome: Outcome) -> None:
+    host = FakeHost(
+        {
+            "/usr/bin/dockerd": b"\x7fELF",
+            "/proc/net/route": ROUTE,
+            "/sys/class/net/eth0/mtu": mtu,
+            "/etc/docker/daemon.json": daemon,
+        }
+    )
+    result = ask(checks.InterfacesMtu, host)
+    assert result.outcome is outcome, result.reason
+    assert all(result.severity_of(finding) is Severity.INFO for finding in result.failures)
