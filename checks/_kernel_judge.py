@@ -32,8 +32,11 @@ class Situation:
         """`legacy`, `nft` (iptables-nft), `native` (the engine's own nftables), `off`, or None."""
 
     def before(self, version: str) -> bool:
-        """Return whether the kernel is older; one whose version is not known counts as new."""
-        return self.version is not None and self.version < Version(version)
+        """Return whether the kernel is older; one whose version is not known counts as new.
+
+        A release candidate has what its release has: options come and go in the merge window before it.
+        """
+        return self.version is not None and self.version.numbers < Version(version).numbers
 
     def enabled(self, name: str) -> Optional[bool]:
         """Return whether an option (`A|B`: either) is there, None where nothing tells."""

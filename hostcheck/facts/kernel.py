@@ -269,7 +269,26 @@ def _boot_kernel(host: Host) -> Kernel | None:
         return Kernel("boot", found.release, found.how, found.path, found.line)
     for release, path in installed.items():
         return Kernel("boot", release, "the newest that is installed; no boot entry tells", path, None)
+    for found_config in _nameless_configs(host):
+        how = "the head of its configuration; nothing else tells"
+        return Kernel("boot", str(found_config.version), how, found_config.path, None)
     return None
+
+
+def _nameless_configs(host: Host) -> Iterator[Config]:
+    """Yield the configurations in /boot that tell their version in their head, not in their name."""
+    try:
+        listed = names(host, "/boot")
+    except (PermissionError, Unavailable):
+        return
+    for name in listed:
+        if name.startswith("config") and not version_of(name[len("config-") :]):
+            try:
+                found = read_config(host, f"/boot/{name}")
+            except (OSError, Unavailable):
+                continue
+            if found.version is not None:
+                yield found
 
 
 def _newer(installed: Mapping[str, str], release: str) -> bool:
@@ -345,7 +364,7 @@ def _find_config(host: Host, release: str) -> Config | None:
             return found
     if trouble is not None:
         raise trouble
-    return None
+    return next((its for its in _nameless_configs(host) if str(its.version) == release), None)
 
 
 def read_config(host: Host, path: str) -> Config:

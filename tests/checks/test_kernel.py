@@ -142,6 +142,7 @@ RULES: list[tuple[str, str, dict[str, str], dict[str, Content], str | None]] = [
     ("NF_NAT_NEEDED", "5.2.0", {}, {}, "-"),
     ("MEMCG_SWAP", "6.0.19", {}, {}, "info"),
     ("MEMCG_SWAP", "6.1.0", {}, {}, "-"),
+    ("MEMCG_SWAP", "6.1.0-rc3", {}, {}, "-"),
     ("MEMCG_SWAP_ENABLED", "5.7.19", {}, {}, "info"),
     ("MEMCG_SWAP_ENABLED", "5.7.19", {}, {"/proc/cmdline": "ro swapaccount=1\n"}, None),
     ("MEMCG_SWAP_ENABLED", "5.8.0", {}, {}, "-"),

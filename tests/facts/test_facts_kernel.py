@@ -155,6 +155,16 @@ def test_newest_kernel_of_a_tree(files: dict[str, str], release: str) -> None:
     assert (judged.when, judged.release) == ("boot", release)
 
 
+@pytest.mark.parametrize("name", ["config", "config-board", "config.old"])
+def test_a_configuration_that_alone_tells_the_version(name: str) -> None:
+    host = FakeHost({f"/boot/{name}": CONFIG}, kind="root")
+    (judged,) = kernel.kernels(host)
+    assert judged.release == "6.1.76"
+    found = kernel.config(host, judged.release)
+    assert found is not None
+    assert found.path == f"/boot/{name}"
+
+
 def test_a_tree_without_a_kernel() -> None:
     with pytest.raises(Unavailable, match="no kernel"):
         kernel.kernels(FakeHost({"/etc/os-release": "ID=debian\n"}, kind="root"))
