@@ -255,7 +255,7 @@ class FirewallFirewalld(Check):
     references = (
         "https://docs.docker.com/engine/network/packet-filtering-firewalls/#integration-with-firewalld",
         "https://github.com/moby/moby/issues/41609",
-        "https://firewalld.org/2024/11/strict-forward-ports",
+        "man:firewalld.conf(5)",
         "https://github.com/firewalld/firewalld/issues/534",
     )
 

@@ -23,10 +23,7 @@ class InterfacesNetworkd(Check):
 
     id = "interfaces.networkd"
     severity = Severity.RECOMMENDED
-    references = (
-        "man:systemd.network(5)",
-        "https://github.com/systemd/systemd/issues/3374",
-    )
+    references = ("man:systemd.network(5)",)
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""

@@ -146,7 +146,6 @@ class SysctlKeys(Check):
     severity = Severity.REQUIRED
     references = (
         "https://github.com/moby/moby/blob/master/contrib/check-config.sh",
-        "https://github.com/moby/moby/issues/22865",
         "man:keyrings(7)",
     )
     root_minimum: int = 10001
@@ -286,7 +285,7 @@ class SysctlConfFile(Check):
     severity = Severity.RECOMMENDED
     references = (
         "man:sysctl.d(5)",
-        "https://www.debian.org/releases/trixie/release-notes/issues.html#etc-sysctl-conf-is-no-longer-honored",
+        "https://www.debian.org/releases/trixie/release-notes/issues.html",
     )
 
     def run(self, host: Host) -> Iterator[Finding]:
