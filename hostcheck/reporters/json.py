@@ -56,6 +56,8 @@ def to_dict(report: Report) -> dict[str, Any]:
 
 
 def write(report: Report, stream: TextIO, style: Style) -> None:
-    """Write one JSON object."""
-    json.dump(to_dict(report), stream, indent=1, ensure_ascii=False)
-    stream.write("\n")
+    """Write one JSON object, a result a line: json's own indentation is ten times as slow."""
+    whole = to_dict(report)
+    results = ",\n".join(json.dumps(result, ensure_ascii=False) for result in whole.pop("results"))
+    head = json.dumps(whole, ensure_ascii=False)
+    stream.write(f'{head[:-1]}, "results": [\n{results}\n]}}\n')
