@@ -25,9 +25,9 @@ class Swap(NamedTuple):
 
 
 def parse_meminfo(text: str) -> dict[str, int]:
-    """Return the fields of /proc/meminfo in bytes (counts of pages, which have no unit, as they are).
+    r"""Return the fields of /proc/meminfo in bytes (counts of pages, which have no unit, as they are).
 
-    >>> parse_meminfo("MemTotal:        2048 kB\\nHugePages_Total:       3")
+    >>> parse_meminfo("MemTotal:        2048 kB\nHugePages_Total:       3")
     {'MemTotal': 2097152, 'HugePages_Total': 3}
     """
     found = {}
@@ -85,9 +85,9 @@ def cpus(host: Host) -> tuple[int, str]:
 
 
 def parse_cpuinfo(text: str) -> dict[str, str]:
-    """Return the first value of every field of /proc/cpuinfo.
+    r"""Return the first value of every field of /proc/cpuinfo.
 
-    >>> parse_cpuinfo("processor : 0\\nmodel name\\t: Common KVM processor\\nflags\\t: fpu lm\\n")["flags"]
+    >>> parse_cpuinfo("processor : 0\nmodel name\t: Common KVM processor\nflags\t: fpu lm\n")["flags"]
     'fpu lm'
     """
     found: dict[str, str] = {}
@@ -109,9 +109,9 @@ def missing_v2_flags(flags: str) -> tuple[str, ...]:
 
 
 def parse_swaps(text: str, path: str = "/proc/swaps") -> tuple[Swap, ...]:
-    """Return the swap areas of /proc/swaps.
+    r"""Return the swap areas of /proc/swaps.
 
-    >>> parse_swaps("Filename  Type  Size  Used  Priority\\n/swap.img  file  2097148  0  -2\\n")[0].name
+    >>> parse_swaps("Filename  Type  Size  Used  Priority\n/swap.img  file  2097148  0  -2\n")[0].name
     '/swap.img'
     """
     lines = text.split("\n")

@@ -1,0 +1,305 @@
+"""Resources: memory, processors, swap, and the numbers that run out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
+from hostcheck.facts import engine, resources
+from hostcheck.facts.files import text
+
+KUBEADM = "https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/install-kubeadm/"
+
+
+def need_live(host: Host) -> None:
+    """Raise `NotApplicable` where the answer depends on the machine that this will run on."""
+    if host.kind != "live":
+        raise NotApplicable("this depends on the machine that it will run on")
+
+
+class ResourcesMemory(Check):
+    """There is memory for the engine and a few containers.
+
+    *Why*: dockerd and containerd take about 100 MB themselves; on a machine with less than 512 MB the kernel
+    kills processes as soon as an image is unpacked. A control plane of Kubernetes needs 1700 MB.
+
+    *Needs*: MemTotal in /proc/meminfo, which the kernel's own share is taken from.
+
+    *Fix*: a machine with more memory.
+    """
+
+    id = "resources.memory"
+    severity = Severity.RECOMMENDED
+    references = (KUBEADM, "https://man7.org/linux/man-pages/man5/proc_meminfo.5.html")
+    minimum_mb: float = 480.0
+    """Megabytes (10^6 bytes) of MemTotal: what a machine of 512 MiB shows."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        need_live(host)
+        total = resources.memory(host)["MemTotal"] / 1e6
+        more = {
+            "value": f"{total:.0f} MB",
+            "expected": f"{self.minimum_mb:.0f} MB",
+            "path": "/proc/meminfo",
+            "line": 1,
+        }
+        if total < self.minimum_mb:
+            yield failed(
+                "memory",
+                f"{total:.0f} MB of memory, {self.minimum_mb:.0f} MB expected: programs get killed",
+                **more,
+            )
+        else:
+            yield passed("memory", f"{total:.0f} MB of memory", **more)
+
+
+class ResourcesCpu(Check):
+    """There are enough processors.
+
+    *Why*: kubeadm refuses a control plane with less than 2; docker runs with 1.
+
+    *Needs*: the processors that are online.
+
+    *Fix*: a machine with more processors.
+    """
+
+    id = "resources.cpu"
+    severity = Severity.RECOMMENDED
+    references = (KUBEADM,)
+    minimum: int = 1
+    """Processors."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        need_live(host)
+        count, path = resources.cpus(host)
+        more = {"value": count, "expected": self.minimum, "path": path}
+        if count < self.minimum:
+            yield failed("cpu", f"{count} processors are online, {self.minimum} expected", **more)
+        else:
+            yield passed("cpu", f"{count} processors are online", **more)
+
+
+class ResourcesCpuLevel(Check):
+    """The processor is of the level that today's images are built for.
+
+    *Why*: images on RHEL 9, UBI 9, Wolfi and others are built for x86-64-v2. On an older processor, or a virtual
+    one of the model kvm64 or qemu64, their programs end with `Fatal glibc error: CPU does not support x86-64-v2`.
+
+    *Needs*: cx16, lahf_lm, popcnt, sse4_1, sse4_2 and ssse3 among the flags in /proc/cpuinfo.
+
+    *Fix*: set the guest's CPU type to host or x86-64-v2-AES in the hypervisor.
+    """
+
+    id = "resources.cpu_level"
+    severity = Severity.RECOMMENDED
+    references = (
+        "https://developers.redhat.com/blog/2021/01/05/building-red-hat-enterprise-linux-9-for-the-x86-64-v2-microarchitecture-level",
+        "https://gitlab.com/x86-psABIs/x86-64-ABI",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        need_live(host)
+        path = "/proc/cpuinfo"
+        content = text(host, path)
+        if content is None:
+            raise Unavailable(f"{path} does not exist")
+        found = resources.parse_cpuinfo(content)
+        flags = found.get("flags", "")
+        if "lm" not in flags.split():
+            raise NotApplicable("this is no x86-64 processor")
+        missing = resources.missing_v2_flags(flags)
+        more = {"value": found.get("model name", ""), "expected": "x86-64-v2", "path": path}
+        if missing:
+            yield failed(
+                "x86-64-v2",
+                f"the processor lacks {', '.join(missing)}: images for x86-64-v2 (UBI 9, Wolfi) do not run",
+                hint="set the guest's CPU type to host or x86-64-v2-AES in the hypervisor",
+                **more,
+            )
+        else:
+            yield passed("x86-64-v2", "the processor has the flags of x86-64-v2", **more)
+
+
+class ResourcesSwap(Check):
+    """Swap is as the engine wants it, now and after the next boot.
+
+    *Why*: the kubelet refuses to start with swap on, unless failSwapOn is false; `swapoff -a` alone lasts until
+    the next boot, when /etc/fstab turns it on again. docker does not mind swap.
+
+    *Needs*: no swap where the kubelet is installed: /proc/swaps now, fstab, swap units and zram for the boot.
+
+    *Fix*: `swapoff -a`, and a comment sign before the swap line in /etc/fstab.
+    """
+
+    id = "resources.swap"
+    severity = Severity.REQUIRED
+    references = (
+        "https://kubernetes.io/docs/concepts/cluster-administration/swap-memory-management/",
+        "https://man7.org/linux/man-pages/man5/fstab.5.html",
+    )
+    allowed: bool = False
+    """Whether swap is wanted although the kubelet is installed."""
+    kubelet_config: str = "/var/lib/kubelet/config.yaml"
+    """Where the kubelet's configuration lies."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        if "kubelet" not in engine.installed(host) and not host.exists(self.kubelet_config):
+            raise NotApplicable("the kubelet is not installed, and docker does not mind swap")
+        if self.allowed or self._tolerated(host):
+            raise NotApplicable("the kubelet is told to take swap (failSwapOn)")
+        if host.kind == "live":
+            yield from self._judge(resources.swaps(host), "now", "/proc/swaps")
+        yield from self._judge(resources.swaps_at_boot(host), "boot", "/etc/fstab")
+
+    def _judge(self, found: tuple[resources.Swap, ...], when: str, path: str) -> Iterator[Finding]:
+        if not found:
+            yield passed("swap", "no swap", value="none", expected="none", path=path, when=when)
+        for swap in found:
+            if when == "now":
+                commands = ["swapoff -a"]
+            elif swap.path == "/etc/fstab" and swap.line:
+                commands = [f"sed -i '{swap.line}s/^/#/' /etc/fstab"]
+            else:
+                unit = swap.name if swap.name.endswith(".swap") else f"dev-{swap.name}.swap"
+                commands = [f"systemctl mask {unit}"]
+            yield failed(
+                "swap",
+                f"swap on {swap.name}: the kubelet does not start",
+                value=swap.name,
+                expected="none",
+                path=swap.path,
+                line=swap.line,
+                when=when,
+                commands=commands,
+            )
+
+    def _tolerated(self, host: Host) -> bool:
+        """Return whether the kubelet's file or flags say `failSwapOn: false`."""
+        said = False
+        for line in (text(host, self.kubelet_config) or "").split("\n"):
+            key, colon, value = line.partition(":")
+            if colon and key.strip() == "failSwapOn":
+                said = value.split("#")[0].strip().lower() in ("false", "no", "off")
+        for path in ("/var/lib/kubelet/kubeadm-flags.env", "/etc/default/kubelet", "/etc/sysconfig/kubelet"):
+            said = said or "--fail-swap-on=false" in (text(host, path) or "")
+        return said
+
+
+class ResourcesPids(Check):
+    """There are process numbers left for containers.
+
+    *Why*: all threads of all containers share one number space. When it is used up nothing can start:
+    `fork: retry: Resource temporarily unavailable`. Without systemd 243 or later the kernel's 32768 stays.
+
+    *Needs*: kernel.pid_max above 32768 on large machines, and the threads that exist well below it.
+
+    *Fix*: `kernel.pid_max = 4194304` in /etc/sysctl.d (64-bit machines only).
+    """
+
+    id = "resources.pids"
+    severity = Severity.RECOMMENDED
+    references = ("https://docs.kernel.org/admin-guide/sysctl/kernel.html#pid-max",)
+    large_cpus: int = 16
+    """Processors from which a machine counts as large."""
+    maximum_percent: float = 80.0
+    """Per cent of the numbers that may be in use."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        need_live(host)
+        path = "/proc/sys/kernel/pid_max"
+        limit = resources.number(host, path)
+        if limit is None:
+            raise Unavailable(f"{path} does not exist")
+        commands = [
+            "echo 'kernel.pid_max = 4194304' > /etc/sysctl.d/99-pid-max.conf",
+            "sysctl -w kernel.pid_max=4194304",
+        ]
+        more = {"value": limit, "path": path, "line": 1, "expected": "more than 32768"}
+        if limit <= 32768:
+            yield failed(
+                "kernel.pid_max",
+                f"{limit} process numbers for all containers together: some hundred busy ones use them up",
+                severity=Severity.RECOMMENDED if self._cpus(host) >= self.large_cpus else Severity.INFO,
+                commands=commands,
+                **more,
+            )
+        else:
+            yield passed("kernel.pid_max", f"{limit} process numbers", **more)
+        yield from self._in_use(host, limit, commands)
+
+    def _in_use(self, host: Host, limit: int, commands: list[str]) -> Iterator[Finding]:
+        used = resources.threads(host)
+        maximum = resources.number(host, "/proc/sys/kernel/threads-max")
+        if used is None:
+            return
+        limit = min(limit, maximum or limit)
+        more = {
+            "value": used,
+            "path": "/proc/loadavg",
+            "expected": f"below {self.maximum_percent:.0f} % of {limit}",
+        }
+        if 100 * used > self.maximum_percent * limit:
+            yield failed(
+                "threads",
+                f"{used} threads exist, {limit} may: new processes will be refused",
+                commands=commands,
+                **more,
+            )
+        else:
+            yield passed("threads", f"{used} threads exist, {limit} may", **more)
+
+    def _cpus(self, host: Host) -> int:
+        try:
+            return resources.cpus(host)[0]
+        except (OSError, Unavailable):
+            return 0
+
+
+class ResourcesFiles(Check):
+    """The system is not about to run out of open files.
+
+    *Why*: fs.file-max is one number for all processes; at the end of it accept(2) and open(2) fail everywhere,
+    in the engine as in containers.
+
+    *Needs*: /proc/sys/fs/file-nr: the files in use well below the maximum.
+
+    *Fix*: find the process that leaks, or raise fs.file-max in /etc/sysctl.d.
+    """
+
+    id = "resources.files"
+    severity = Severity.RECOMMENDED
+    references = ("https://docs.kernel.org/admin-guide/sysctl/fs.html#file-max-file-nr",)
+    maximum_percent: float = 90.0
+    """Per cent of fs.file-max that may be in use."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        need_live(host)
+        path = "/proc/sys/fs/file-nr"
+        found = resources.open_files(host)
+        if found is None:
+            raise Unavailable(f"{path} is not as the kernel writes it")
+        used, limit = found
+        more = {
+            "value": used,
+            "path": path,
+            "line": 1,
+            "expected": f"below {self.maximum_percent:.0f} % of {limit}",
+        }
+        if limit and 100 * used > self.maximum_percent * limit:
+            yield failed(
+                "fs.file-max",
+                f"{used} files are open, {limit} may be: every program will be refused",
+                commands=[
+                    f"echo 'fs.file-max = {limit * 4}' > /etc/sysctl.d/99-file-max.conf",
+                    "sysctl --system",
+                ],
+                **more,
+            )
+        else:
+            yield passed("fs.file-max", f"{used} files are open, {limit} may be", **more)
