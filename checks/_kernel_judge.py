@@ -184,6 +184,10 @@ def demand(option: Option, here: Situation) -> tuple[Optional[str], str]:
         return option.severity if here.mode == "v2" else "recommended", ""
     if condition == "cpuset":
         return option.severity if here.mode != "v2" else "recommended", ""
+    if condition.startswith("follows ") and here.config is not None and here.config.line(option.name) is None:
+        leader = condition.partition(" ")[2]
+        if here.enabled(leader):
+            return "info", f"or it follows CONFIG_{leader}, unsaid"
     if condition == "overlay" and here.enabled("BTRFS_FS"):
         return "recommended", ""
     if condition == "swap" and here.cmdline("swapaccount") in ("", "1"):
@@ -249,7 +253,7 @@ def judge(option: Option, here: Situation, required: tuple[str, ...] = ()) -> Op
     if name == option.name:
         return passed(subject, f"CONFIG_{name}={value}", **more)
     if name is not None:
-        return passed(subject, f"CONFIG_{name} does the same in {release}", **more)
+        return passed(subject, f"not set, but CONFIG_{name} is, which does the same in {release}", **more)
     if value is None:
         return None
     severity, why = demand(option, here)

@@ -33,6 +33,7 @@ class Option(NamedTuple):
     `nft`: for iptables-nft and for the engine's own nftables back end. `compat`: for iptables-nft alone.
     `native`: for the engine's own nftables back end alone.
     `overlay`: unless another storage driver is there. `ext3`: unless ext4 serves for ext3.
+    `follows X`: the kernel sets it by itself with X, and packages leave it out of their configurations.
     `swap`: unless the command line says swapaccount=1. `unwanted`: better not set.
     `docker<24`, `docker<25`: for engines before that one.
     """
@@ -41,7 +42,7 @@ class Option(NamedTuple):
     until: str = ""
     """The first kernel that no longer has it."""
     aliases: tuple[str, ...] = ()
-    """Options that do as well, as (name) or (name, since): `NAME>=5.2`."""
+    """Options that do as well, or that bring it with them: `NAME`, or from a kernel on `NAME>=5.2`."""
     source: str = MOBY
 
 
@@ -223,7 +224,15 @@ NETFILTER = (
         "compat",
         source="https://github.com/k3s-io/k3s/pull/14074",
     ),
-    Option("NETFILTER_XT_NAT", REQUIRED, "iptables-nft cannot publish ports: no DNAT", "compat", source=K3S),
+    # IP_NF_NAT selects it (net/ipv4/netfilter/Kconfig).
+    Option(
+        "NETFILTER_XT_NAT",
+        REQUIRED,
+        "iptables-nft cannot publish ports: no DNAT",
+        "compat",
+        aliases=("IP_NF_NAT",),
+        source=K3S,
+    ),
     Option("NFT_MASQ", REQUIRED, "nftables cannot masquerade", "native"),
     Option("NFT_CT", REQUIRED, "nftables cannot follow connections", "native"),
     Option("NFT_FIB", REQUIRED, "nftables cannot tell local addresses", "native"),
@@ -252,7 +261,7 @@ OVERLAY = (
 
 SECURITY = (
     Option("SECCOMP", RECOMMENDED, "containers run without a seccomp profile"),
-    Option("SECCOMP_FILTER", RECOMMENDED, "containers run without a seccomp profile"),
+    Option("SECCOMP_FILTER", RECOMMENDED, "containers run without a seccomp profile", "follows SECCOMP"),
     Option("SECURITY_APPARMOR", INFO, "containers have no AppArmor profile"),
     Option("SECURITY_SELINUX", INFO, "containers have no SELinux label"),
     Option("LEGACY_VSYSCALL_NATIVE", INFO, "code at a fixed address helps attackers", "unwanted"),
