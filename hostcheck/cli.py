@@ -31,6 +31,8 @@ FACTS = {
     "units": "hostcheck.facts.systemd",
     "versions": "hostcheck.facts.versions",
     "packages": "hostcheck.facts.packages",
+    "network": "hostcheck.facts.network",
+    "firewall": "hostcheck.facts.firewall",
     "storage": "hostcheck.facts.storage",
     "docker": "hostcheck.facts.docker",
     "containerd": "hostcheck.facts.containerd",
