@@ -78,7 +78,7 @@ class Finding:
         message: str,
         *,
         value: object = None,
-        expected: str = "",
+        expected: object = "",
         path: str | None = None,
         line: int | None = None,
         when: str = "now",
@@ -106,7 +106,7 @@ class Finding:
         self.subject = subject
         self.message = message
         self.value = None if value is None else str(value)
-        self.expected = expected
+        self.expected = str(expected)
         self.path = path
         self.line = line
         self.when = when

@@ -144,7 +144,7 @@ class Policy:
 
     @classmethod
     def _load(cls, name: str, seen: tuple[str, ...]) -> Policy:
-        path = name
+        path = os.path.normpath(name)
         if "/" not in name and not name.endswith((".yaml", ".yml")):
             path = os.path.join(_FOLDER, f"{name}.yaml")
             if name not in names():
@@ -161,7 +161,7 @@ class Policy:
             # A file may extend its neighbour by a relative path.
             base = extends
             if "/" in extends or extends.endswith((".yaml", ".yml")):
-                base = os.path.join(os.path.dirname(path), extends)
+                base = os.path.normpath(os.path.join(os.path.dirname(path), extends))
             policy = cls._load(base, (*seen, path))
             policy.name = label
         policy._take(path, data)
