@@ -531,7 +531,7 @@ class CgroupDelegation(Check):
             )
         else:
             yield passed(subject, "possible since 244", value=mode.systemd, expected=">= 244", when="boot")
-        given, path, line = self._given(host, mode.systemd)
+        given, path, line = self._running(host) or self._given(host, mode.systemd)
         for name in self.controllers:
             if given is None or name in given:
                 yield passed(
@@ -555,6 +555,19 @@ class CgroupDelegation(Check):
                     "systemctl daemon-reload",
                 ],
             )  # fmt: skip
+
+    def _running(self, host: Host) -> tuple[frozenset[str], str, int] | None:
+        """Return what a user who is logged in has been handed, and the file that says so."""
+        if host.kind != "live":
+            return None
+        top = f"{cgroup.TOP}/user.slice"
+        for name in names(host, top):
+            user = name[len("user-") : -len(".slice")]
+            path = f"{top}/{name}/user@{user}.service/cgroup.controllers"
+            content = text(host, path) if user.isdigit() else None
+            if content is not None:
+                return frozenset(content.split()), path, 1
+        return None
 
     def _given(self, host: Host, version: int) -> tuple[frozenset[str] | None, str | None, int | None]:
         """Return the controllers, None for all, and what says so."""

@@ -1,0 +1,272 @@
+"""The distribution, the machine's architecture, and in what the host itself runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
+from hostcheck.facts import os as os_facts
+from hostcheck.facts.files import names, text
+
+from . import _os_support as table
+
+
+def release_row(found: os_facts.OsRelease) -> tuple[str, str] | None:
+    """Return the dates of a distribution's release: free updates, bought updates; None where none are known."""
+    os_id = table.ALIASES.get(found.id, found.id)
+    if found.id == "centos" and "stream" in found.name.lower():
+        os_id = "centos-stream"
+    version = found.version_id
+    for each, release, free, bought in table.RELEASES:
+        if each == os_id and (version == release or version.startswith(release + ".")):
+            return free, bought
+    return None
+
+
+class OsSupport(Check):
+    """The distribution gets security updates.
+
+    *Why*: what keeps containers apart is the host's kernel. A distribution without updates keeps its holes, and
+    engines stop publishing packages for it: Docker's repositories drop a release soon after its end.
+
+    *Needs*: os-release, and a table of dates that this version of hostcheck carries. What is not in the table is
+    not judged.
+
+    *Fix*: upgrade the distribution; Debian, Ubuntu, RHEL, Oracle and SUSE sell updates for some years more.
+    """
+
+    id = "os.support"
+    severity = Severity.RECOMMENDED
+    references = (
+        "https://wiki.debian.org/LTS",
+        "https://ubuntu.com/about/release-cycle",
+        "https://access.redhat.com/support/policy/updates/errata",
+        "https://docs.fedoraproject.org/en-US/releases/eol/",
+        "https://alpinelinux.org/releases/",
+        "https://docs.docker.com/engine/install/",
+    )
+    today: str = ""
+    """The day to judge by, as 2026-11-24; empty for the clock's."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        found = os_facts.os_release(host)
+        today = self.today or time.strftime("%Y-%m-%d", time.gmtime())
+        more: dict[str, Any] = {"value": found.version_id or found.id, "path": found.path}
+        subject = found.id
+        if found.path is None:
+            raise Unavailable("no file names the distribution")
+        dates = release_row(found)
+        if dates is None:
+            kind = (
+                "always supported if updated"
+                if self._rolls(found)
+                else "its support is not known to hostcheck"
+            )
+            yield passed(subject, f"{found.pretty}: {kind}", **more)
+            return
+        free, bought = dates
+        more["expected"] = f"updates after {today}"
+        if today <= free:
+            yield passed(subject, f"{found.pretty} gets updates until {free}", **more)
+        elif bought and today <= bought:
+            text_ = f"{found.pretty}: free updates ended on {free}; updates can be bought until {bought}"
+            yield failed(subject, text_, severity=Severity.INFO, hint="upgrade the distribution", **more)
+        else:
+            text_ = f"{found.pretty} has had no security updates since {bought or free}"
+            yield failed(subject, text_, hint="upgrade the distribution, or install a newer one", **more)
+
+    def _rolls(self, found: os_facts.OsRelease) -> bool:
+        return found.id in table.ROLLING or (found.id == "debian" and not found.version_id)
+
+
+_FEW = {
+    "i686": "Docker publishes no dockerd for it; distributions do",
+    "armv6l": "few images are published for it",
+    "armv7l": "Docker 28 was the last that publishes packages for Raspberry Pi OS 32 bit",
+    "mips": "few images are published for it",
+    "mips64": "few images are published for it",
+    "ppc": "few images are published for it",
+}
+
+
+class OsRepositories(Check):
+    """The package repositories still exist.
+
+    *Why*: CentOS took mirrorlist.centos.org away in July 2024. What an engine needs beside itself
+    (container-selinux, slirp4netns) can then not be installed.
+
+    *Needs*: the enabled repositories in /etc/yum.repos.d.
+
+    *Fix*: point them at vault.centos.org, or move to a distribution that lives.
+    """
+
+    id = "os.repositories"
+    severity = Severity.RECOMMENDED
+    references = (
+        "https://www.centos.org/centos-linux-eol/",
+        "https://blog.centos.org/2023/04/end-dates-are-coming-for-centos-stream-8-and-centos-linux-7/",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        folder = "/etc/yum.repos.d"
+        files = [f"{folder}/{name}" for name in names(host, folder) if name.endswith(".repo")]
+        if not files:
+            raise NotApplicable("no repositories of yum or dnf")
+        for path in files:
+            gone = next(iter(parse_gone(text(host, path) or "")), None)
+            if gone is None:
+                yield passed(path, "none of its repositories is known to be gone", path=path)
+                continue
+            section, line = gone
+            yield failed(
+                path,
+                f"{section} asks mirrorlist.centos.org, which is gone: no package can be installed",
+                value="mirrorlist.centos.org",
+                expected="a host that exists",
+                path=path,
+                line=line,
+                commands=[
+                    f"sed -i -e 's/^mirrorlist=/#mirrorlist=/' -e 's|^#*baseurl=http://mirror.centos.org|"
+                    f"baseurl=https://vault.centos.org|' {path}"
+                ],
+            )
+
+
+def parse_gone(repo: str) -> list[tuple[str, int]]:
+    r"""Return the enabled sections of a .repo file that ask mirrorlist.centos.org, with the line.
+
+    >>> parse_gone("[base]\nmirrorlist=http://mirrorlist.centos.org/?a\n[x]\nenabled=0\n")
+    [('base', 2)]
+    """
+    found: dict[str, int] = {}
+    off = set()
+    section = ""
+    for number, line in enumerate(repo.split("\n"), 1):
+        key, _, value = (part.strip() for part in line.partition("="))
+        if line.startswith("["):
+            section = line.strip().strip("[]")
+        elif key == "mirrorlist" and "//mirrorlist.centos.org" in value:
+            found[section] = number
+        elif key == "enabled" and value in ("0", "false", "no"):
+            off.add(section)
+    return [(name, line) for name, line in found.items() if name not in off]
+
+
+class OsArchitecture(Check):
+    """Engines and images are published for the machine's architecture.
+
+    *Why*: few images are published for 32 bits, and a container's memory ends at 3 GiB there.
+
+    *Needs*: what the host's own programs are compiled for.
+
+    *Fix*: install a 64-bit system, where the machine has one.
+    """
+
+    id = "os.architecture"
+    severity = Severity.INFO
+    references = (
+        "https://docs.docker.com/engine/install/#installation-procedures-for-supported-platforms",
+        "https://docs.docker.com/engine/install/raspberry-pi-os/",
+        "https://github.com/docker-library/official-images#architectures-other-than-amd64",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        found = os_facts.architecture(host)
+        if found is None:
+            raise Unavailable("no program here tells for which machine it was compiled")
+        more: dict[str, Any] = {
+            "value": found,
+            "expected": "64 bit",
+            "when": "now" if host.kind == "live" else "boot",
+        }
+        if found in _FEW:
+            yield failed("architecture", f"{found}: {_FEW[found]}", hint="install a 64-bit system", **more)
+        else:
+            yield passed("architecture", f"{found}", **more)
+
+
+class OsContainer(Check):
+    """The host is a machine of its own, and not itself a container.
+
+    *Why*: inside a container, LXC, OpenVZ or WSL the kernel, its modules, sysctls and control groups belong to
+    another host: what this one lacks can be mended only there, and engines work only where that one lets them.
+
+    *Needs*: what systemd-detect-virt looks at: /run/host, /proc/1/environ, /proc/vz, the kernel's release.
+
+    *Fix*: run hostcheck on the outer host, too; give the container nesting (LXC, Incus: security.nesting=true).
+    """
+
+    id = "os.container"
+    severity = Severity.INFO
+    references = (
+        "https://www.freedesktop.org/software/systemd/man/latest/systemd-detect-virt.html",
+        "https://linuxcontainers.org/incus/docs/main/faq/#how-can-i-run-docker-inside-an-incus-container",
+        "https://learn.microsoft.com/en-us/windows/wsl/wsl-config",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        if host.kind != "live":
+            raise NotApplicable("a tree is not put anywhere yet")
+        found = os_facts.container(host)
+        if found is None:
+            yield passed("container", "none: the kernel is the host's own", value="none")
+            return
+        kind, path = found
+        if kind == "wsl":
+            text_ = "WSL: Windows starts the kernel; its command line and modules are set in .wslconfig"
+        elif kind == "openvz":
+            text_ = "OpenVZ: the kernel is the provider's, and so are its modules and limits"
+        else:
+            text_ = (
+                f"this host is itself a container ({kind}): kernel, modules and sysctls are the outer host's"
+            )
+        yield failed("container", text_, value=kind, expected="none", path=path,
+                     hint="what hostcheck finds wrong with the kernel is to be mended on the outer host")  # fmt: skip
+
+
+class OsRoot(Check):
+    """Hostcheck runs as root and sees everything.
+
+    *Why*: without root some files are closed (grub.cfg, boot entries, daemon.json of mode 0600): the answers that
+    need them are unknown.
+
+    *Needs*: the user id of hostcheck itself.
+
+    *Fix*: sudo hostcheck.
+    """
+
+    id = "os.root"
+    severity = Severity.INFO
+    references = ("https://man7.org/linux/man-pages/man5/proc_pid_status.5.html",)
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        if host.kind != "live":
+            raise NotApplicable("a tree is read as it lies here")
+        uid = parse_uid(text(host, "/proc/self/status") or "")
+        if uid is None:
+            raise Unavailable("/proc/self/status does not tell the user")
+        if uid == 0:
+            yield passed("user", "root", value=0, expected="0")
+        else:
+            yield failed("user", f"user {uid}, not root: what only root may read stays unknown", value=uid,
+                         expected="0", commands=["sudo hostcheck"])  # fmt: skip
+
+
+def parse_uid(status: str) -> int | None:
+    r"""Return the effective user id of /proc/self/status, None where there is none.
+
+    >>> parse_uid("Name:\tx\nUid:\t1000\t0\t0\t0\n")
+    0
+    """
+    for line in status.split("\n"):
+        words = line.split()
+        if words[:1] == ["Uid:"] and len(words) > 2 and words[2].isdigit():
+            return int(words[2])
+    return None
