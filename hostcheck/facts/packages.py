@@ -225,6 +225,11 @@ def owner(host: Host, path: str, likely: Iterable[str] = ()) -> Package | None:
     return None
 
 
+def has_file_list(host: Host, name: str) -> bool:
+    """Return whether dpkg's list of the package's files is there."""
+    return host.exists(f"{DPKG}/info/{name}.list")
+
+
 def _same_files(host: Host, path: str) -> frozenset[str]:
     """Return the spellings of `path` that lead to the same file on this host."""
     here = posixpath.join(host.resolve(posixpath.dirname(path)), posixpath.basename(path))

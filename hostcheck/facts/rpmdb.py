@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
-from typing import Callable, NamedTuple
+from typing import Callable, Literal, NamedTuple
 
 from hostcheck.host import Host, Unavailable
 
@@ -22,6 +22,11 @@ SIZE_LIMIT = 512 << 20
 """Bytes of a database that are read; a workstation with everything installed has about 300 MiB."""
 
 _CHUNK = 1 << 20
+_CHUNKS_KEPT = 64
+
+_HEADER_LIMIT = 64 << 20
+"""Bytes of one package's header; that of a kernel with all its modules has one."""
+
 # Tags of a package header, from rpm's rpmtag.h.
 _NAME, _VERSION, _RELEASE, _EPOCH, _ARCH = 1000, 1001, 1002, 1003, 1022
 _DIRINDEXES, _BASENAMES, _DIRNAMES = 1116, 1117, 1118
@@ -71,6 +76,8 @@ def headers(host: Host, path: str) -> Iterator[Header]:
 
     def chunk(number: int) -> bytes:
         if number not in kept:
+            if len(kept) >= _CHUNKS_KEPT:
+                kept.clear()
             kept[number] = host.read_bytes(path, limit=_CHUNK, offset=number * _CHUNK)
         return kept[number]
 
@@ -226,7 +233,7 @@ def _record(page: Callable[[int], bytes], data: bytes, pointer: int, usable: int
     local = least + (length - least) % (usable - 4)
     local = least if local > usable - 35 else local
     parts = [data[pointer : pointer + local]]
-    missing = length - local
+    missing = _bounded(length) - local
     following = struct.unpack_from(">I", data, pointer + local)[0]
     while missing > 0:
         more = page(following)
@@ -234,6 +241,12 @@ def _record(page: Callable[[int], bytes], data: bytes, pointer: int, usable: int
         parts.append(more[4 : min(usable, 4 + missing)])
         missing -= usable - 4
     return b"".join(parts)
+
+
+def _bounded(length: int) -> int:
+    if length > _HEADER_LIMIT:
+        raise Damaged(f"a package header of {length} bytes")
+    return length
 
 
 def _columns(record: bytes) -> list[bytes]:
@@ -305,21 +318,21 @@ def ndb_blobs(at: Pages) -> Iterator[bytes]:
         mark, again, _generation, length = struct.unpack("<4s3I", at(start, 16))
         if mark != b"BlbS" or again != index:
             raise Damaged(f"no package at byte {start}")
-        yield at(start + 16, length)
+        yield at(start + 16, _bounded(length))
 
 
 def bdb_blobs(at: Pages, size: int) -> Iterator[bytes]:
     """Yield the values of a Berkeley DB hash. Source: Berkeley DB's dbinc/db_page.h.
 
-    Only values on overflow pages: a package header never fits into a hash page, the counter of the first
-    entry always does.
+    Each pair has the number of the package as its key; number 0 is the counter, and no package.
     """
     head = at(0, 72)
     order = "<" if struct.unpack_from("<I", head, 12)[0] == 0x061561 else ">"
     magic, _version, page_size = struct.unpack_from(order + "3I", head, 12)
     if magic != 0x061561 or page_size < 512 or page_size & (page_size - 1):
         raise Damaged("not a Berkeley DB hash")
-    found = []
+    little: Literal["little", "big"] = "little" if order == "<" else "big"
+    found: list[tuple[int, int, int, bytes]] = []
     for number in range(1, size // page_size):
         data = at(number * page_size, page_size)
         if data[25] not in (2, 13):
@@ -327,12 +340,15 @@ def bdb_blobs(at: Pages, size: int) -> Iterator[bytes]:
         entries = struct.unpack_from(order + "H", data, 20)[0]
         items = struct.unpack_from(f"{order}{entries}H", data, 26)
         for key, item in zip(items[::2], items[1::2]):
+            index = int.from_bytes(data[key + 1 : key + 5], little)
             if data[item] == 3:
                 first, length = struct.unpack_from(order + "II", data, item + 4)
-                index = int.from_bytes(data[key + 1 : key + 5], "little" if order == "<" else "big")
-                found.append((index, first, length))
-    for _index, following, length in sorted(found):
-        parts = []
+                found.append((index, first, _bounded(length), b""))
+            elif data[item] == 1 and index:
+                # Items are laid down from the end of the page: a value ends where its key begins.
+                found.append((index, 0, 0, data[item + 1 : key]))
+    for _index, following, length, inline in sorted(found):
+        parts = [inline]
         while following and length > 0:
             data = at(following * page_size, page_size)
             following, used = struct.unpack_from(order + "I2xH", data, 16)

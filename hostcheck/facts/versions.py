@@ -8,7 +8,7 @@ from typing import NamedTuple, Optional
 
 from hostcheck.facts import elf
 from hostcheck.facts.files import PROGRAM_FOLDERS, which
-from hostcheck.facts.packages import Package, owner, packages
+from hostcheck.facts.packages import Package, has_file_list, owner, packages
 from hostcheck.host import Host, Unavailable
 from hostcheck.versions import Version
 
@@ -200,6 +200,16 @@ EXTRA_FOLDERS: Mapping[str, tuple[str, ...]] = {
 _ASKED_BY_NAME = frozenset(("dockerd", "containerd", "runc"))
 
 
+_NOT_SURE: Mapping[str, tuple[str, ...]] = {
+    "docker": ("docker-ce-cli", "docker-cli", "moby-cli"),
+    "ctr": (),
+    "containerd-shim-runc-v2": (),
+    "docker-init": (),
+    "docker-proxy": (),
+}
+"""Packages that are enough where the program is not seen: Debian's docker.io has no client since trixie."""
+
+
 class Found(NamedTuple):
     """A program's version, and how it is known."""
 
@@ -256,7 +266,7 @@ def _look(host: Host, tool: Tool) -> Found | None:
     for program in tool.programs:
         path = path or which(host, program, program_folders(host, tool.name))
     if path is None:
-        package = _installed(host, tool.packages)
+        package = _installed(host, _NOT_SURE.get(tool.name, tool.packages))
         if package:
             return Found(tool.name, _packaged(tool, package), "package", package.name, package.path)
         if host.kind == "live" and tool.name in _ASKED_BY_NAME:
@@ -313,9 +323,15 @@ def _owner(host: Host, tool: Tool, path: str) -> Package | None:
     if path.startswith(("/usr/local/", "/opt/", "/snap/")):
         return None
     try:
-        return owner(host, path, tool.packages)
+        found = owner(host, path, tool.packages)
     except (PermissionError, Unavailable):
         return None
+    if found is None:
+        likely = _installed(host, tool.packages)
+        # Some images leave out dpkg's lists of files to be smaller; the package is the best guess then.
+        if likely and likely.manager == "deb" and not has_file_list(host, likely.name):
+            return likely
+    return found
 
 
 def _ran(host: Host, tool: Tool, program: str, package: str, path: str | None) -> Found | None:
