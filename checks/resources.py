@@ -95,8 +95,8 @@ class ResourcesCpuLevel(Check):
     id = "resources.cpu_level"
     severity = Severity.RECOMMENDED
     references = (
-        "https://developers.redhat.com/blog/2021/01/05/building-red-hat-enterprise-linux-9-for-the-x86-64-v2-microarchitecture-level",
         "https://gitlab.com/x86-psABIs/x86-64-ABI",
+        "https://github.com/chainguard-images/images/issues/1658",
     )
 
     def run(self, host: Host) -> Iterator[Finding]:
@@ -202,7 +202,10 @@ class ResourcesPids(Check):
 
     id = "resources.pids"
     severity = Severity.RECOMMENDED
-    references = ("https://docs.kernel.org/admin-guide/sysctl/kernel.html#pid-max",)
+    references = (
+        "https://github.com/moby/moby/issues/23332",
+        "https://docs.kernel.org/admin-guide/sysctl/kernel.html#pid-max",
+    )
     large_cpus: int = 16
     """Processors from which a machine counts as large."""
     maximum_percent: float = 80.0

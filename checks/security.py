@@ -9,7 +9,6 @@ from hostcheck.facts import docker, engine, packages, security, versions
 from hostcheck.facts.files import names, text, which
 
 MOBY = "https://github.com/moby/moby/blob/master"
-CONTAINER_SELINUX = "https://github.com/containers/container-selinux"
 DOCKER_SOCKET = "/run/docker.sock"
 
 PARSER_ASKED_FOR = Version("24.0")
@@ -98,7 +97,7 @@ class SecurityAppArmorFiles(Check):
     id = "security.apparmor_files"
     severity = Severity.REQUIRED
     references = (
-        f"{MOBY}/profiles/apparmor/template.go",
+        "https://github.com/docker/for-linux/issues/1067",
         "https://man7.org/linux/man-pages/man5/apparmor.d.5.html",
     )
 
@@ -143,7 +142,7 @@ class SecurityAppArmorProfile(Check):
 
     id = "security.apparmor_profile"
     severity = Severity.RECOMMENDED
-    references = (f"{MOBY}/daemon/apparmor_default.go", "https://docs.docker.com/engine/security/apparmor/")
+    references = ("https://github.com/moby/moby/issues/31733", f"{MOBY}/daemon/apparmor_default.go")
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
@@ -187,7 +186,7 @@ class SecurityLxcGuest(Check):
     severity = Severity.RECOMMENDED
     references = (
         "https://github.com/opencontainers/runc/issues/4968",
-        "https://github.com/lxc/incus/pull/2624",
+        "https://github.com/lxc/lxc/pull/4609",
     )
 
     def run(self, host: Host) -> Iterator[Finding]:
@@ -238,11 +237,7 @@ class SecuritySelinux(Check):
 
     id = "security.selinux"
     severity = Severity.REQUIRED
-    references = (
-        CONTAINER_SELINUX,
-        f"{MOBY}/daemon/daemon_unix.go",
-        "https://bugzilla.redhat.com/show_bug.cgi?id=1693243",
-    )
+    references = ("https://github.com/containerd/containerd/issues/3862", f"{MOBY}/daemon/daemon_unix.go")
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
@@ -332,7 +327,10 @@ class SecuritySelinuxDataRoot(Check):
 
     id = "security.selinux_data_root"
     severity = Severity.REQUIRED
-    references = (CONTAINER_SELINUX, "https://man7.org/linux/man-pages/man8/semanage-fcontext.8.html")
+    references = (
+        "https://github.com/moby/moby/issues/41654",
+        "https://man7.org/linux/man-pages/man8/semanage-fcontext.8.html",
+    )
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
@@ -413,7 +411,7 @@ class SecurityLibseccomp(Check):
 
     id = "security.libseccomp"
     severity = Severity.RECOMMENDED
-    references = ("https://wiki.alpinelinux.org/wiki/Release_Notes_for_Alpine_3.13.0#time64_requirements",)
+    references = ("https://wiki.alpinelinux.org/wiki/Release_Notes_for_Alpine_3.13.0",)
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
@@ -509,8 +507,8 @@ class SecurityDockerGroup(Check):
     id = "security.docker_group"
     severity = Severity.INFO
     references = (
+        "https://github.com/moby/moby/issues/38202",
         "https://docs.docker.com/engine/install/linux-postinstall/",
-        "https://docs.docker.com/engine/security/#docker-daemon-attack-surface",
     )
 
     def run(self, host: Host) -> Iterator[Finding]:
@@ -573,7 +571,7 @@ class SecurityFapolicyd(Check):
 
     id = "security.fapolicyd"
     severity = Severity.RECOMMENDED
-    references = ("https://github.com/linux-application-whitelisting/fapolicyd",)
+    references = ("https://manpages.debian.org/unstable/fapolicyd/fapolicyd.8.en.html",)
     programs: tuple[str, ...] = ("dockerd", "containerd", "runc")
     """Programs that must run."""
 
@@ -645,10 +643,7 @@ class SecurityOnAccessScanner(Check):
 
     id = "security.on_access_scanner"
     severity = Severity.RECOMMENDED
-    references = (
-        "https://docs.docker.com/engine/security/antivirus/",
-        "https://docs.clamav.net/manual/OnAccess.html",
-    )
+    references = ("https://github.com/rancher/rke2/issues/3458", "https://github.com/docker/docs/pull/5152")
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import engine, mounts, storage
+from hostcheck.facts import engine, kernel, mounts, storage
 from hostcheck.facts.files import text, which
 
 MOBY = "https://github.com/moby/moby/blob/master/daemon"
@@ -394,25 +394,35 @@ class StorageCasefold(Check):
 
     *Why*: overlayfs refuses as a layer every file system that can fold case, even where no folder uses it.
 
-    *Needs*: ext4 without the casefold feature; kernel 6.17 lifted the ban for folders that do not use it.
+    *Needs*: ext4 without the casefold feature, bcachefs on a kernel before 6.15 or without CONFIG_UNICODE; kernel
+    6.17 lifted the ban for folders that do not use it.
 
     *Fix*: `mkfs.ext4 -O ^casefold` on a partition for the data root.
     """
 
     id = "storage.casefold"
     severity = Severity.REQUIRED
-    references = (KERNEL_OVERLAY, "https://github.com/torvalds/linux/blob/master/fs/overlayfs/params.c")
+    references = (
+        KERNEL_OVERLAY,
+        "https://github.com/koverstreet/bcachefs/issues/877",
+        "https://github.com/CachyOS/linux-cachyos/issues/479",
+    )
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
         if host.kind != "live":
             raise NotApplicable("the file system is made where this will be deployed")
-        able = [(f, m) for f in folders(host) if (m := mounts.now(host, f)) and m.type in ("ext4", "f2fs")]
+        able = [
+            (f, m)
+            for f in folders(host)
+            if (m := mounts.now(host, f)) and m.type in ("ext4", "f2fs", "bcachefs")
+        ]
         if not able:
             raise NotApplicable("the data root is on a file system that cannot fold case")
         for folder, mount in able:
             where = {"path": mount.path, "line": mount.line, "expected": "no casefold"}
-            if "casefold" in storage.superblock(host, mount) and not self._lifted(host):
+            folds = "casefold" in storage.superblock(host, mount) or self._bcachefs(host, mount)
+            if folds and not self._lifted(host):
                 yield failed(
                     folder,
                     f"{mount.point} can fold case: overlayfs refuses it as a layer",
@@ -422,6 +432,17 @@ class StorageCasefold(Check):
                 )
             else:
                 yield passed(folder, f"{mount.point} ({mount.type}) shows no case folding", **where)
+
+    def _bcachefs(self, host: Host, mount: mounts.Mount) -> bool:
+        """Return whether this is bcachefs of a kernel that lets every one of them fold case."""
+        release = storage.judged_release(host)
+        if mount.type != "bcachefs" or not release or "casefold_disabled" in mount.options:
+            return False
+        try:
+            config = kernel.config(host, release)
+        except (PermissionError, Unavailable):
+            config = None
+        return config is not None and config.get("UNICODE") == "y" and Version(release) >= Version("6.15-rc5")
 
     def _lifted(self, host: Host) -> bool:
         release = storage.judged_release(host)
@@ -442,7 +463,10 @@ class StorageMountOptions(Check):
 
     id = "storage.mount_options"
     severity = Severity.REQUIRED
-    references = ("https://man7.org/linux/man-pages/man8/mount.8.html", OVERLAY_DOCS)
+    references = (
+        "https://man7.org/linux/man-pages/man8/mount.8.html",
+        "https://github.com/argoproj/argo-cd/issues/21870",
+    )
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
@@ -500,7 +524,7 @@ class StorageSpace(Check):
     severity = Severity.RECOMMENDED
     references = (
         "https://man7.org/linux/man-pages/man3/statvfs.3.html",
-        "https://docs.docker.com/engine/manage-resources/pruning/",
+        "https://github.com/moby/moby/issues/20272",
     )
     recommended_gb: float = 5.0
     """Gigabytes (10^9 bytes) that should be free."""
@@ -551,7 +575,10 @@ class StorageInodes(Check):
 
     id = "storage.inodes"
     severity = Severity.RECOMMENDED
-    references = ("https://man7.org/linux/man-pages/man3/statvfs.3.html",)
+    references = (
+        "https://github.com/moby/moby/issues/37077",
+        "https://man7.org/linux/man-pages/man3/statvfs.3.html",
+    )
     minimum_percent: float = 5.0
     """Per cent of the inodes that should be free."""
 
@@ -726,7 +753,7 @@ class StorageLayers(Check):
 
     id = "storage.layers"
     severity = Severity.RECOMMENDED
-    references = ("https://github.com/moby/moby/issues/35975", f"{MOBY}/graphdriver/overlay2/overlay.go")
+    references = ("https://github.com/moby/moby/issues/35747", f"{MOBY}/graphdriver/overlay2/overlay.go")
     maximum: int = 1000
     """Layers that are looked at; the rest is left out."""
 
@@ -778,8 +805,8 @@ class StorageNetworkDatabase(Check):
     id = "storage.network_database"
     severity = Severity.RECOMMENDED
     references = (
-        "https://github.com/etcd-io/bbolt/blob/main/db.go",
-        "https://github.com/moby/moby/issues/17083",
+        "https://github.com/moby/moby/issues/43072",
+        "https://github.com/etcd-io/bbolt/blob/main/internal/common/meta.go",
     )
 
     def run(self, host: Host) -> Iterator[Finding]:
@@ -820,7 +847,7 @@ class StorageThinPool(Check):
 
     id = "storage.thin_pool"
     severity = Severity.RECOMMENDED
-    references = ("https://docs.kernel.org/admin-guide/device-mapper/thin-provisioning.html",)
+    references = ("https://github.com/moby/moby/pull/20786",)
     maximum_percent: float = 90.0
     """Per cent of the blocks that may be in use (dm.min_free_space keeps 10 back)."""
 
@@ -870,7 +897,7 @@ class StorageContainerdRoot(Check):
 
     id = "storage.containerd_root"
     severity = Severity.RECOMMENDED
-    references = ("https://docs.docker.com/engine/storage/containerd/", f"{MOBY}/image_store_choice.go")
+    references = ("https://github.com/docker/cli/issues/6645", f"{MOBY}/image_store_choice.go")
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
@@ -914,7 +941,7 @@ class StorageRootlessHome(Check):
 
     id = "storage.rootless_home"
     severity = Severity.RECOMMENDED
-    references = ("https://github.com/containers/podman/blob/main/rootless.md",)
+    references = ("https://github.com/containers/podman/issues/8179",)
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
@@ -963,10 +990,7 @@ class StorageTmpNoexec(Check):
 
     id = "storage.tmp_noexec"
     severity = Severity.RECOMMENDED
-    references = (
-        "https://docs.docker.com/compose/releases/migrate/",
-        "https://pyinstaller.org/en/stable/operating-mode.html",
-    )
+    references = ("https://github.com/docker/compose/issues/8041",)
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""

@@ -513,7 +513,7 @@ _FREE_LIST = 0x10
 def bolt_problem(read: Callable[[int, int], bytes], size: int) -> str:
     """Return what is wrong with a bolt database, empty if nothing is; `read(offset, length)` gives bytes.
 
-    Source: bbolt, db.go and page.go. An empty file is a new database.
+    Source: bbolt, internal/common/meta.go and page.go; its forerunners took a checksum of 0 too. An empty file is a new database.
     """
     # Imported here: asked only on a host that has the database.
     import struct
@@ -528,7 +528,7 @@ def bolt_problem(read: Callable[[int, int], bytes], size: int) -> str:
             continue
         fields = struct.unpack_from(_META, page, 16)
         (checksum,) = struct.unpack_from("<Q", page, 16 + 56) if len(page) >= 80 else (0,)
-        if fields[0] == BOLT_MAGIC and fields[1] == 2 and checksum == _fnv1a(page[16:72]):
+        if fields[0] == BOLT_MAGIC and fields[1] == 2 and checksum in (0, _fnv1a(page[16:72])):
             page_size = fields[2]
             if meta is None or fields[8] > meta[8]:
                 meta = fields
