@@ -327,12 +327,19 @@ class BootRamdisk(Check):
             return
         message = f"/ is the kernel's first {top.type}: pivot_root fails, and so does every container"
         dropin = "/etc/systemd/system/docker.service.d"
-        yield failed("/", message, severity=None if engine.stage(host) != "before" else Severity.RECOMMENDED, commands=[
-            f"mkdir -p {dropin}",
-            f"printf '[Service]\\nEnvironment=DOCKER_RAMDISK=true\\n' > {dropin}/ramdisk.conf",
-            "systemctl daemon-reload",
-            "systemctl restart docker",
-        ], **more)  # fmt: skip
+        there = engine.stage(host) != "before" or systemd.unit(host, "docker.service") is not None
+        yield failed(
+            "/",
+            message,
+            severity=None if there else Severity.RECOMMENDED,
+            commands=[
+                f"mkdir -p {dropin}",
+                f"printf '[Service]\\nEnvironment=DOCKER_RAMDISK=true\\n' > {dropin}/ramdisk.conf",
+                "systemctl daemon-reload",
+                "systemctl restart docker",
+            ],
+            **more,
+        )
 
     def _ramdisk(self, host: Host) -> str | None:
         unit = systemd.unit(host, "docker.service")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import boot, cgroup, docker, engine, kernel, mounts, systemd, versions
+from hostcheck.facts import boot, cgroup, docker, engine, init, kernel, mounts, systemd, versions
 from hostcheck.facts.files import names, text
 
 from ._words import add, remove
@@ -251,20 +251,15 @@ def cgroup_kubelet(host: Host, key: str) -> tuple[str, str, int] | None:
 
 # Controller, what it is for, severity for Docker where it is missing, whether a kubelet insists.
 _PURPOSES = (
-    ("cpu", "limits and shares of CPU time (--cpus, --cpu-shares)", Severity.RECOMMENDED, True),
-    ("cpuset", "containers bound to certain CPUs (--cpuset-cpus)", Severity.RECOMMENDED, True),
-    ("memory", "memory limits and the count of memory (--memory)", Severity.RECOMMENDED, True),
-    (
-        "pids",
-        "a limit of processes (--pids-limit), so that no container takes them all",
-        Severity.RECOMMENDED,
-        True,
-    ),
-    ("io", "limits and priorities of disk access (--blkio-weight, --device-read-bps)", Severity.INFO, False),
+    ("cpu", "CPU limits and shares (--cpus, --cpu-shares)", Severity.RECOMMENDED, True),
+    ("cpuset", "binding to certain CPUs (--cpuset-cpus)", Severity.RECOMMENDED, True),
+    ("memory", "memory limits and accounting (--memory)", Severity.RECOMMENDED, True),
+    ("pids", "limits of processes (--pids-limit)", Severity.RECOMMENDED, True),
+    ("io", "disk limits and priorities (--blkio-weight, --device-read-bps)", Severity.INFO, False),
     ("hugetlb", "limits of huge pages", Severity.INFO, False),
-    ("devices", "control of which devices a container may use", Severity.REQUIRED, True),
-    ("freezer", "docker pause, and the clean stop of a container", Severity.RECOMMENDED, True),
-    ("cpuacct", "the count of CPU time (docker stats)", Severity.RECOMMENDED, True),
+    ("devices", "control of devices, without which dockerd does not start", Severity.REQUIRED, True),
+    ("freezer", "docker pause", Severity.RECOMMENDED, True),
+    ("cpuacct", "accounting of CPU time (docker stats)", Severity.RECOMMENDED, True),
 )
 
 
@@ -448,9 +443,12 @@ class CgroupHierarchyMounts(Check):
 
     def _named(self, host: Host, mounted: list[mounts.Mount]) -> Finding:
         named = [o for m in mounted for o in m.options if o.startswith("name=")]
-        if named or host.fact(cgroup.mode).now == "hybrid":
+        # Where systemd is process 1, it has mounted it itself.
+        if named or host.fact(cgroup.mode).now == "hybrid" or init.running(host) == "systemd":
             return passed(
-                "name=systemd", f"named hierarchies: {', '.join(named) or 'cgroup2'}", value=",".join(named)
+                "name=systemd",
+                f"named hierarchies: {', '.join(named) or 'systemd has its own'}",
+                value=",".join(named),
             )
         return failed(
             "name=systemd",
@@ -844,9 +842,11 @@ class CgroupSwapAccounting(Check):
         config = kernel.config(host, found.release)
         if config is None:
             raise Unavailable(f"no configuration of kernel {found.release}")
+        if "MEMCG" not in config and "MEMCG_SWAP" not in config:
+            raise NotApplicable("the kernel has no memory controller: see cgroup.controllers")
         if "MEMCG_SWAP" not in config:
             return False, "CONFIG_MEMCG_SWAP is not set"
-        if version >= Version("5.8"):
+        if version >= Version("5.8") and config.line("MEMCG_SWAP_ENABLED") is None:
             return True, f"kernel {found.release} does unless told not to"
         on = "MEMCG_SWAP_ENABLED" in config
         return on, f"CONFIG_MEMCG_SWAP_ENABLED is {'set' if on else 'not set'}"

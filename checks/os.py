@@ -54,7 +54,8 @@ class OsSupport(Check):
         """See `Check.run`."""
         found = os_facts.os_release(host)
         today = self.today or time.strftime("%Y-%m-%d", time.gmtime())
-        more: dict[str, Any] = {"value": found.version_id or found.id, "path": found.path}
+        when = "now" if host.kind == "live" else "boot"
+        more: dict[str, Any] = {"value": found.version_id or found.id, "path": found.path, "when": when}
         subject = found.id
         if found.path is None:
             raise Unavailable("no file names the distribution")
