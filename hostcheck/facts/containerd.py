@@ -395,9 +395,10 @@ class _Plain:
         self.at = found.end()
         word = found.group(found.lastgroup or "bare")
         if found.lastgroup in ("long", "basic"):
-            return _unescape(re.sub(r"\\\n\s*", "", word) if found.lastgroup == "long" else word)
+            long = found.lastgroup == "long"
+            return _unescape(re.sub(r"\\\n\s*", "", word.removeprefix("\n")) if long else word)
         if found.lastgroup in ("raw", "literal"):
-            return word
+            return word.removeprefix("\n")
         if word in ("true", "false"):
             return word == "true"
         plain = word.replace("_", "")

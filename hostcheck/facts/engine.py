@@ -15,7 +15,7 @@ DOCKER_FOLDERS = (*PROGRAM_FOLDERS, "/opt/bin", SNAP_DOCKER)
 """Where a dockerd may lie: /opt/bin is the writable one on systems with a read-only /usr."""
 
 ENGINES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
-    ("docker", ("dockerd",), ("docker-ce", "docker.io", "moby-engine", "docker-engine")),
+    ("docker", ("dockerd",), ("docker-ce", "docker.io", "moby-engine", "docker-engine", "docker")),
     ("containerd", ("containerd",), ("containerd.io", "containerd", "moby-containerd")),
     ("podman", ("podman",), ("podman",)),
     ("kubelet", ("kubelet",), ("kubelet",)),
@@ -24,7 +24,7 @@ ENGINES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
 """Name, programs, and packages that are known to bring it.
 
 The client alone is no engine. A package is asked for only where the program is not seen, as on trees
-whose /usr was left out; `docker` is not in the list, since on Debian that name is a dock for windows."""
+whose /usr was left out."""
 
 
 def installed(host: Host) -> frozenset[str]:

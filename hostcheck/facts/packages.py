@@ -158,10 +158,13 @@ def _rpm(host: Host) -> Iterable[Package]:
 
 
 def installed(host: Host, *wanted: str) -> Package | None:
-    """Return the first of these packages that is installed."""
+    """Return the first of these packages that is installed.
+
+    `docker` does not count on Debian and its kin, where that package is a dock for windows.
+    """
     have = packages(host)
     for name in wanted:
-        if name in have:
+        if name in have and not (name == "docker" and have[name].manager == "deb"):
             return have[name]
     return None
 

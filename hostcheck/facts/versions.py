@@ -8,7 +8,7 @@ from typing import NamedTuple, Optional
 
 from hostcheck.facts import elf
 from hostcheck.facts.files import PROGRAM_FOLDERS, which
-from hostcheck.facts.packages import Package, has_file_list, owner, packages
+from hostcheck.facts.packages import Package, has_file_list, installed, owner
 from hostcheck.host import Host, Unavailable
 from hostcheck.versions import Version
 
@@ -304,10 +304,9 @@ def tool_named(name: str) -> Tool:
 
 def _installed(host: Host, names: Sequence[str]) -> Package | None:
     try:
-        have = packages(host)
+        return installed(host, *names)
     except (PermissionError, Unavailable):
         return None
-    return next((have[name] for name in names if name in have), None)
 
 
 def _packaged(tool: Tool, package: Package) -> ToolVersion:
