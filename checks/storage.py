@@ -133,7 +133,7 @@ class StorageDriver(Check):
                 f"{name} is deprecated and was removed in docker {storage.REMOVED[name]}: an upgrade will not start",
                 value=name,
                 expected="overlay2",
-                severity=Severity.RECOMMENDED,
+                severity=Severity.INFO if chosen.how == "automatic" else Severity.RECOMMENDED,
                 hint="save the images and volumes that matter, then set storage-driver to overlay2",
                 **where,
             )
@@ -324,7 +324,8 @@ class StorageBacking(Check):
                 severity = Severity.RECOMMENDED
                 problem = f"{storage.NO_UPPER[kind]}: {owner} falls back to full copies"
         elif kind in storage.VOLATILE:
-            severity = Severity.RECOMMENDED
+            # A machine whose whole root is in memory is meant to forget.
+            severity = Severity.INFO if mount.point == "/" else Severity.RECOMMENDED
             problem = "images and volumes are lost at every boot, and fill the memory until then"
         else:
             return passed(folder, f"{kind} ({mount.source})", **where)
@@ -854,11 +855,10 @@ class StorageThinPool(Check):
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
         need_docker(host)
-        options, path, line = storage.options(host)
-        pools = [o.partition("=")[2].rpartition("/")[2] for o in options if o.startswith("dm.thinpooldev=")]
+        pools = storage.thin_pools(host)
         if not pools:
             raise NotApplicable("no thin pool is configured (dm.thinpooldev)")
-        for pool in pools:
+        for pool, path, line in pools:
             try:
                 done = host.run("dmsetup", "status", pool)
             except FileNotFoundError:

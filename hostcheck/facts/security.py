@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Optional
 
 from hostcheck.facts import boot as boot_facts
-from hostcheck.facts import kernel, packages
+from hostcheck.facts import kernel, mounts, packages
 from hostcheck.facts.files import is_masked, names, text
 from hostcheck.host import Host, NotApplicable, Unavailable
 from hostcheck.versions import Version
@@ -147,7 +147,15 @@ def selinux_now(host: Host) -> Mode:
     """
     found = text(host, SELINUX_ENFORCE)
     if found is None:
-        return Mode("disabled")
+        # Where selinuxfs cannot be seen, as in a container, the label option of a mount tells that it is on.
+        try:
+            labelled = next((mount for mount in mounts.mounted(host) if "seclabel" in mount.options), None)
+        except (PermissionError, Unavailable):
+            labelled = None
+        if labelled is None:
+            return Mode("disabled")
+        mode = selinux_configured(host).value
+        return Mode("permissive" if mode in (None, "disabled") else mode, labelled.path, labelled.line)
     return Mode("enforcing" if found.strip() == "1" else "permissive", SELINUX_ENFORCE)
 
 

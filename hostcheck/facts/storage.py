@@ -487,6 +487,25 @@ def options(host: Host) -> tuple[tuple[str, ...], str | None, int | None]:
     return tuple(item for item in listed if isinstance(item, str)), found[1], found[2]
 
 
+def thin_pools(host: Host) -> list[tuple[str, str | None, int | None]]:
+    """Return the thin pools that devicemapper is told to use, each with the file and line.
+
+    RHEL's own docker has its storage options in /etc/sysconfig/docker-storage.
+    """
+    told, path, line = options(host)
+    words: list[tuple[str, str | None, int | None]] = [(option, path, line) for option in told]
+    path = "/etc/sysconfig/docker-storage"
+    for number, content in enumerate((text(host, path) or "").split("\n"), 1):
+        if not content.lstrip().startswith("#"):
+            words += [(word.strip("\"'"), path, number) for word in content.split()]
+    name = "dm.thinpooldev="
+    return [
+        (word[len(name) :].rpartition("/")[2], where, number)
+        for word, where, number in words
+        if word.startswith(name)
+    ]
+
+
 def parse_thin_pool(text: str) -> float | None:
     """Return how full a thin pool is, in per cent of its data or metadata blocks, whichever is fuller.
 
@@ -513,7 +532,8 @@ _FREE_LIST = 0x10
 def bolt_problem(read: Callable[[int, int], bytes], size: int) -> str:
     """Return what is wrong with a bolt database, empty if nothing is; `read(offset, length)` gives bytes.
 
-    Source: bbolt, internal/common/meta.go and page.go; its forerunners took a checksum of 0 too. An empty file is a new database.
+    Source: bbolt, internal/common/meta.go and page.go; its forerunners took a checksum of 0 too.
+    An empty file is a new database.
     """
     # Imported here: asked only on a host that has the database.
     import struct

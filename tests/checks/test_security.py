@@ -178,6 +178,11 @@ def test_selinux_enabled_where_selinux_is_off() -> None:
     assert ask(checks.SecuritySelinux, laid(DEBIAN)).outcome is Outcome.SKIP
 
 
+def test_selinux_is_on_where_mounts_have_labels() -> None:
+    labels = {"/proc/self/mountinfo": "27 1 0:1 / / rw,relatime - btrfs /dev/a rw,seclabel\n"}
+    assert worst(ask(checks.SecuritySelinux, laid(DEBIAN, LABELS, labels))) is None
+
+
 def package(name: str, version: str, arch: str = "amd64") -> str:
     """Return a stanza of a dpkg status file: the check does not mind which database says so."""
     return f"Package: {name}\nStatus: install ok installed\nArchitecture: {arch}\nVersion: {version}\n\n"

@@ -20,10 +20,11 @@ HEALTHY = {
     "/etc/fstab": "UUID=1 / ext4 errors=remount-ro 0 1\n",
     "/usr/bin/dockerd": "\x7fELF",
     "/var/lib/docker/": "",
-    f"/lib/modules/{RELEASE}/modules.dep": "kernel/fs/overlayfs/overlay.ko:\nkernel/fs/fuse/fuse.ko:\n",
+    f"/lib/modules/{RELEASE}/modules.dep": "overlay.ko:\nfuse.ko:\ndm-thin-pool.ko:\n",
     f"/lib/modules/{RELEASE}/modules.builtin": "",
-    f"/lib/modules/{RELEASE}/kernel/fs/overlayfs/overlay.ko": "\x7fELF",
-    f"/lib/modules/{RELEASE}/kernel/fs/fuse/fuse.ko": "\x7fELF",
+    f"/lib/modules/{RELEASE}/overlay.ko": "\x7fELF",
+    f"/lib/modules/{RELEASE}/fuse.ko": "\x7fELF",
+    f"/lib/modules/{RELEASE}/dm-thin-pool.ko": "\x7fELF",
     "/sys/module/overlay/parameters/redirect_dir": "N\n",
     "/sys/module/overlay/parameters/metacopy": "N\n",
 }
@@ -429,3 +430,161 @@ def test_tmp_noexec() -> None:
     dies = Completed(("docker-compose",), 127, "", "libz.so.1: failed to map segment from shared object")
     host = live(fstab, commands={("docker-compose", "--version"): dies})
     assert ask(checks.StorageTmpNoexec, host).outcome is Outcome.FAIL
+
+
+FAMILIES = ("storage", "resources", "security")
+FOUND = {
+    "container-size-quota-without-pquota": "storage.quota",
+    "containerd-root-on-tmpfs": "storage.backing",
+    "data-root-on-fat32-stick": "storage.backing",
+    "data-root-on-ntfs-partition": "storage.backing",
+    "encrypted-home-as-data-root": "storage.backing",
+    "filesystem-can-fold-case": "storage.casefold",
+    "noexec-on-var": "storage.mount_options",
+    "overlay-root-of-router-firmware": "storage.driver",
+    "rootless-storage-on-nfs-home": "storage.rootless_home",
+    "tmp-noexec-compose-v1": "storage.tmp_noexec",
+    "xfs-without-ftype": "storage.dtype",
+    "cpu-below-x86-64-v2": "resources.cpu_level",
+    "disk-full-before-start": "storage.space",
+    "inodes-used-up": "storage.inodes",
+    "swap-comes-back-at-boot": "resources.swap",
+    "antivirus-on-access-scanner": "security.on_access_scanner",
+    "apparmor-tunable-file-corrupt": "security.apparmor_files",
+    "container-selinux-lacks-keycreate": "security.selinux",
+    "docker-default-unloaded-by-apparmor-reload": "security.apparmor_profile",
+    "lxc-apparmor-denies-runc-1-3-3-procfs": "security.lxc_guest",
+    "moved-data-root-wrong-selinux-labels": "security.selinux_data_root",
+    "devicemapper-missing-in-deb-18.09": "storage.driver",
+    "devicemapper-pool-below-minimum-free": "storage.thin_pool",
+    "local-kv-db-corrupt-after-power-loss": "storage.network_database",
+    "overlay2-link-files-empty-after-power-cut": "storage.layers",
+    "several-graphdrivers-in-data-root": "storage.driver",
+    "docker29-driver-is-no-snapshotter": "storage.driver",
+    "containerd-root-not-moved-with-data-root": "storage.containerd_root",
+    "devicemapper-options-with-overlay2": "storage.options",
+    "dm-options-left-after-driver-change": "storage.options",
+    "aufs-module-not-installed-for-new-kernel": "storage.driver",
+    "pid-max-32768-exhausted": "resources.pids",
+    "remote-docker-group-ignored-without-socket-activation": "security.docker_group",
+}
+"""Incident to the check of these families that must fail."""
+
+
+def incident(entry: dict[str, Any]) -> FakeHost:
+    """Lay an incident's facts over the healthy host."""
+    facts = entry["facts"]
+    told = facts.get("live") or {}
+    files: dict[str, Any] = {
+        **HEALTHY,
+        "/proc/meminfo": "MemTotal: 2014588 kB\n",
+        "/sys/devices/system/cpu/online": "0-1\n",
+        "/proc/cpuinfo": "flags : lm cx16 lahf_lm popcnt pni sse4_1 sse4_2 ssse3\n",
+        "/proc/swaps": "Filename Type Size Used Priority\n",
+        "/proc/sys/kernel/pid_max": "4194304\n",
+        "/proc/loadavg": "0 0 0 1/180 9\n",
+        "/proc/sys/fs/file-nr": "1 0 9999\n",
+        "/proc/sys/kernel/seccomp/actions_avail": "errno allow\n",
+        "/etc/group": "docker:x:998:\n",
+        "/usr/bin/containerd": "\x7fELF",
+        "/usr/bin/runc": "\x7fELF",
+        "/run/docker.pid": "1",
+        "/proc/cmdline": "root=/dev/vda1 ro\n",
+    }
+    release = (facts.get("kernel") or {}).get("release")
+    if release:
+        files["/proc/sys/kernel/osrelease"] = f"{release}\n"
+        for path in [p for p in files if p.startswith("/lib/modules/")]:
+            files[path.replace(RELEASE, release)] = files.pop(path)
+    for path, text in (facts.get("files") or {}).items():
+        files[path] = "\x7fELF" if text.startswith("ELF exec") else text.replace(" (symlink)", "")
+    mounted = [line.split() for line in told.get("mounts") or ()]
+    if mounted:
+        lines = (
+            []
+            if any(fields[1] == "/" for fields in mounted)
+            else ["27 1 254:0 / / rw shared:1 - ext4 /dev/vda1 rw"]
+        )
+        for number, (source, point, kind, options) in enumerate((fields[:4] for fields in mounted), 30):
+            parent = 1 if point == "/" else 27 if lines and lines[0].startswith("27") else 30
+            lines.append(
+                f"{number} {parent} 0:{number} / {point} {options} shared:{number} - {kind} {source} {options}"
+            )
+        files["/proc/self/mountinfo"] = "\n".join(lines) + "\n"
+    for key, value in (told.get("sysctl") or {}).items():
+        files["/proc/sys/" + key.replace(".", "/")] = f"{value}\n"
+    commands: dict[tuple[str, ...], Any] = {}
+    usage = {"/": ROOMY}
+    for line, printed in (told.get("commands") or {}).items():
+        words = tuple(line.split())
+        commands[words] = printed
+        if words[0] == "cat":
+            files[words[1]] = printed + "\n"
+        elif words[0] == "runc":
+            commands["/usr/bin/runc", "--version"] = printed
+        elif words[0] == "grep" and printed.strip() == "0":
+            files[words[-1]] = "other (enforce)\n"
+        elif words[0] == "df":
+            fields = [int(word) for word in printed.split("\n")[1].split()[1:4]]
+            usage["/"] = (
+                ROOMY._replace(inodes=fields[0], inodes_free=fields[2])
+                if words[1] == "-i"
+                else ROOMY._replace(total=fields[0] * 1024, free=fields[2] * 1024)
+            )
+        elif "failed to map" in printed:
+            commands[words] = Completed(words, 127, "", printed)
+    packages = facts.get("packages") or {}
+    files["/var/lib/dpkg/status"] = "".join(
+        f"Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n\n"
+        for name, version in packages.items()
+    )
+    docker = next((v for n, v in packages.items() if n in ("docker-ce", "docker.io", "docker")), "")
+    version = docker.partition(":")[2] or docker
+    docker_version = version.partition("-")[0].partition("~")[0].replace(".ce", "")
+    # What no thread names is the release of its time, as far as it matters to what the data root may hold.
+    early = {
+        "aufs-module-not-installed-for-new-kernel": "1.11.2",
+        "several-graphdrivers-in-data-root": "17.04.0",
+    }
+    early["devicemapper-pool-below-minimum-free"] = "1.12.6"
+    early["br-netfilter-modprobe-warning-el7-builtin"] = "1.11.2"
+    assumed = docker_version or early.get(entry["key"], "28.5.2")
+    for path in facts.get("absent") or ():
+        files.pop(path, None)
+    return FakeHost(
+        files, commands=commands, usage=usage, assumptions={"docker": assumed, "stage": "installed"}
+    )
+
+
+def test_incidents(corpora: Any) -> None:
+    """Real incidents of these families are found; traps of every kind give nothing above info."""
+    import yaml
+
+    from hostcheck.check import Check
+
+    modules = [importlib.import_module(f"hostcheck.checks.{family}") for family in FAMILIES]
+    classes = [
+        c
+        for module in modules
+        for c in vars(module).values()
+        if isinstance(c, type) and issubclass(c, Check) and c is not Check
+    ]
+    missed, alarms, told, traps = [], [], 0, 0
+    for entry in yaml.safe_load((corpora / "incidents" / "incidents.yaml").read_text()):
+        key = entry["key"]
+        if key not in FOUND and not entry["trap"]:
+            continue
+        results = [ask(c, incident(entry)) for c in classes]
+        assert not [(r.check, r.reason) for r in results if r.outcome is Outcome.ERROR], key
+        if entry["trap"]:
+            traps += 1
+            bad = [r for r in results if r.outcome is Outcome.FAIL and r.severity is not Severity.INFO]
+            alarms += [(key, r.check, r.failures[0].message) for r in bad]
+            continue
+        told += 1
+        if not any(r.check == FOUND[key] and r.outcome is Outcome.FAIL for r in results):
+            missed.append((key, [(r.check, r.outcome, r.reason) for r in results if r.check == FOUND[key]]))
+    print(f"incidents found: {told - len(missed)}/{len(FOUND)}; {traps} traps, {len(alarms)} alarms")
+    assert not missed
+    assert not alarms
+    assert told == len(FOUND)
