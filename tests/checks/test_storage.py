@@ -97,7 +97,7 @@ def worst(result: Result) -> Severity | None:
     ("files", "docker", "severity"),
     [
         ({"/etc/docker/daemon.json": '{"storage-driver": "devicemapper"}'}, "25.0.0", Severity.REQUIRED),
-        ({"/etc/docker/daemon.json": '{"storage-driver": "devicemapper"}'}, "24.0.0", Severity.REQUIRED),
+        ({"/etc/docker/daemon.json": '{"storage-driver": "devicemapper"}'}, "24.0.0", Severity.RECOMMENDED),
         ({"/etc/docker/daemon.json": '{"storage-driver": "aufs"}'}, "26.1.5", Severity.REQUIRED),
         ({"/etc/docker/daemon.json": '{"storage-driver": "vfs"}'}, "26.1.5", Severity.RECOMMENDED),
         ({"/etc/docker/daemon.json": '{"storage-driver": "overlay2"}'}, "26.1.5", None),
