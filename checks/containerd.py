@@ -386,6 +386,9 @@ class ContainerdCgroupDriver(Check):
         """See the class."""
         if not _kubernetes(host, self.kubernetes):
             raise NotApplicable("no kubelet uses containerd here; docker has a driver of its own")
+        kubelet, daemon = version(host, "kubelet"), version(host, "containerd")
+        if kubelet and kubelet < Version("1.24") and "docker" in engine.installed(host):
+            raise NotApplicable(f"kubelet {kubelet} may start its containers through docker")
         if engine.stage(host, "containerd") == "before" and engine.stage(host) == "before":
             raise NotApplicable("containerd is not installed")
         try:
@@ -394,7 +397,6 @@ class ContainerdCgroupDriver(Check):
             raise Unavailable(f"{error.path} is no TOML: see containerd.config") from None
         has = "systemd" if containerd.systemd_cgroup_of(found) else "cgroupfs"
         wants, path, line = _kubelet_driver(host)
-        kubelet, daemon = version(host, "kubelet"), version(host, "containerd")
         where = found.line("SystemdCgroup")
         if has == wants:
             text = f"{has}, as the kubelet's"
@@ -415,7 +417,7 @@ class ContainerdCgroupDriver(Check):
             path=found.path,
             line=where,
             when="boot",
-            severity=Severity.RECOMMENDED if follows or not v2 else None,
+            severity=Severity.RECOMMENDED if follows or not v2 or path is None else None,
             commands=_set_driver(found, wants, where),
         )
 

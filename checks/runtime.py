@@ -17,6 +17,7 @@ from hostcheck.api import (
 )
 from hostcheck.facts import cgroup, docker, elf, engine, kernel
 from hostcheck.facts import os as os_facts
+from hostcheck.facts.files import which
 from hostcheck.facts.packages import owner, packages, removed
 from hostcheck.facts.versions import Found, found_tool, program_folders, tool_named, version_at
 
@@ -335,6 +336,7 @@ class RuntimeRunc(Check):
         "https://github.com/opencontainers/runc/blob/main/CHANGELOG.md",
         "https://github.com/canonical/microk8s/issues/3028",
         "https://github.com/containerd/containerd/issues/5547",
+        "https://github.com/opencontainers/runc/issues/3708",
     )
     minimum: str = "1.0.0-rc91"
     """The lowest version that starts containers on control groups v2."""
@@ -433,6 +435,18 @@ class RuntimeRunc(Check):
                 severity=Severity.RECOMMENDED,
                 commands=_upgrade(host, found),
             )
+        toolkit = next(filter(None, (which(host, name) for name in NVIDIA)), None)
+        if toolkit and Version("1.1.3") <= version < Version("1.1.7"):
+            yield failed(
+                "runc nvidia",
+                f"{found} forgets NVIDIA's devices at `systemctl daemon-reload`: running containers lose them",
+                value=found,
+                expected=">= 1.1.7",
+                path=found.path,
+                severity=Severity.RECOMMENDED,
+                commands=_upgrade(host, found),
+                hint="or make the links in /dev/char: nvidia-ctk system create-dev-char-symlinks --create-all",
+            )
         for name, harm, fixes in floors.RUNC_FIXES:
             fixed = _fixed(version, fixes)
             if fixed is None:
@@ -451,6 +465,10 @@ class RuntimeRunc(Check):
                     hint=f"install runc {fixed} or later ({RUNC_SECURITY})",
                     commands=_upgrade(host, found),
                 )
+
+
+NVIDIA = ("nvidia-container-runtime", "nvidia-container-runtime-hook", "nvidia-ctk")
+"""Programs of NVIDIA's toolkit for containers."""
 
 
 def _fixed(version: Version, fixes: tuple[tuple[str, str], ...]) -> str | None:
@@ -485,6 +503,7 @@ class RuntimeHelpers(Check):
         "https://github.com/moby/moby/blob/v27.0.1/daemon/config/config_linux.go",
         "https://github.com/containerd/containerd/blob/main/core/runtime/v2/README.md",
         "https://github.com/vmware/photon/pull/1661",
+        "https://github.com/geerlingguy/ansible-role-docker/issues/405",
     )
 
     def run(self, host: Host) -> Iterator[Finding]:
@@ -501,6 +520,21 @@ class RuntimeHelpers(Check):
         yield self._proxy(host, engine_version)
         yield self._shim(host, engine_version)
         yield self._init(host, engine_version)
+        client = found_tool(host, "docker")
+        if client and client.version and client.version >= Version("23"):
+            path = next((path for path in PLUGINS if _executable(host, path)), None)
+            if path:
+                yield passed("docker-buildx", "is there", value=path, expected="docker-buildx", path=path)
+            else:
+                yield failed(
+                    "docker-buildx",
+                    f"is missing: `docker build` of {client} fails; containers run without it",
+                    value="absent",
+                    expected="docker-buildx",
+                    when="boot",
+                    severity=Severity.INFO,
+                    hint="install docker-buildx-plugin (docker.com) or docker-buildx (Debian, Ubuntu, Alpine)",
+                )
 
     def _proxy(self, host: Host, engine_version: Version | None) -> Finding:
         path = engine.helper(host, "docker-proxy", engine_version)
@@ -529,9 +563,11 @@ class RuntimeHelpers(Check):
 
     def _shim(self, host: Host, engine_version: Version | None) -> Finding:
         name = "containerd-shim-runc-v2"
-        if engine_version is not None and engine_version < Version("20.10"):
-            name = "containerd-shim" if engine_version >= Version("18.09") else "docker-containerd-shim"
         found = engine.program(host, name)
+        if engine_version is not None and engine_version < Version("20.10"):
+            # Any of them: which one those releases take depends on the runtime that is configured.
+            older = (engine.program(host, each) for each in OLD_SHIMS)
+            found = found or next((path for path in older if path), None)
         if found is None:
             beside = engine.program(host, "containerd")
             near = host.resolve(beside).rpartition("/")[0] + "/" + name if beside else ""
@@ -580,11 +616,66 @@ class RuntimeHelpers(Check):
         return passed("docker-init", "is there", value=path, expected="docker-init", path=path)
 
 
+OLD_SHIMS = ("containerd-shim", "containerd-shim-runc-v1", "docker-containerd-shim")
+"""Shims that docker before 20.10 starts containers with."""
+
+PLUGINS = tuple(
+    f"{folder}/docker/cli-plugins/docker-buildx"
+    for folder in ("/usr/local/lib", "/usr/local/libexec", "/usr/lib", "/usr/libexec")
+)
+"""Where the client looks for buildx. Source: docker/cli's cli-plugins/manager/manager_unix.go."""
+
+
 def _executable(host: Host, path: str) -> bool:
     try:
         return host.stat(path).is_executable
     except (FileNotFoundError, PermissionError, Unavailable):
         return False
+
+
+class RuntimeApi(Check):
+    """Clients of any age may talk to this docker.
+
+    *Why*: 29.0 turned away clients that speak an API before 1.44, among them reverse proxies and managers
+    that name an old version; 29.3 lowered the bound to 1.40.
+
+    *Needs*: docker before 29.0 or from 29.3 on, or `min-api-version` in daemon.json. The clients cannot be seen
+    from here, so this is only worth knowing.
+
+    *Fix*: update the clients, or lower the bound.
+    """
+
+    id = "runtime.api"
+    severity = Severity.INFO
+    references = (
+        "https://github.com/traefik/traefik/issues/12253",
+        "https://docs.docker.com/engine/release-notes/29/",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See the class."""
+        return _dated(host, self._look(host))
+
+    def _look(self, host: Host) -> Iterator[Finding]:
+        _docker_only(host)
+        version = host.fact(engine.docker_version)
+        if version is None:
+            raise Unavailable("the version of docker is not known")
+        bound = "1.24"
+        if version >= Version("29.0"):
+            bound = "1.44" if version < Version("29.3") else "1.40"
+        told = _setting(host, "min-api-version")
+        bound = str(told) if told and version >= Version("29.0") else bound
+        if Version(bound) < Version("1.44"):
+            yield passed("min-api-version", f"{bound}, with docker {version}", value=bound, expected="< 1.44")
+            return
+        yield failed(
+            "min-api-version",
+            f"{bound}: docker {version} turns away clients that speak an older API",
+            value=bound,
+            expected="< 1.44",
+            hint='update such clients, or set "min-api-version": "1.24" in daemon.json and restart docker',
+        )
 
 
 PROGRAMS = ("dockerd", "containerd", "containerd-shim-runc-v2", "runc", "docker-proxy")

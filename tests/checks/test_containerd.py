@@ -166,8 +166,9 @@ def driver(on: str) -> str:
         # No line: kubeadm writes one, the kubelet's own default is cgroupfs.
         ("1.6.6", "1.24.0", driver("false"), "kind: KubeletConfiguration\n", V2, None),
         # Before kubeadm has written the file: its default.
-        ("1.6.6", "1.24.0", driver("false"), None, V2, "required"),
-        ("1.6.6", "1.24.0", None, None, V2, "required"),
+        ("1.6.6", "1.24.0", driver("false"), None, V2, "recommended"),
+        ("1.6.6", "1.24.0", None, None, V2, "recommended"),
+        ("1.6.6", "1.24.0", None, "cgroupDriver: systemd\n", V2, "required"),
         # The two agree by themselves.
         ("2.0.0", "1.31.0", driver("true"), "cgroupDriver: cgroupfs\n", V2, None),
         ("2.0.0", "1.31.0", driver("false"), "cgroupDriver: systemd\n", V2, "recommended"),
@@ -195,6 +196,10 @@ def test_cgroup_driver(
 def test_cgroup_driver_is_no_question_for_docker() -> None:
     result = ask(containerd.ContainerdCgroupDriver, host({"docker-ce": "5:28", "containerd.io": "1.7"}, OFF))
     assert result.outcome is Outcome.SKIP
+    # Nor for a kubelet of the time when it talked to docker.
+    old = {"docker-ce": "5:19.03.2~3-0", "containerd.io": "1.2.6-3", "kubelet": "1.15.3-00"}
+    assert ask(containerd.ContainerdCgroupDriver, host(old)).outcome is Outcome.SKIP
+    assert ask(containerd.ContainerdCgroupDriver, host({**old, "kubelet": "1.24.0"})).outcome is Outcome.FAIL
 
 
 @pytest.mark.parametrize(

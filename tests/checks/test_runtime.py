@@ -140,8 +140,9 @@ def test_the_packages_of_real_images_are_quiet(corpora: pathlib.Path) -> None:
         host = debian(image["packages"])
         for check in ALL:
             result = ask(check, host)
-            assert said(result) == {}, (image["suite"], check.id, result.failures)
-            assert result.outcome is Outcome.PASS, (image["suite"], check.id, result.reason)
+            # Without docker-buildx, which is only recommended there, `docker build` fails: worth knowing.
+            assert said(result).items() <= {("docker-buildx", "info")}, (image["suite"], check.id)
+            assert result.outcome in (Outcome.PASS, Outcome.FAIL), (image["suite"], check.id, result.reason)
 
 
 @pytest.mark.parametrize("check", ALL, ids=lambda check: check.id)
@@ -361,6 +362,46 @@ def test_runc_missing(config: str, severity: str) -> None:
 def test_helpers(docker: str, more: dict[str, Content | None], config: str, expected: dict[str, str]) -> None:
     host = static({"dockerd": docker}, {"/etc/docker/daemon.json": config, **more})
     assert said(ask(runtime.RuntimeHelpers, host)) == expected
+
+
+@pytest.mark.parametrize(
+    "version, path, expected",
+    [
+        ("20.10.24", None, {}),
+        ("23.0.1", None, {"docker-buildx": "info"}),
+        ("23.0.1", "/usr/libexec/docker/cli-plugins/docker-buildx", {}),
+        ("29.1.0", "/usr/lib/docker/cli-plugins/docker-buildx", {}),
+    ],
+)
+def test_buildx(version: str, path: str | None, expected: dict[str, str]) -> None:
+    host = static({"dockerd": version, "docker": version}, {path: ELF} if path else {})
+    assert said(ask(runtime.RuntimeHelpers, host)) == expected
+
+
+@pytest.mark.parametrize(
+    "version, config, fails",
+    [
+        ("28.5.2", "{}", False),
+        ("29.0.0", "{}", True),
+        ("29.2.1", "{}", True),
+        ("29.3.0", "{}", False),
+        ("29.0.0", '{"min-api-version": "1.24"}', False),
+        ("29.3.0", '{"min-api-version": "1.45"}', True),
+    ],
+)
+def test_api(version: str, config: str, fails: bool) -> None:
+    host = static({"dockerd": version}, {"/etc/docker/daemon.json": config})
+    assert said(ask(runtime.RuntimeApi, host)) == ({"min-api-version": "info"} if fails else {})
+
+
+@pytest.mark.parametrize(
+    "version, fails", [("1.1.2", False), ("1.1.3", True), ("1.1.6", True), ("1.1.7", False)]
+)
+def test_runc_and_nvidia(version: str, fails: bool) -> None:
+    versions = {"dockerd": "24.0.0", "runc": version}
+    with_toolkit = ask(runtime.RuntimeRunc, static(versions, {"/usr/bin/nvidia-ctk": ELF}))
+    assert ("runc nvidia" in said(with_toolkit)) is fails
+    assert "runc nvidia" not in said(ask(runtime.RuntimeRunc, static(versions)))
 
 
 def test_origin_of_a_program_that_hides_another() -> None:
