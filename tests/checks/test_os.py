@@ -1,0 +1,131 @@
+"""Checks of the distribution and of what the host itself is."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from typing import Any
+
+import pytest
+
+from hostcheck.finding import Outcome
+from hostcheck.testing import Content, FakeHost, ask
+
+checks: Any = importlib.import_module("hostcheck.checks.os")
+table: Any = importlib.import_module("hostcheck.checks._os_support")
+
+TODAY = "2026-11-24"
+
+
+def host(release: str, kind: str = "live") -> FakeHost:
+    return FakeHost({"/etc/os-release": release.replace(" ", "\n") + "\n"}, kind=kind)
+
+
+@pytest.mark.parametrize(
+    ("release", "severity"),
+    [
+        ("ID=debian VERSION_ID=13", None),
+        ("ID=debian VERSION_ID=12", None),
+        ("ID=debian VERSION_ID=11", "info"),
+        ("ID=debian VERSION_ID=8", "recommended"),
+        ("ID=debian", None),
+        ("ID=raspbian VERSION_ID=12", None),
+        ("ID=ubuntu VERSION_ID=24.04", None),
+        ("ID=ubuntu VERSION_ID=20.04", "info"),
+        ("ID=ubuntu VERSION_ID=23.10", "recommended"),
+        ("ID=centos VERSION_ID=7", "recommended"),
+        ("ID=centos VERSION_ID=8", "recommended"),
+        ("ID=centos VERSION_ID=9 NAME='CentOS_Stream'", None),
+        ("ID=rhel VERSION_ID=8.10", None),
+        ("ID=rocky VERSION_ID=9.4", None),
+        ("ID=almalinux VERSION_ID=10.0", None),
+        ("ID=fedora VERSION_ID=43", None),
+        ("ID=fedora VERSION_ID=31", "recommended"),
+        ("ID=alpine VERSION_ID=3.22.1", None),
+        ("ID=alpine VERSION_ID=3.2", None),
+        ("ID=alpine VERSION_ID=3.10.1", "recommended"),
+        ("ID=amzn VERSION_ID=2023", None),
+        ("ID=opensuse-leap VERSION_ID=15.5", "recommended"),
+        ("ID=arch", None),
+        ("ID=somethingelse VERSION_ID=1", None),
+    ],
+)
+def test_support(release: str, severity: str | None) -> None:
+    result = ask(checks.OsSupport, host(release), today=TODAY)
+    assert [str(result.severity_of(f)) for f in result.failures] == ([severity] if severity else [])
+    assert result.outcome in (Outcome.PASS, Outcome.FAIL)
+
+
+def test_support_depends_on_the_day() -> None:
+    assert ask(checks.OsSupport, host("ID=debian VERSION_ID=12"), today="2028-06-30").outcome is Outcome.PASS
+    assert ask(checks.OsSupport, host("ID=debian VERSION_ID=12"), today="2028-07-01").outcome is Outcome.FAIL
+    assert ask(checks.OsSupport, host("ID=debian VERSION_ID=12")).outcome in (Outcome.PASS, Outcome.FAIL)
+
+
+def test_stream_is_not_linux() -> None:
+    stream = FakeHost({"/etc/os-release": 'NAME="CentOS Stream"\nID="centos"\nVERSION_ID="8"\n'})
+    found = ask(checks.OsSupport, stream, today=TODAY).failures[0]
+    assert "2024-05-31" in found.message
+
+
+def test_no_distribution() -> None:
+    assert ask(checks.OsSupport, FakeHost({"/etc/hostname": "x"})).outcome is Outcome.UNKNOWN
+
+
+def test_the_table_is_in_order() -> None:
+    seen = set()
+    for name, version, free, bought in table.RELEASES:
+        assert (name, version) not in seen
+        seen.add((name, version))
+        assert re.fullmatch(r"20\d\d-\d\d-\d\d", free)
+        assert not bought or bought > free
+
+
+@pytest.mark.parametrize(("machine", "outcome"), [(62, Outcome.PASS), (183, Outcome.PASS)])
+def test_architecture(machine: int, outcome: Outcome) -> None:
+    elf = b"\x7fELF\x02\x01" + bytes(12) + bytes([machine, 0])
+    assert ask(checks.OsArchitecture, FakeHost({"/bin/sh": elf})).outcome is outcome
+
+
+def test_architecture_of_32_bits() -> None:
+    elf = b"\x7fELF\x01\x01" + bytes(12) + bytes([40, 0])
+    result = ask(checks.OsArchitecture, FakeHost({"/bin/sh": elf}, kind="root"))
+    assert (result.outcome, str(result.severity)) == (Outcome.FAIL, "info")
+    assert ask(checks.OsArchitecture, FakeHost({})).outcome is Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("files", "outcome"),
+    [
+        ({"/proc/version": "x"}, Outcome.PASS),
+        ({"/proc/sys/kernel/osrelease": "5.15.1-microsoft-standard-WSL2"}, Outcome.FAIL),
+        ({"/run/systemd/container": "lxc"}, Outcome.FAIL),
+    ],
+)
+def test_container(files: dict[str, Content], outcome: Outcome) -> None:
+    assert ask(checks.OsContainer, FakeHost(files)).outcome is outcome
+    assert ask(checks.OsContainer, FakeHost(files, kind="root")).outcome is Outcome.SKIP
+
+
+@pytest.mark.parametrize(("uid", "outcome"), [(0, Outcome.PASS), (1000, Outcome.FAIL)])
+def test_root(uid: int, outcome: Outcome) -> None:
+    status = f"Name:\tpython3\nUid:\t1000\t{uid}\t0\t0\n"
+    assert ask(checks.OsRoot, FakeHost({"/proc/self/status": status})).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("repo", "outcome"),
+    [
+        ("[base]\nmirrorlist=http://mirrorlist.centos.org/?release=7\nenabled=1\n", Outcome.FAIL),
+        ("[base]\nmirrorlist=http://mirrorlist.centos.org/?release=7\nenabled=0\n", Outcome.PASS),
+        (
+            "[base]\n#mirrorlist=http://mirrorlist.centos.org/?x\nbaseurl=https://vault.centos.org/\n",
+            Outcome.PASS,
+        ),
+        ("[docker]\nbaseurl=https://download.docker.com/linux/centos/9\n", Outcome.PASS),
+    ],
+)
+def test_repositories(repo: str, outcome: Outcome) -> None:
+    files: dict[str, Content] = {"/etc/yum.repos.d/x.repo": repo}
+    assert ask(checks.OsRepositories, FakeHost(files, kind="root")).outcome is outcome
+    assert ask(checks.OsRepositories, FakeHost({})).outcome is Outcome.SKIP
