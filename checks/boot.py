@@ -249,7 +249,7 @@ class BootRaspberryPi(Check):
         return failed(old, message, value=words, line=number, commands=[edit, "reboot"], **more)
 
 
-class BootReboot(Check):
+class BootRebootPending(Check):
     """The kernel that runs is the one that boots.
 
     *Why*: after a reboot another kernel, with other options and other modules, runs the containers.

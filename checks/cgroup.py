@@ -745,7 +745,7 @@ class CgroupNamespaceMode(Check):
             )
 
 
-class CgroupDroppedFlags(Check):
+class CgroupV2DroppedFlags(Check):
     """It is known which of docker's options have no effect on cgroup v2.
 
     *Why*: cgroup v2 has no counterpart of --oom-kill-disable, --kernel-memory, --memory-swappiness,

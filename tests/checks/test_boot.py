@@ -160,9 +160,9 @@ def test_raspberry_pi_points_at_the_line() -> None:
 
 
 def test_reboot_pending() -> None:
-    found = bad(checks.BootReboot, fedora(running=""))
+    found = bad(checks.BootRebootPending, fedora(running=""))
     assert (found[0].value, found[0].expected) == ("6.8.5-301.fc40.x86_64", "6.9.4-200.fc40.x86_64")
-    assert ask(checks.BootReboot, fedora()).outcome is Outcome.SKIP
+    assert ask(checks.BootRebootPending, fedora()).outcome is Outcome.SKIP
 
 
 @pytest.mark.parametrize(

@@ -338,8 +338,8 @@ def test_namespace_mode() -> None:
 
 
 def test_dropped_flags() -> None:
-    assert ask(checks.CgroupDroppedFlags, live()).outcome is Outcome.PASS
-    assert ask(checks.CgroupDroppedFlags, live("v1")).outcome is Outcome.SKIP
+    assert ask(checks.CgroupV2DroppedFlags, live()).outcome is Outcome.PASS
+    assert ask(checks.CgroupV2DroppedFlags, live("v1")).outcome is Outcome.SKIP
 
 
 SLICE = "/sys/fs/cgroup/system.slice"
