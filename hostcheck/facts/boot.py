@@ -92,6 +92,8 @@ def split_cmdline(cmdline: str) -> list[str]:
     >>> split_cmdline('a "b c" d="e f"')
     ['a', '"b c"', 'd="e f"']
     """
+    if '"' not in cmdline:
+        return cmdline.split()
     words: list[str] = []
     word = ""
     quoted = False
@@ -589,7 +591,6 @@ def _pi_release(host: Host) -> str | None:
 
 
 def _uboot(host: Host) -> Boot | None:
-    release = _pi_release(host)
     for path in ("/boot/armbianEnv.txt", "/boot/orangepiEnv.txt", "/boot/dietpiEnv.txt"):
         content = text(host, path)
         if content is None:
@@ -602,7 +603,7 @@ def _uboot(host: Host) -> Boot | None:
             # The board's boot.cmd adds these (armbian/build: config/bootscripts).
             words.append("cgroup_enable=cpuset cgroup_memory=1 cgroup_enable=memory")
         line = known["extraargs"][1] if "extraargs" in known else None
-        return Boot(release, " ".join(words), path, line, f"U-Boot: {path}", loader="u-boot")
+        return Boot(_pi_release(host), " ".join(words), path, line, f"U-Boot: {path}", loader="u-boot")
     for path in ("/boot/boot.ini", "/boot/boot.cmd", "/boot/boot.scr"):
         content = text(host, path)
         if content is None:
@@ -610,12 +611,18 @@ def _uboot(host: Host) -> Boot | None:
         variables = {key: value for key, (value, _line) in _uenv(host).items()}
         cmdline, line = loaders.parse_uboot_script(content, variables)
         how = f"U-Boot: {path}, as far as it can be read without U-Boot"
-        return Boot(release, cmdline, path, line, how, loader="u-boot")
+        return Boot(_pi_release(host), cmdline, path, line, how, loader="u-boot")
     known = _uenv(host)
     for key in ("bootargs", "cmdline", "optargs"):
         if key in known:
             return Boot(
-                release, known[key][0], "/boot/uEnv.txt", known[key][1], "U-Boot: uEnv.txt", (), "u-boot"
+                _pi_release(host),
+                known[key][0],
+                "/boot/uEnv.txt",
+                known[key][1],
+                "U-Boot: uEnv.txt",
+                (),
+                "u-boot",
             )
     return None
 

@@ -555,15 +555,15 @@ def _at_boot(host: Host, name: str, v1: str, options: tuple[str, ...], now: bool
     )
     if word is None and name != v1:
         word = disabled_by(booted.cmdline, name, False, pi or off)
-    if word is not None and not (now and not word and _same(host, booted)):
+    if word is not None and not (now and not word and host.fact(_same)):
         why = (
             f"{word} on the kernel command line" if word else "off in this kernel unless cgroup_enable=memory"
         )
         return False, why, booted.path, booted.line
-    if now is not None and _same(host, booted) and mode(host).now == upcoming:
+    if now is not None and host.fact(_same) and mode(host).now == upcoming:
         return now, "as now", None, None
     if config is None:
-        if now is False and _same(host, booted):
+        if now is False and host.fact(_same):
             return now, "as now", None, None
         return None, "the configuration of the kernel that boots is not known", None, None
     # FAIR_GROUP_SCHED and its kin are younger than some kernels' controllers: the first option decides.
@@ -573,10 +573,11 @@ def _at_boot(host: Host, name: str, v1: str, options: tuple[str, ...], now: bool
     return True, f"CONFIG_{options[0]}={config[options[0]]}", config.path, config.line(options[0])
 
 
-def _same(host: Host, booted: boot_facts.Boot) -> bool:
+def _same(host: Host) -> bool:
     """Return whether the kernel that boots is the one that runs, with the same words for control groups."""
     if host.kind != "live":
         return False
+    booted = boot_facts.boot(host)
     try:
         cmdline = boot_facts.running_cmdline(host)
         release = boot_facts.running_release(host)
