@@ -1035,7 +1035,11 @@ class SystemdRunningLimits(Check):
             program = "dockerd" if unit.name == "docker.service" else "containerd"
             for pid in host.pids(program)[:1]:
                 path = f"/proc/{pid}/limits"
-                now = systemd.parse_process_limits(host.read(path)).get("NOFILE")
+                try:
+                    now = systemd.parse_process_limits(host.read(path)).get("NOFILE")
+                except FileNotFoundError:
+                    # It ended since it was listed.
+                    continue
                 boot, _ = unit.limit("NOFILE")
                 if now is None or boot is None:
                     continue
