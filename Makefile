@@ -1,0 +1,50 @@
+# `make run` and `make test` are all that a fresh machine needs; the rest is for who works on it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test lint format bench docs test-oldest clean
+
+# 1 says that the host is not ready: that is an answer, not a failure of make.
+run: $(VENV)/run.stamp
+	@$(BIN)/hostcheck || test $$? -eq 1
+
+test: $(VENV)/test.stamp
+	$(BIN)/pytest
+
+lint: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/test.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/test.stamp
+	$(BIN)/python scripts/docs.py
+
+bench: $(VENV)/test.stamp
+	$(BIN)/python scripts/bench.py
+
+# The lower bounds of setup.cfg, which are what Debian 12 ships.
+test-oldest:
+	rm -rf .venv-oldest
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/pip -q install psutil==5.9.4 rich==13.3.1 'PyYAML==6.0.*' prometheus-client==0.16.0 pytest==7.2.1 jsonschema==4.10.3
+	.venv-oldest/bin/python -m pytest -m 'not engine and not qemu'
+
+$(VENV)/bin/python:
+	@$(PYTHON) -m venv $(VENV) || { echo "A virtual environment could not be made. Debian, Ubuntu: apt-get install python3-venv"; exit 1; }
+
+$(VENV)/run.stamp: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip --disable-pip-version-check -q install -e .
+	@touch $@
+
+$(VENV)/test.stamp: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip --disable-pip-version-check -q install -e '.[test]'
+	@touch $@ $(VENV)/run.stamp
+
+clean:
+	rm -rf $(VENV) .venv-oldest build dist *.egg-info
