@@ -447,8 +447,6 @@ class ContainerdVersion(Check):
     id = "containerd.version"
     severity = Severity.RECOMMENDED
     references = (RELEASES,)
-    today: str = ""
-    """The date, as 2026-01-31, for which ends of support count; empty for the day of the run."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See the class."""
@@ -458,10 +456,7 @@ class ContainerdVersion(Check):
         have = found.version
         if have is None:
             raise Unavailable(f"{found.path} does not say its version")
-        # Imported here: it is needed for one date.
-        import time
-
-        today = self.today or time.strftime("%Y-%m-%d", time.gmtime())
+        today = host.today()
         when = "now" if host.kind == "live" else "boot"
         series = ".".join(str(number) for number in (*have.numbers, 0)[:2])
         end = dict(floors.CONTAINERD_ENDS).get(series)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,13 +46,11 @@ class OsSupport(Check):
         "https://alpinelinux.org/releases/",
         "https://docs.docker.com/engine/install/",
     )
-    today: str = ""
-    """The day to judge by, as 2026-11-24; empty for the clock's."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
         found = os_facts.os_release(host)
-        today = self.today or time.strftime("%Y-%m-%d", time.gmtime())
+        today = host.today()
         when = "now" if host.kind == "live" else "boot"
         more: dict[str, Any] = {"value": found.version_id or found.id, "path": found.path, "when": when}
         subject = found.id

@@ -97,12 +97,6 @@ def _dated(host: Host, findings: Iterator[Finding]) -> Iterator[Finding]:
         yield finding
 
 
-def _today(assumed: str) -> str:
-    import time
-
-    return assumed or time.strftime("%Y-%m-%d", time.gmtime())
-
-
 class RuntimeDocker(Check):
     """Docker Engine is installed, and new enough for this host.
 
@@ -125,8 +119,6 @@ class RuntimeDocker(Check):
     )
     minimum: str = "20.10"
     """The lowest version on control groups v2."""
-    today: str = ""
-    """The date, as 2026-01-31, for which ends of support count; empty for the day of the run."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See the class."""
@@ -187,7 +179,7 @@ class RuntimeDocker(Check):
         if not old:
             text = f"{found}, known by: {found.how}, {_origin(found)}"
             yield passed("dockerd", text, value=found, path=found.path)
-        end = _ended(version, floors.DOCKER_ENDS, _today(self.today))
+        end = _ended(version, floors.DOCKER_ENDS, host.today())
         if end and _from_makers(found):
             yield failed(
                 "dockerd support",

@@ -146,6 +146,8 @@ class FakeHost(Host):
         return self.processes.get(name, ())
 
 
-def ask(check: type[Check], host: Host, **parameters: object) -> Result:
-    """Run one check on a host, as the runner does."""
+def ask(check: type[Check], host: Host, date: object = "", **parameters: object) -> Result:
+    """Run one check on a host, as the runner does; on that day (ISO 8601), if one is given."""
+    if date:
+        host.assumptions["date"] = str(date)
     return run_one(Configured(check(**parameters)), host)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os.path
 import stat as stat_module
+import time
 from abc import ABC, abstractmethod
 from typing import Any, Callable, NamedTuple, TypeVar
 
@@ -88,7 +89,7 @@ class Host(ABC):
     def __init__(self) -> None:
         """Start with nothing asked."""
         self.assumptions: dict[str, str] = {}
-        """What the user says of it and no file can: `stage` (before, installed), `docker` (a version)."""
+        """What no file of it says: `stage` (before, installed), `docker` (a version), `date` (ISO 8601)."""
         self._facts: dict[Callable[[Any], Any], tuple[Any, Exception | None]] = {}
 
     @abstractmethod
@@ -149,6 +150,10 @@ class Host(ABC):
             return self.readlink(path)
         except OSError:
             return None
+
+    def today(self) -> str:
+        """Return the day as of which dated knowledge counts, in ISO 8601: the assumed one, or that of UTC."""
+        return self.assumptions.get("date") or time.strftime("%Y-%m-%d", time.gmtime())
 
     def fact(self, function: Callable[[Host], T]) -> T:
         """Call `function(self)` once; afterwards give the same value, or raise the same exception."""

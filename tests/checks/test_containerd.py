@@ -220,7 +220,7 @@ def test_cgroup_driver_is_no_question_for_docker() -> None:
     ],
 )
 def test_version(packages: dict[str, str], today: str, expected: dict[str, str]) -> None:
-    assert said(ask(containerd.ContainerdVersion, host(packages), today=today)) == expected
+    assert said(ask(containerd.ContainerdVersion, host(packages), date=today)) == expected
 
 
 def test_version_that_cannot_be_told() -> None:

@@ -51,20 +51,20 @@ def host(release: str, kind: str = "live") -> FakeHost:
     ],
 )
 def test_support(release: str, severity: str | None) -> None:
-    result = ask(checks.OsSupport, host(release), today=TODAY)
+    result = ask(checks.OsSupport, host(release), date=TODAY)
     assert [str(result.severity_of(f)) for f in result.failures] == ([severity] if severity else [])
     assert result.outcome in (Outcome.PASS, Outcome.FAIL)
 
 
 def test_support_depends_on_the_day() -> None:
-    assert ask(checks.OsSupport, host("ID=debian VERSION_ID=12"), today="2028-06-30").outcome is Outcome.PASS
-    assert ask(checks.OsSupport, host("ID=debian VERSION_ID=12"), today="2028-07-01").outcome is Outcome.FAIL
+    assert ask(checks.OsSupport, host("ID=debian VERSION_ID=12"), date="2028-06-30").outcome is Outcome.PASS
+    assert ask(checks.OsSupport, host("ID=debian VERSION_ID=12"), date="2028-07-01").outcome is Outcome.FAIL
     assert ask(checks.OsSupport, host("ID=debian VERSION_ID=12")).outcome in (Outcome.PASS, Outcome.FAIL)
 
 
 def test_stream_is_not_linux() -> None:
     stream = FakeHost({"/etc/os-release": 'NAME="CentOS Stream"\nID="centos"\nVERSION_ID="8"\n'})
-    found = ask(checks.OsSupport, stream, today=TODAY).failures[0]
+    found = ask(checks.OsSupport, stream, date=TODAY).failures[0]
     assert "2024-05-31" in found.message
 
 

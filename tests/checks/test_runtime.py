@@ -159,7 +159,7 @@ def test_the_static_archive_on_cgroup_v1() -> None:
     host = static(
         {"dockerd": "20.10.9", "docker": "20.10.9", "containerd": "1.4.11", "runc": "1.0.2"}, mounts=V1
     )
-    docker = ask(runtime.RuntimeDocker, host, today=DAY)
+    docker = ask(runtime.RuntimeDocker, host, date=DAY)
     assert said(docker) == {"dockerd support": "recommended"}
     assert docker.findings[0].value == "20.10.9"
     assert ask(runtime.RuntimeContainerd, host).outcome is Outcome.PASS
@@ -183,7 +183,7 @@ def test_the_static_archive_on_cgroup_v1() -> None:
 )
 def test_docker(version: str, mounts: str, expected: dict[str, str]) -> None:
     host = static({"dockerd": version, "docker": version}, mounts=mounts)
-    assert said(ask(runtime.RuntimeDocker, host, today=DAY)) == expected
+    assert said(ask(runtime.RuntimeDocker, host, date=DAY)) == expected
 
 
 def test_docker_that_is_not_there_or_does_not_start() -> None:
@@ -200,7 +200,7 @@ def test_docker_that_is_not_there_or_does_not_start() -> None:
 
 def test_the_client_alone_may_be_missing() -> None:
     host = debian({**BOOKWORM, "docker.io": "26.1.5+dfsg1-9"}, {"/usr/bin/docker": None})
-    assert said(ask(runtime.RuntimeDocker, host, today=DAY)) == {"docker": "info"}
+    assert said(ask(runtime.RuntimeDocker, host, date=DAY)) == {"docker": "info"}
 
 
 def test_a_version_that_cannot_be_had_is_unknown() -> None:
