@@ -292,9 +292,9 @@ def damaged_apparmor_files(host: Host) -> list[tuple[str, str]]:
         except (OSError, Unavailable):
             continue
         if b"\0" in data:
-            found.append((path, "it holds NUL bytes"))
+            found.append((path, "holds NUL bytes"))
         elif not data.strip() and path.rpartition("/")[2] in (*TUNABLES, "base"):
-            found.append((path, "it is empty"))
+            found.append((path, "is empty"))
     return found
 
 
