@@ -384,6 +384,8 @@ class StorageDtype(Check):
             else:
                 # Every mkfs since 2016 turns it on, and the kernel itself refuses the rest.
                 yield passed(folder, f"{mount.point} is {mount.type}, made with d_type by default", **where)
+        if not seen:
+            raise no_mount(host)
 
     def _may_lack_it(self, host: Host) -> bool:
         """Return whether this may be an installation of the time when mkfs.xfs left it out: EL 7."""

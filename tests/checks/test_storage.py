@@ -81,6 +81,13 @@ def test_an_empty_host_breaks_nothing(kind: str) -> None:
             assert not result.failures, (check.id, result.failures)
 
 
+@pytest.mark.parametrize("text", ["\0\n", "30 27 0:1 / /srv rw - ext4 a rw\n", "x" * 99])
+def test_mountinfo_without_a_root_breaks_nothing(text: str) -> None:
+    for check in every():
+        result = ask(check, live({"/proc/self/mountinfo": text, "/etc/fstab": text}))
+        assert result.outcome is not Outcome.ERROR, (check.id, result.reason)
+
+
 def test_before_docker_there_are_no_questions_about_it() -> None:
     host = FakeHost(HEALTHY, usage={"/": ROOMY}, assumptions={"stage": "before"})
     assert ask(checks.StorageDriver, host).outcome is Outcome.SKIP
