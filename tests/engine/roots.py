@@ -132,7 +132,7 @@ def _release(path: pathlib.Path) -> None:
         subprocess.run(["umount", "--lazy", point], check=False, timeout=30)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def need(suite: str = "bookworm") -> pathlib.Path:
     """Return the root of a suite, made now when it is missing; skip the test where that cannot be done.
 
