@@ -153,7 +153,8 @@ class BootEntries(Check):
             if mine.get(name) == new.get(name):
                 continue
             if name not in new:
-                if mine[name] in kept:
+                if mine[name] in kept or name == "cgroup_disable":
+                    # That a word which takes controllers away is lost harms nobody.
                     continue
                 yield failed(
                     name, f"{mine[name]} is lost with the next kernel update: {settings.path} has it not",

@@ -240,6 +240,16 @@ def _same_files(host: Host, path: str) -> frozenset[str]:
     for other in spellings(path):
         if host.resolve(posixpath.dirname(other)) == posixpath.dirname(here):
             same.add(other)
+    # What /etc/alternatives chose is owned under the name that the choice leads to.
+    try:
+        text = host.readlink(here)
+    except OSError:
+        text = ""
+    if text.startswith("/etc/alternatives/"):
+        try:
+            same.add(posixpath.normpath(host.readlink(text)))
+        except OSError:
+            pass
     return frozenset(same)
 
 
