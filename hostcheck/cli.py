@@ -250,6 +250,9 @@ def _all_checks(options: argparse.Namespace, patterns: Sequence[str] = ("*",)) -
             if isinstance(offer, plugins.PluginError):
                 found.append(plugins.BrokenPlugin(name, str(offer)))
                 continue
+            # The family that an id belongs to may not be among the selected ones, and so not be known yet.
+            for check in plugins.shipped([check.id for check in offer]):
+                seen.setdefault(check.id, "hostcheck")
             twice = next((check.id for check in offer if check.id in seen), None)
             if twice:
                 reason = f"the check {twice} of {name} is already there, from {seen[twice]}"

@@ -59,7 +59,7 @@ def test_a_drop_in_runs(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     "text, reason",
     [
-        ("this is not Python", "SyntaxError"),
+        ("def (", "SyntaxError"),
         ("import nothing_of_that_name", "ModuleNotFoundError"),
         ("x = 1", "defines no checks"),
         (GOOD + "\nHOSTCHECK_API = 99", "asks for API 99"),

@@ -77,7 +77,7 @@ def _lines(report: Report, style: Style) -> Iterator[Line]:
     if style.verbosity >= 0:
         yield from _wrapped([("dim", _header(report))], style.width, "")
         yield []
-    yield _verdict(report, style.width)
+    yield from _wrapped(_verdict(report, style.width), style.width, "    ")
     if style.verbosity < 0:
         return
     problems = _problems(report)
