@@ -1,0 +1,44 @@
+"""Start the real engine in namespaces of its own, with one fault laid down, and say what was seen."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+import pytest
+import roots
+
+INSIDE = pathlib.Path(__file__).resolve().parent / "inside.py"
+
+
+def run(suite: str = "bookworm", **spec: Any) -> dict[str, Any]:
+    """Return hostcheck's report of a view of the suite's root, and what the engine then did there.
+
+    The keys are those of inside.py. Skips where the machine cannot do it.
+    """
+    roots.need_namespaces()
+    root = roots.need(suite)
+    busybox = shutil.which("busybox")
+    # ldd fails for a static program: there is nothing to list.
+    if not busybox or subprocess.run(["ldd", busybox], capture_output=True, timeout=30).returncode == 0:
+        pytest.skip("needs a static busybox (apt-get install busybox-static)")
+    with tempfile.TemporaryDirectory(prefix="hostcheck-engine-") as work:
+        spec = {"root": str(root), "work": work, "busybox": busybox, **spec}
+        done = subprocess.run(
+            ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--cgroup",
+             sys.executable, str(INSIDE), json.dumps(spec)],
+            capture_output=True, text=True, timeout=180,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def blockers(report: dict[str, Any]) -> list[str]:
+    """Return the ids of what hostcheck says blocks."""
+    return [r["id"] for r in report["results"] if r["outcome"] == "fail" and r["severity"] == "required"]
