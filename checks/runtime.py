@@ -549,7 +549,6 @@ class RuntimeHelpers(Check):
             expected="docker-proxy",
             path=named if isinstance(named, str) and named else None,
             when="boot",
-            severity=Severity.REQUIRED if refuses else Severity.RECOMMENDED,
             hint='install it beside dockerd, or set "userland-proxy": false in daemon.json',
         )
 

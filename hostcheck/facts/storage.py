@@ -319,8 +319,8 @@ def unusable(host: Host, name: str, version: Version | None) -> str:
     if name == "fuse-overlayfs":
         return "" if which(host, "fuse-overlayfs") else "there is no fuse-overlayfs program"
     if name == "aufs":
-        state = kernel_has(host, "aufs")
-        return "" if state is None or state else "the kernel has no aufs"
+        # No kernel of kernel.org ever had it, so not knowing is no.
+        return "" if kernel_has(host, "aufs") else "the kernel is not known to have aufs"
     if name == "devicemapper" and kernel_has(host, "dm_thin_pool") is False:
         return "the kernel has no dm_thin_pool"
     return ""

@@ -318,7 +318,7 @@ def test_runc_missing(config: str, severity: str) -> None:
 @pytest.mark.parametrize(
     "docker, more, config, expected",
     [
-        ("20.10.9", {"/usr/bin/docker-proxy": None}, "{}", {"docker-proxy": "recommended"}),
+        ("20.10.9", {"/usr/bin/docker-proxy": None}, "{}", {"docker-proxy": "required"}),
         ("26.1.5", {"/usr/bin/docker-proxy": None}, "{}", {"docker-proxy": "required"}),
         ("26.1.5", {"/usr/bin/docker-proxy": None}, '{"userland-proxy": false}', {}),
         (
@@ -329,7 +329,7 @@ def test_runc_missing(config: str, severity: str) -> None:
         ),
         ("27.0.1", {"/usr/bin/docker-proxy": None, "/usr/libexec/docker/docker-proxy": ELF}, "{}", {}),
         # From 25 on dockerd refuses such a file, which is another check's to say.
-        ("24.0.7", {}, '{"userland-proxy-path": "/nonexistent"}', {"docker-proxy": "recommended"}),
+        ("24.0.7", {}, '{"userland-proxy-path": "/nonexistent"}', {"docker-proxy": "required"}),
         (
             "27.0.1",
             {"/usr/bin/docker-proxy": None, "/srv/proxy": ELF},

@@ -22,7 +22,7 @@ from typing import Any
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
-START_SECONDS = 40.0
+START_SECONDS = 20.0
 
 
 def mount(*arguments: str) -> None:
@@ -37,7 +37,12 @@ def view(lower: str, work: pathlib.Path) -> pathlib.Path:
         (work / name).mkdir()
     root = work / "root"
     mount(
-        "-t", "overlay", "overlay", "-o", f"lowerdir={lower},upperdir={work}/up,workdir={work}/work", str(root)
+        "-t",
+        "overlay",
+        "overlay",
+        "-o",
+        f"lowerdir={lower},upperdir={work}/up,workdir={work}/work",
+        str(root),
     )
     mount("-t", "proc", "proc", str(root / "proc"))
     mount("--rbind", "/sys", str(root / "sys"))
@@ -76,9 +81,9 @@ def hostcheck(root: pathlib.Path) -> dict[str, Any]:
     return report
 
 
-def wait(process: subprocess.Popen[bytes], ready: Any) -> bool:
+def wait(process: subprocess.Popen[bytes], ready: Any, seconds: float = START_SECONDS) -> bool:
     """Return whether `ready` came true before the process ended or the time was up."""
-    limit = time.monotonic() + START_SECONDS
+    limit = time.monotonic() + seconds
     while time.monotonic() < limit:
         if ready():
             return True
@@ -96,13 +101,20 @@ def observe(root: pathlib.Path, spec: dict[str, Any]) -> dict[str, Any]:
             resource.setrlimit(getattr(resource, name), (value, value))
 
     logs = {name: (root / f"run/{name}.log").open("wb") for name in ("containerd", "dockerd")}
-    seen: dict[str, Any] = {"started": False, "ran": False, "port": False, "error": "", "info": None}
+    seen: dict[str, Any] = {
+        "started": False,
+        "ran": False,
+        "volume": False,
+        "port": False,
+        "error": "",
+        "info": None,
+    }
     socket = root / "run/containerd/containerd.sock"
     containerd = subprocess.Popen(
         ["chroot", str(root), "containerd", "--log-level", "error"],
         stdout=logs["containerd"], stderr=subprocess.STDOUT, env=ENVIRONMENT, preexec_fn=limit,
     )  # fmt: skip
-    wait(containerd, socket.exists)
+    wait(containerd, socket.exists, 5.0)
     dockerd = subprocess.Popen(
         ["chroot", str(root), "dockerd", "-H", "unix:///run/docker.sock",
          "--containerd=/run/containerd/containerd.sock", *spec.get("flags", [])],
@@ -110,7 +122,13 @@ def observe(root: pathlib.Path, spec: dict[str, Any]) -> dict[str, Any]:
     )  # fmt: skip
     try:
         # Not `docker info`, which succeeds without a daemon.
-        seen["started"] = wait(dockerd, lambda: chroot(root, "docker", "version").returncode == 0)
+        def answers() -> bool:
+            try:
+                return chroot(root, "docker", "version", seconds=3.0).returncode == 0
+            except subprocess.TimeoutExpired:
+                return False
+
+        seen["started"] = wait(dockerd, answers)
         if seen["started"]:
             seen["info"] = json.loads(chroot(root, "docker", "info", "--format", "{{json .}}").stdout)
             _containers(root, seen)
@@ -131,7 +149,13 @@ def _containers(root: pathlib.Path, seen: dict[str, Any]) -> None:
     seen["error"] = imported.stderr + ran.stderr
     if not seen["ran"]:
         return
-    served = chroot(root, "docker", "run", "-d", "-p", "8080:80", "tiny", "/busybox", "httpd", "-f", "-p", "80")
+    program = "/busybox cp /busybox /v/busybox && /v/busybox echo from a volume"
+    volume = chroot(root, "docker", "run", "--rm", "-v", "data:/v", "tiny", "/busybox", "sh", "-c", program)
+    seen["volume"] = volume.stdout.strip() == "from a volume"
+    seen["error"] += volume.stderr
+    served = chroot(
+        root, "docker", "run", "-d", "-p", "8080:80", "tiny", "/busybox", "httpd", "-f", "-p", "80"
+    )
     seen["error"] += served.stderr
     for _ in range(20):
         try:
