@@ -126,7 +126,12 @@ def test_the_broken_host_is_not_ready() -> None:
     report = report_of("broken")
     assert report.verdict.value == "not ready"
     blocking = {result.check for result in report.failed(Severity.REQUIRED)}
-    assert {"docker.daemon_json", "network.ip_forward", "storage.mount_options", "systemd.enabled"} <= blocking
+    assert {
+        "docker.daemon_json",
+        "network.ip_forward",
+        "storage.mount_options",
+        "systemd.enabled",
+    } <= blocking
 
 
 def test_the_guide_for_centos_7_works() -> None:
