@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+from typing import Any
 
 import pytest
 
@@ -25,3 +26,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("root") and os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the tallies of agreement with the oracles, which passing tests would keep to themselves."""
+    lines = [
+        f"{report.nodeid.rpartition('/')[2].partition('::')[0]}: {line}"
+        for report in terminalreporter.stats.get("passed", [])
+        for line in report.capstdout.splitlines()
+        if line.strip()
+    ]
+    if lines:
+        terminalreporter.section("agreement with the oracles")
+        for line in lines:
+            terminalreporter.line(line)
