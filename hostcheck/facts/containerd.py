@@ -260,6 +260,8 @@ def parse_toml(text: str) -> dict[str, Any]:
         try:
             return tomllib.loads(text.lstrip("\ufeff").replace("\r\n", "\n"))
         except (tomllib.TOMLDecodeError, RecursionError) as error:
+            # The same words on every Python, where our own reader finds the fault too.
+            parse_toml_plainly(text)
             line = re.search(r"at line (\d+)", str(error))
             reason = re.sub(r" \(at .*\)$", "", str(error))
             raise BadConfig("", int(line.group(1)) if line else 0, reason) from None

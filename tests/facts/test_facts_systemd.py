@@ -287,7 +287,7 @@ def test_this_machines_systemd(tmp_path: pathlib.Path) -> None:
     )
     for path, text in files.items():
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
-        (tree / path).write_text(text, newline="")
+        (tree / path).write_bytes(text.encode())
     for path, target in LINKS.items():
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
         (tree / path).symlink_to(target)
