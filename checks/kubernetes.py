@@ -135,7 +135,6 @@ class KubernetesKernelDefaults(Check):
     references = (
         "https://github.com/kubernetes/kubernetes/blob/master/pkg/kubelet/cm/container_manager_linux.go",
         "https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/",
-        "https://github.com/kubernetes/kubernetes/issues/66241",
     )
     needed: str = "auto"
     """Whether a kubelet is to run here: `yes`, `no`, or `auto` for whether one is installed."""
