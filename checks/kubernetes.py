@@ -9,7 +9,6 @@ from typing import Any
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import boot, engine, kernel, kubelet, packages, sysctl
 from hostcheck.facts.files import which
-from hostcheck.facts.versions import version
 
 CHANGELOG = "https://github.com/kubernetes/kubernetes/blob/master/CHANGELOG"
 PREFLIGHT = "https://github.com/kubernetes/kubernetes/blob/master/cmd/kubeadm/app/preflight/checks_linux.go"
@@ -73,8 +72,8 @@ class KubernetesTools(Check):
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
         relevant(host, self.needed)
-        kubeadm = version(host, "kubeadm")
-        release = kubeadm or kubelet.kubernetes_version(host)
+        kubeadm = kubelet.release(host, "kubeadm")
+        release = kubeadm or kubelet.release(host)
         # Where not even a shell is seen, the tree has no programs to judge.
         seen = which(host, "sh") is not None
         when = "now" if host.kind == "live" else "boot"
@@ -344,7 +343,7 @@ class KubernetesKubeletFlags(Check):
         given = kubelet.flags(host)
         if not given:
             raise NotApplicable("the kubelet is given no flags")
-        release = version(host, "kubelet")
+        release = kubelet.release(host)
         if release is None:
             raise Unavailable("the kubelet's version is not known")
         gone = {name: (since, why) for name, since, why in FLAGS if release >= Version(since)}
@@ -396,7 +395,7 @@ class KubernetesRuntime(Check):
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
         relevant(host, self.needed)
-        release = version(host, "kubelet")
+        release = kubelet.release(host)
         endpoint = kubelet.value(host, "containerRuntimeEndpoint", "container-runtime-endpoint")
         there = engine.installed(host)
         have = [
@@ -482,24 +481,36 @@ class KubernetesKubeletAccess(Check):
             raise NotApplicable(f"there is no {kubelet.config_file(host)} yet")
         anonymous = kubelet.value(host, "authentication.anonymous.enabled", "anonymous-auth")
         mode = kubelet.value(host, "authorization.mode", "authorization-mode")
-        open_ = kubelet.truth(anonymous, False)
+        port = kubelet.value(host, "readOnlyPort", "read-only-port")
         allowed = mode is not None and mode.value == "AlwaysAllow"
-        for key, found, bad, wanted, loss in (
-            # With Webhook the API server still decides what nobody may do, which is nothing.
-            ("authentication.anonymous.enabled", anonymous, open_, "false", "anybody can ask the kubelet"),
-            ("authorization.mode", mode, allowed, "Webhook", "whoever is let in may do everything"),
-            ("readOnlyPort", port := kubelet.value(host, "readOnlyPort", "read-only-port"),
-             port is not None and port.value != "0", "0", "anybody can list the pods of the node"),
-        ):  # fmt: skip
-            more: dict[str, Any] = {
-                "value": found.value if found else None, "expected": wanted, "when": "boot",
-                "path": found.source.path or None if found else None,
-                "line": found.source.line or None if found else None,
-            }  # fmt: skip
-            if not bad or found is None:
-                yield passed(f"kubelet {key}", found.value if found else "not set, which is safe", **more)
-            else:
-                yield failed(
-                    f"kubelet {key}", f"{found.value}: {loss}", hint=f"set it to {wanted}, and restart the kubelet",
-                    **more,
-                )  # fmt: skip
+        # With another mode the API server is asked what nobody may do, and says: nothing.
+        spared = None if allowed else Severity.INFO
+        nobody = (
+            "anybody may do everything" if allowed else "the API server alone keeps nobody from everything"
+        )
+        yield self._judge(
+            "authentication.anonymous.enabled", anonymous, kubelet.truth(anonymous, False), "false", nobody, spared
+        )  # fmt: skip
+        yield self._judge(
+            "authorization.mode", mode, allowed, "Webhook", "whoever is let in may do everything", None
+        )
+        open_ = port is not None and port.value != "0"
+        yield self._judge("readOnlyPort", port, open_, "0", "anybody can list the node's pods", None)
+
+    def _judge(
+        self,
+        key: str,
+        found: kubelet.Value | None,
+        bad: bool,
+        wanted: str,
+        loss: str,
+        severity: Severity | None,
+    ) -> Finding:
+        more: dict[str, Any] = {"expected": wanted, "when": "boot"}
+        if found is None:
+            return passed(f"kubelet {key}", "not set, which is safe", **more)
+        more.update(value=found.value, path=found.source.path or None, line=found.source.line or None)
+        if not bad:
+            return passed(f"kubelet {key}", found.value, **more)
+        hint = f"set it to {wanted}, and restart the kubelet"
+        return failed(f"kubelet {key}", f"{found.value}: {loss}", severity=severity, hint=hint, **more)

@@ -343,14 +343,20 @@ class RootlessDelegation(Check):
         yield from self._boot(host)
 
     def _now(self, host: Host) -> Iterator[Finding]:
-        """Judge what users who are logged in have been handed."""
-        for user in rootless.rootless_users(host):
-            if user.uid is None:
-                continue
-            path = f"{cgroup.TOP}/user.slice/user-{user.uid}.slice/user@{user.uid}.service/cgroup.controllers"
+        """Judge what users who are logged in have been handed: those who run containers, else the first."""
+        top = f"{cgroup.TOP}/user.slice"
+        theirs = [str(user.uid) for user in rootless.rootless_users(host) if user.uid is not None]
+        if not theirs:
+            theirs = [
+                name[len("user-") : -len(".slice")] for name in names(host, top) if name[-6:] == ".slice"
+            ]
+        for uid in theirs:
+            path = f"{top}/user-{uid}.slice/user@{uid}.service/cgroup.controllers"
             content = text(host, path)
-            if content is not None:
+            # Root's own manager has everything.
+            if content is not None and uid != "0":
                 yield from self._judge(frozenset(content.split()), path, 1, "now")
+                return
 
     def _boot(self, host: Host) -> Iterator[Finding]:
         unit = systemd.unit(host, "user@1000.service")
@@ -453,6 +459,10 @@ class RootlessOverlay(Check):
         number = kernel.version_of(each.release)
         if number is None or number >= Version("5.11"):
             return "5.11 or newer" if number else "its version is not known"
+        if re.fullmatch(
+            r"\d+\.\d+\.\d+-\d+-(generic|lowlatency|aws|azure|gcp|oracle|kvm|raspi)", each.release
+        ):
+            return "Ubuntu's kernels do"
         try:
             if "ubuntu" in os_facts.os_release(host).family:
                 return "Ubuntu's kernels do"
@@ -913,7 +923,7 @@ class RootlessHome(Check):
 
     id = "rootless.home"
     severity = Severity.REQUIRED
-    references = (f"{DOCS}/troubleshoot/#known-limitations")
+    references = (f"{DOCS}/troubleshoot/#known-limitations",)
     needed: str = "auto"
     """Whether users run containers without root: `yes`, `no`, or `auto` for what their files show."""
 
@@ -972,7 +982,7 @@ class RootlessPackages(Check):
     severity = Severity.RECOMMENDED
     references = (
         "https://docs.docker.com/engine/install/centos/",
-        "https://github.com/docker/for-linux/issues/PLACEHOLDER",
+        "https://github.com/docker/docker-install/issues/204",
     )
 
     def run(self, host: Host) -> Iterator[Finding]:

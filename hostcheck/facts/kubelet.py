@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple, Optional
 
-from hostcheck.facts import systemd, unitexec
+from hostcheck.facts import packages, systemd, unitexec
 from hostcheck.facts.files import Source, names, text
-from hostcheck.facts.versions import version
+from hostcheck.facts.versions import parse_package_version, version
 from hostcheck.host import Host, Unavailable
 from hostcheck.versions import Version
 
@@ -226,9 +226,19 @@ def truth(found: Optional[Value], default: bool) -> bool:
     return found.value.lower() in ("true", "yes", "on", "1", "t")
 
 
-def kubernetes_version(host: Host) -> Optional[Version]:
-    """Return the version of the kubelet, or of kubeadm where that alone is there; None if neither tells."""
-    return version(host, "kubelet") or version(host, "kubeadm")
+def release(host: Host, tool: str = "kubelet") -> Optional[Version]:
+    """Return the version of the kubelet or of kubeadm, None if nothing tells.
+
+    Where the program is not seen, as in a tree that lacks its /usr, its package counts.
+    """
+    found = version(host, tool)
+    if found is None:
+        try:
+            package = packages.installed(host, tool)
+        except (PermissionError, Unavailable):
+            return None
+        found = parse_package_version(package.version, package.manager).version if package else None
+    return found
 
 
 def export(host: Host) -> dict[str, object]:
