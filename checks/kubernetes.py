@@ -74,8 +74,8 @@ class KubernetesTools(Check):
         relevant(host, self.needed)
         kubeadm = kubelet.release(host, "kubeadm")
         release = kubeadm or kubelet.release(host)
-        # Where not even a shell is seen, the tree has no programs to judge.
-        seen = which(host, "sh") is not None
+        # Where not even these two are seen, the tree has no programs to judge.
+        seen = which(host, "sh") is not None and which(host, "ls") is not None
         when = "now" if host.kind == "live" else "boot"
         said = False
         for name, since, until, brought_by, package in TOOLS:

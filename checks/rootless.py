@@ -618,6 +618,8 @@ class RootlessNetworkDriver(Check):
             return passed("network driver", f"{', '.join(have)} is there", value=", ".join(have), **more)
         docker = _docker_version(host)
         newer = docker is not None and docker >= Version("29")
+        # docker-ce-rootless-extras recommends one, so before it is installed there may be none.
+        early = engine.stage(host) == "before" and not rootless.evidence(host)
         then = "the slower one in rootlesskit is used" if newer else "a user's docker does not start"
         old = (
             f"slirp4netns {slirp} is older than 0.4"
@@ -628,7 +630,7 @@ class RootlessNetworkDriver(Check):
             "network driver",
             f"{old}: {then}",
             value=f"slirp4netns {slirp}" if slirp else "none",
-            severity=Severity.INFO if newer else None,
+            severity=Severity.INFO if newer or early else None,
             hint="install the package slirp4netns",
             **more,
         )

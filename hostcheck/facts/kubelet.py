@@ -40,9 +40,8 @@ class Config(NamedTuple):
     """The first line that is indented with a tab, which no YAML reader takes; 0 for none."""
 
 
-_ENTRY = re.compile(
-    r"""(?P<indent>[ ]*)(?P<key>"[^"]*"|'[^']*'|[A-Za-z_][\w./-]*)\s*:(?:\s+(?P<value>.*))?$"""
-)
+# A text, compiled where it is used: few hosts have a kubelet.
+_ENTRY = r"""(?P<indent>[ ]*)(?P<key>"[^"]*"|'[^']*'|[A-Za-z_][\w./-]*)\s*:(?:\s+(?P<value>.*))?$"""
 
 
 def parse_config(text: str, path: str = "") -> Config:
@@ -74,7 +73,7 @@ def parse_config(text: str, path: str = "") -> Config:
         if "\t" in line[: len(line) - len(body)]:
             tab = tab or number
             continue
-        entry = _ENTRY.match(line)
+        entry = re.match(_ENTRY, line)
         if not entry or body.startswith("- "):
             continue
         key = entry.group("key").strip("\"'")

@@ -191,10 +191,10 @@ def _of_home(host: Host, user: User, there: frozenset[str]) -> Iterator[Evidence
                 yield Evidence(user, kind, f"{user.name} has {name} in their home", path)
 
 
-_RUNS = re.compile(
-    r"(?P<docker>dockerd-rootless)|(?P<containerd>containerd-rootless)|(?P<k3s>k3s\s+server\s.*--rootless)"
-    r"|(?P<podman>(?:^|[\s/=])podman\s.*\b(?:run|start|kube|play)\b)",
-    re.MULTILINE,
+# Texts, compiled where they are used: few hosts come so far, and compiling them takes 3 ms.
+_RUNS = (
+    r"(?m)(?P<docker>dockerd-rootless)|(?P<containerd>containerd-rootless)|(?P<k3s>k3s\s+server\s.*--rootless)"
+    r"|(?P<podman>(?:^|[\s/=])podman\s.*\b(?:run|start|kube|play)\b)"
 )
 
 
@@ -215,7 +215,7 @@ def _units(host: Host, user: User | None, folder: str) -> list[Evidence]:
             content = host.read(path)
         except (OSError, Unavailable):
             content = ""
-        kinds = _RUNS.search(re.sub(r"^\s*[#;].*$", "", content, flags=re.MULTILINE))
+        kinds = re.search(_RUNS, re.sub(r"^\s*[#;].*$", "", content, flags=re.MULTILINE))
         kind = str(kinds.lastgroup) if kinds else ""
         if not content and name in ("docker.service", "containerd.service"):
             kind = name[: -len(".service")]
@@ -303,12 +303,12 @@ def program(host: Host, name: str) -> str | None:
     return None
 
 
-_HEADER = re.compile(
+_HEADER = (
     r'^\s*(?:profile\s+(?P<name>"[^"]*"|\S+)\s+)?(?P<path>"[/@][^"]*"|[/@]\S+)?\s*'
     r"(?:xattrs=\([^)]*\)\s*)?(?:flags=\s*\((?P<flags>[^)]*)\)|(?P<old>\([^)]*\)))?\s*\{\s*$"
 )
-_VARIABLE = re.compile(r"^\s*@\{(\w+)\}\s*\+?=\s*(.*)$")
-_USERNS = re.compile(r"^\s*(?:allow\s+)?(?:userns\b[^#]*,|all\s*,)")
+_VARIABLE = r"^\s*@\{(\w+)\}\s*\+?=\s*(.*)$"
+_USERNS = r"^\s*(?:allow\s+)?(?:userns\b[^#]*,|all\s*,)"
 
 VARIABLES: Mapping[str, str] = {
     "bin": "/{,usr/}{,s}bin",
@@ -331,18 +331,18 @@ def parse_profiles(text: str, path: str = "") -> tuple[Profile, ...]:
     current: tuple[str, int] | None = None
     lenient = False
     for number, line in enumerate(text.split("\n"), 1):
-        assigned = _VARIABLE.match(line)
+        assigned = re.match(_VARIABLE, line)
         if assigned:
             words = assigned.group(2).partition("#")[0].split()
             variables[assigned.group(1)] = words[0] if len(words) == 1 else "{" + ",".join(words) + "}"
             continue
-        header = _HEADER.match(line)
+        header = re.match(_HEADER, line)
         if header and (header.group("path") or header.group("name")):
             where = (header.group("path") or header.group("name") or "").strip('"')
             current = (where, number) if where[:1] in "/@" else None
             # In complain mode what no rule allows is logged, not refused.
             lenient = "complain" in (header.group("flags") or header.group("old") or "")
-        if current and (lenient or _USERNS.match(line)):
+        if current and (lenient or re.match(_USERNS, line)):
             for _ in range(5):
                 known = re.sub(r"@\{(\w+)\}", lambda m: variables.get(m.group(1), m.group(0)), current[0])
                 if known == current[0]:

@@ -35,6 +35,7 @@ STOCK: dict[str, Content] = {
     "/sbin/init": "-> /lib/systemd/systemd",
     "/lib/systemd/systemd": ELF,
     "/usr/bin/sh": ELF,
+    "/usr/bin/ls": ELF,
     "/usr/sbin/ip": ELF,
     "/usr/bin/mount": ELF,
     "/usr/bin/nsenter": ELF,
