@@ -2,15 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
-from hostcheck.api import Host, NotApplicable
+from hostcheck.api import Finding, Host, NotApplicable
 from hostcheck.facts import docker
 from hostcheck.facts.daemonjson import Judgement
 
 REFERENCE = "https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file"
 CONFIG = "https://github.com/moby/moby/blob/master/daemon/config/config.go"
 DAEMON = "https://github.com/moby/moby/blob/master/daemon/daemon_unix.go"
+
+
+class Placed(Finding):
+    """A finding that knows its column too, which an editor wants."""
+
+    __slots__ = ("column",)
+
+    def __init__(
+        self, ok: bool, subject: str, message: str, column: Optional[int] = None, **more: Any
+    ) -> None:
+        """Keep the column, from 1; all else as in `Finding`."""
+        super().__init__(ok, subject, message, **more)
+        self.column = column or None
+
+
+def passed(subject: str, message: str, **more: Any) -> Finding:
+    """Return a finding that all is well; `more` as in `Placed`."""
+    return Placed(True, subject, message, **more)
+
+
+def failed(subject: str, message: str, **more: Any) -> Finding:
+    """Return a finding that something is wrong; `more` as in `Placed`."""
+    return Placed(False, subject, message, **more)
+
+
+def spot(host: Host, *keys: str) -> dict[str, Any]:
+    """Return path, line and column of what set the first of the keys that is set, for a finding.
+
+    A key may be a member (`log-opts.max-size`) or an element (`hosts[0]`); where that has no place of its
+    own, the key that it is in counts.
+    """
+    found: dict[str, Any] = {"path": None, "line": None, "column": None, "when": "boot"}
+    for key in keys:
+        top = key.partition(".")[0].partition("[")[0]
+        path, line = docker.where(host, top)
+        if path is None:
+            continue
+        found.update(path=path, line=line)
+        if path == docker.config_file(host):
+            own = docker.judgement(host)
+            line_, column = own.place(key) if own.place(key)[0] else own.place(top)
+            found.update(line=line_ or line, column=column)
+        break
+    return found
 
 
 LOOPBACK = ("localhost", "127.", "[::1]", "::1")

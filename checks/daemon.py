@@ -6,10 +6,10 @@ import posixpath
 from collections.abc import Iterator
 from typing import Any
 
-from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable
 from hostcheck.facts import docker
 
-from ._daemon import DAEMON, LOOPBACK, REFERENCE, host_of, judged, subject
+from ._daemon import DAEMON, LOOPBACK, REFERENCE, failed, host_of, judged, passed, spot, subject
 
 
 class DaemonLogRotation(Check):
@@ -38,10 +38,7 @@ class DaemonLogRotation(Check):
         judgement = judged(host)
         driver = judgement.effective.get("log-driver") or "json-file"
         options = judgement.effective.get("log-opts") or {}
-        path, line = docker.where(host, "log-opts")
-        if path is None:
-            path, line = docker.where(host, "log-driver")
-        where: dict[str, Any] = {"path": path, "line": line, "when": "boot"}
+        where = spot(host, "log-opts", "log-driver")
         if driver not in ("json-file", "local"):
             yield passed(subject("log-driver"), f"{driver} keeps no files of its own", value=driver, **where)
             return
@@ -54,7 +51,7 @@ class DaemonLogRotation(Check):
                 expected={"max-size": "10m", "max-file": "3"}.get(name, "true or false"),
                 severity=Severity.REQUIRED,
                 hint='as "log-opts": {"max-size": "10m", "max-file": "3"}',
-                **where,
+                **spot(host, f"log-opts.{name}"),
             )
         if wrong:
             return
@@ -116,19 +113,17 @@ class DaemonTcpTls(Check):
         judgement = judged(host)
         effective = judgement.effective
         hosts = effective.get("hosts") or []
-        path, line = docker.where(host, "hosts")
         verified = bool(
             effective.get("tlsverify") or (effective.get("tls") and "tlsverify" not in judgement.values)
         )
         told = False
-        for address in hosts:
+        for number, address in enumerate(hosts):
             if address.startswith(("unix://", "fd://", "npipe://")) or not address.strip():
                 continue
             told = True
+            where = spot(host, f"hosts[{number}]")
             if verified:
-                yield passed(
-                    subject("hosts"), f"{address} asks for a certificate", value=address, path=path, line=line
-                )
+                yield passed(subject("hosts"), f"{address} asks for a certificate", value=address, **where)
                 continue
             name = host_of(address)
             near = name.startswith(LOOPBACK)
@@ -140,15 +135,11 @@ class DaemonTcpTls(Check):
                 ),
                 value=address,
                 expected="tlsverify, or no tcp://",
-                path=path,
-                line=line,
-                when="boot",
                 hint="use docker -H ssh://HOST in place of tcp://, or set tlsverify, tlscacert, tlscert and tlskey",
+                **where,
             )
         if not told:
-            yield passed(
-                subject("hosts"), "the API listens on local sockets only", path=path, line=line, when="boot"
-            )
+            yield passed(subject("hosts"), "the API listens on local sockets only", **spot(host, "hosts"))
 
 
 class DaemonModes(Check):
@@ -186,15 +177,10 @@ class DaemonModes(Check):
                 "setuid programs (sudo, su, ping) gain nothing in any container",
             ),
         ):
-            path, line = docker.where(host, key)
-            where: dict[str, Any] = {
-                "path": path,
-                "line": line,
-                "when": "boot",
-                "value": str(bool(on)).lower(),
-            }
+            where = {**spot(host, key), "value": str(bool(on)).lower()}
             if on:
-                yield failed(subject(key), text, expected="false", hint=f"delete {key} from {path}", **where)
+                hint = f"delete {key} from {where['path']}"
+                yield failed(subject(key), text, expected="false", hint=hint, **where)
             else:
                 yield passed(subject(key), "off", **where)
 
@@ -225,15 +211,15 @@ class DaemonAddressPools(Check):
         pools = judgement.effective.get("default-address-pools") or []
         if not isinstance(pools, list) or not pools:
             raise NotApplicable("no address pools are configured: the built-in ones count")
-        path, line = docker.where(host, "default-address-pools")
         seen: list[tuple[Address, int, str]] = []
         room = 0
         four = False
-        for pool in pools:
+        for number, pool in enumerate(pools):
             base = parse_cidr(str((pool or {}).get("base") or "")) if isinstance(pool, dict) else None
             if base is None:
                 continue
             address, length = base
+            where = spot(host, f"default-address-pools[{number}]")
             size = int(pool.get("size") or 0)
             name = f"{pool['base']} in pieces of /{size}"
             if address.family == 4 and length <= size <= 32:
@@ -244,23 +230,17 @@ class DaemonAddressPools(Check):
                 message = (
                     f"the pools {other} and {pool['base']} overlap: the second gives no networks of its own"
                 )
-                yield failed(
-                    subject("default-address-pools"), message, value=name, path=path, line=line, when="boot"
-                )
+                yield failed(subject("default-address-pools"), message, value=name, **where)
             else:
-                yield passed(
-                    subject("default-address-pools"), name, value=name, path=path, line=line, when="boot"
-                )
+                yield passed(subject("default-address-pools"), name, value=name, **where)
         if four and room < self.networks:
             yield failed(
                 subject("default-address-pools"),
                 f"the pools have room for {room} network{'s' * (room != 1)}, the default bridge included",
                 value=room,
                 expected=f"{self.networks} or more",
-                path=path,
-                line=line,
-                when="boot",
                 hint='a larger base or a longer size, as {"base": "10.200.0.0/16", "size": 24}',
+                **spot(host, "default-address-pools"),
             )
 
 
@@ -295,7 +275,7 @@ class DaemonDataRoot(Check):
         if setting is None or not setting.value:
             raise NotApplicable(f"it is the default, {docker.data_root(host)}")
         root = str(setting.value)
-        where: dict[str, Any] = {"value": root, "path": setting.path, "line": setting.line, "when": "boot"}
+        where = {**spot(host, "data-root"), "value": root}
         if not root.startswith("/"):
             text = f"{root} is relative: where the data lies depends on where dockerd is started"
             yield failed(subject("data-root"), text, expected="an absolute path", **where)
@@ -335,10 +315,9 @@ class DaemonUsernsRemap(Check):
         user = value.partition(":")[0]
         user = "dockremap" if user == "default" else user
         facts = docker.Facts(host)
-        path, line = docker.where(host, "userns-remap")
         for kind in ("uid", "gid"):
             have = facts.subordinate(user, kind)
-            where: dict[str, Any] = {"value": user, "path": path, "line": line, "when": "boot"}
+            where = {**spot(host, "userns-remap"), "value": user}
             name = f"/etc/sub{kind} {user}"
             if have is None:
                 raise Unavailable("subordinate ids are not only in /etc/subuid and /etc/subgid")
@@ -386,8 +365,8 @@ class DaemonCgroupDriver(Check):
         if not chosen:
             raise NotApplicable("no cgroup driver is set: dockerd chooses")
         facts = docker.Facts(host)
-        path, line = docker.where(host, "exec-opts")
-        where: dict[str, Any] = {"value": chosen, "path": path, "line": line, "when": "boot"}
+        where = {**spot(host, "exec-opts"), "value": chosen}
+        path = where["path"]
         name = subject("exec-opts native.cgroupdriver")
         if chosen == "systemd" and facts.systemd is False:
             yield failed(
@@ -435,7 +414,7 @@ class DaemonGroup(Check):
         found = docker.Facts(host).group(str(setting.value))
         if found is None:
             raise Unavailable("groups are not only in /etc/group")
-        where: dict[str, Any] = {"path": setting.path, "line": setting.line, "when": "boot"}
+        where = spot(host, "group")
         if found:
             yield passed(subject("group"), f"{setting.value} exists", value=setting.value, **where)
         else:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Optional
 
-from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, failed, passed
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity
 from hostcheck.facts import daemonjson, docker, engine
 from hostcheck.facts.daemonjson import Judgement, Problem
 
-from ._daemon import CONFIG, DAEMON, REFERENCE, configured, judged, shown, subject
+from ._daemon import CONFIG, DAEMON, REFERENCE, configured, failed, judged, passed, shown, subject
 
 DEPRECATED = "https://docs.docker.com/engine/deprecated/"
 
@@ -39,6 +39,28 @@ def reason(problem: Problem) -> str:
     return text
 
 
+def mend(problem: Problem, path: str) -> str:
+    """Return in words what to change."""
+    name = problem.key.rpartition(".")[2]
+    if problem.suggestion:
+        return f"write {problem.suggestion} in place of {name}"
+    if problem.removed_in and problem.replaced_by:
+        return f"take {name} out: since {problem.removed_in} it is done by {problem.replaced_by}"
+    if problem.removed_in:
+        return f"take {name} out: it did nothing any more, or has no successor"
+    validate = f"dockerd --validate --config-file={quote(path)}"
+    return f"mend line {problem.line}; from docker 23.0 on, {validate} tells whether it is right"
+
+
+def quote(path: str) -> str:
+    """Return a path as a shell reads it as one word."""
+    if all(c.isalnum() or c in "/._-+@:," for c in path) and path.isascii() and not path.startswith("-"):
+        return path
+    import shlex  # only for a name that is out of the ordinary
+
+    return shlex.quote(path if not path.startswith("-") else f"./{path}")
+
+
 def rename(problem: Problem, path: str) -> list[str]:
     """Return the commands that give a key its right name, where that is all that is wrong."""
     old = problem.key.rpartition(".")[2]
@@ -47,7 +69,7 @@ def rename(problem: Problem, path: str) -> list[str]:
         return []
     if not old or not old.replace("-", "").replace("_", "").isalnum():
         return []
-    return [f'sed -i \'{problem.line}s/"{old}"/"{new}"/\' {path}', "systemctl restart docker"]
+    return [f'sed -i \'{problem.line}s/"{old}"/"{new}"/\' {quote(path)}', "systemctl restart docker"]
 
 
 class DockerDaemonJson(Check):
@@ -100,7 +122,6 @@ class DockerDaemonJson(Check):
                 continue
             refused.add(problem.key.partition(".")[0].partition("[")[0])
             key = f"{problem.key}: " if problem.key else ""
-            validate = f"dockerd --validate --config-file={path}"
             yield failed(
                 subject(problem.key),
                 f"dockerd {release(judgement)} will not start: {key}{reason(problem)}{at(problem)}",
@@ -108,14 +129,23 @@ class DockerDaemonJson(Check):
                 expected=problem.suggestion or problem.replaced_by,
                 path=path,
                 line=problem.line or None,
+                column=problem.column,
                 when="boot",
-                hint=f"mend line {problem.line}; from docker 23.0 on, {validate} tells whether it is right",
+                hint=mend(problem, path),
                 commands=rename(problem, path),
             )
         for key, value in judgement.values.items():
             if "." not in key and key not in refused:
                 text = shown(key, value.value)
-                yield passed(subject(key), text, value=text, path=path, line=value.line, when="boot")
+                yield passed(
+                    subject(key),
+                    text,
+                    value=text,
+                    path=path,
+                    line=value.line,
+                    column=value.column,
+                    when="boot",
+                )
         if not refused and not judgement.values:
             yield passed("daemon.json", "it sets nothing", path=path, when="boot")
 
@@ -164,6 +194,7 @@ class DockerFlagConflict(Check):
                 expected=f"only in {path}, or only as a flag in {start.path}",
                 path=path,
                 line=problem.line,
+                column=problem.column,
                 when="boot",
                 hint=f"take {problem.key} out of {path}, or out of ExecStart by a drop-in",
                 commands=self._without_flag(start, problem.key),
@@ -241,6 +272,7 @@ class DockerStartRules(Check):
                 expected=problem.suggestion,
                 path=path,
                 line=problem.line or line,
+                column=problem.column,
                 when="boot",
                 hint=f"mend {problem.key} in {path}" if path else "",
             )
@@ -278,6 +310,7 @@ class DockerRuntimes(Check):
             place = judgement.values.get(f"runtimes.{name}")
             program = (entry or {}).get("path") or ""
             where = {"path": path, "line": place.line if place else line, "when": "boot"}
+            where["column"] = place.column if place else None
             found = facts.path(program) if "/" in program else self._search(host, program)
             if not program or found is None:
                 yield passed(subject(f"runtimes.{name}"), "its program cannot be told from the file", **where)
@@ -337,6 +370,7 @@ class DockerDuplicates(Check):
                 expected="once",
                 path=path,
                 line=double.again,
+                column=double.column,
                 when="boot",
                 hint=f"delete one of the two in {path}",
             )
@@ -371,6 +405,7 @@ class DockerIgnoredKeys(Check):
                 expected=meant,
                 path=path,
                 line=value.line,
+                column=value.column,
                 when="boot",
                 hint=f"write {meant} instead" if meant else f"delete {key} from {path}",
             )
@@ -409,6 +444,7 @@ class DockerNullBooleans(Check):
                 expected="true or false",
                 path=path,
                 line=value.line,
+                column=value.column,
                 when="boot",
                 severity=severity,
                 hint=f"write true or false, or delete {key} from {path}",

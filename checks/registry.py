@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Optional
 
-from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, failed, passed
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity
 from hostcheck.facts import docker
 
-from ._daemon import LOOPBACK, host_of, is_local, judged, shown, subject
+from ._daemon import LOOPBACK, failed, host_of, is_local, judged, passed, shown, spot, subject
 from ._mirrors import CLOSED, RESTRICTED, closed, restricted
 
 
@@ -39,27 +39,23 @@ class RegistryMirrors(Check):
         mirrors = judgement.effective.get("registry-mirrors") or []
         if not mirrors:
             raise NotApplicable("no registry mirror is configured")
-        path, line = docker.where(host, "registry-mirrors")
         seen: set[str] = set()
-        for mirror in mirrors:
+        for number, mirror in enumerate(mirrors):
             text, severity = self._fault(mirror, judgement.version.numbers)
             same = mirror.rstrip("/").lower()
             if not text and same in seen:
                 text, severity = "stands twice", Severity.INFO
             seen.add(same)
-            where: dict[str, Any] = {"value": shown("proxy", mirror).strip('"'), "path": path, "line": line}
+            where = {**spot(host, f"registry-mirrors[{number}]"), "value": shown("proxy", mirror).strip('"')}
             if not text:
-                yield passed(
-                    subject("registry-mirrors"), f"nothing speaks against {mirror}", when="boot", **where
-                )
+                yield passed(subject("registry-mirrors"), f"nothing speaks against {where['value']}", **where)
                 continue
             yield failed(
                 subject("registry-mirrors"),
                 f"{where['value']} {text}",
                 expected="a mirror that answers by HTTPS",
                 severity=severity,
-                when="boot",
-                hint=f"take it off registry-mirrors in {path}",
+                hint=f"take it off registry-mirrors in {where['path']}",
                 **where,
             )
 
@@ -107,9 +103,8 @@ class RegistryInsecure(Check):
         """Look at each registry."""
         judgement = judged(host)
         registries = judgement.effective.get("insecure-registries") or []
-        path, line = docker.where(host, "insecure-registries")
-        where: dict[str, Any] = {"path": path, "line": line, "when": "boot"}
-        for registry in registries:
+        for number, registry in enumerate(registries):
+            where = spot(host, f"insecure-registries[{number}]")
             name = host_of(registry)
             if name.startswith(LOOPBACK):
                 yield passed(
@@ -129,6 +124,7 @@ class RegistryInsecure(Check):
                 **where,
             )
         if not registries:
+            where = spot(host, "insecure-registries")
             yield passed(subject("insecure-registries"), "every registry needs a certificate", **where)
 
 
@@ -163,6 +159,7 @@ class RegistryProxies(Check):
             name = f"proxies.{key}"
             place = judgement.values.get(name)
             where: dict[str, Any] = {"path": path, "line": place.line if place else None, "when": "boot"}
+            where["column"] = place.column if place else None
             safe = shown("proxy", url).strip('"')
             # net/http of Go puts http:// before what has no scheme (golang.org/x/net/http/httpproxy).
             wrong, parts = check_url(url if "://" in url else f"http://{url}")

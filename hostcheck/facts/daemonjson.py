@@ -46,6 +46,8 @@ _WANTED = {
     "prefix": "an address and a prefix length in quotes, as 10.0.0.0/8",
     "duration": "a duration in quotes, as 48h",
 }
+SYNTAX = 1
+"""The stage at which a file is found to be no JSON object: nothing else is known of it then."""
 CONFLICTS = 30
 """The stage at which flags and file are compared; what stops dockerd before leaves that undone."""
 
@@ -95,6 +97,8 @@ class Duplicate(NamedTuple):
     """The line of the one that counts."""
     merged: bool
     """Whether the two objects are merged instead."""
+    column: int = 0
+    """Of the one that counts."""
 
 
 class Judgement:
@@ -115,6 +119,17 @@ class Judgement:
         """What counts in the end: file, flags and defaults, by key."""
         self.flag_values: dict[str, Any] = {}
         """What the flags set, by key."""
+        self.text = gojson.Text("")
+        self.places: dict[str, Node] = {}
+        """Where the values of the file stand, by key; `hosts[0]` is the first element of hosts."""
+
+    def place(self, key: str) -> tuple[int, int]:
+        """Return line and column of a key, of a member (`log-opts.tag`) or of an element; 0 where it is not set."""
+        node = self.places.get(key)
+        if node is not None and key.endswith("]"):
+            return self.text.place(node.start)
+        known = self.values.get(key)
+        return (known.line, known.column) if known else (0, 0)
 
     @property
     def accepted(self) -> bool:
@@ -297,6 +312,7 @@ def judge(
     judgement = Judgement(version)
     release = version.numbers
     text, syntax = decode(data, release)
+    judgement.text = text
     modern = release >= (23,)
     root: Optional[Node] = None
     if syntax is None and not (modern and not text.text.strip(_WHITE)):
@@ -311,12 +327,12 @@ def judge(
             syntax = error
     if syntax is not None:
         line, column = text.place(syntax.offset)
-        judgement.problems.append(Problem("json-syntax", "", syntax.message, line, column, stage=1))
+        judgement.problems.append(Problem("json-syntax", "", syntax.message, line, column, stage=SYNTAX))
         return judgement
     if root is not None and root.kind not in ("object", "null"):
         line, column = text.place(root.start)
         message = f"the file is {_KINDS_IN_WORDS[root.kind]}, and must be an object in {{ }}"
-        judgement.problems.append(Problem("wrong-type", "", message, line, column, stage=1))
+        judgement.problems.append(Problem("wrong-type", "", message, line, column, stage=SYNTAX))
         return judgement
     Configuration(judgement, text, root or Node("object", 0), flags, facts or HostFacts()).run()
     judgement.problems.sort(key=lambda problem: problem.stage)
@@ -415,7 +431,7 @@ class Configuration:
         """The flattened names that were members of an object, with its name."""
         self.file: dict[str, Any] = {}
         """The typed configuration of the file."""
-        self.places: dict[str, Node] = {}
+        self.places = judgement.places
         self.given: list[Flag] = []
         self.aborted = False
         self.stage = 0
@@ -687,8 +703,9 @@ class Configuration:
         for first, second in gojson.duplicates(node):
             key = prefix + first.name
             merged = first.node.kind == second.node.kind == "object" and prefix in ("", "builder.")
+            line, column = self.text.place(second.start)
             self.judgement.duplicates.append(
-                Duplicate(key, self.text.place(first.start)[0], self.text.place(second.start)[0], merged)
+                Duplicate(key, self.text.place(first.start)[0], line, merged, column)
             )
         if prefix.count(".") < 8:
             for member in node.members:

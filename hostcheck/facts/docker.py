@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Optional
 
 from hostcheck.facts import _daemon_keys as tables
 from hostcheck.facts import daemonjson, engine
-from hostcheck.facts.daemonjson import HostFacts, Judgement
+from hostcheck.facts.daemonjson import SYNTAX, HostFacts, Judgement
 from hostcheck.facts.files import PROGRAM_FOLDERS, names, text, which
 from hostcheck.host import Host, NotApplicable, Unavailable
 from hostcheck.versions import Version
@@ -64,11 +64,19 @@ class CommandLine(NamedTuple):
 
 
 def command_line(host: Host) -> CommandLine:
-    """Return how dockerd is started; without flags where no unit says so."""
+    """Return how dockerd is started; without flags where no unit says so.
+
+    `host.assumptions["dockerd flags"]` decides where it is set.
+    """
     return host.fact(_command_line)
 
 
 def _command_line(host: Host) -> CommandLine:
+    assumed = host.assumptions.get("dockerd flags")
+    if assumed is not None:
+        import shlex  # only where no unit is looked at
+
+        return CommandLine(tuple(shlex.split(assumed)), None, None, "docker.service")
     # Imported here: it is needed only where docker is asked about.
     from hostcheck.facts import systemd
 
@@ -112,11 +120,16 @@ def _openrc(host: Host) -> CommandLine:
 
 
 def config_file(host: Host) -> str:
-    """Return the path of the configuration file: --config-file, or /etc/docker/daemon.json."""
+    """Return the path of the configuration file: --config-file, or /etc/docker/daemon.json.
+
+    `host.assumptions["daemon.json"]` decides where it is set.
+    """
     return host.fact(_config_file)
 
 
 def _config_file(host: Host) -> str:
+    if host.assumptions.get("daemon.json"):
+        return host.assumptions["daemon.json"]
     flags, _ = daemonjson.parse_flags(command_line(host).argv, version_judged_by(host).numbers)
     for flag in reversed(flags):
         if flag.name == "config-file" and flag.value is not None:
@@ -236,7 +249,9 @@ def effective(host: Host) -> Mapping[str, Setting]:
 
 def _effective(host: Host) -> Mapping[str, Setting]:
     judged = judgement(host)
-    if not judged.accepted:
+    # A file that is looked at for its own sake is told all that is wrong with it at once, as far as it is JSON.
+    alone = "daemon.json" in host.assumptions
+    if not judged.accepted and not (alone and judged.named[0].stage > SYNTAX):
         first = judged.named[0]
         where = f"line {first.line}: " if first.line else ""
         key = f"{first.key}: " if first.key else ""

@@ -107,7 +107,7 @@ def test_duplicates() -> None:
     judgement = judge(text, Version("26.1.5"))
     assert judgement.effective["mtu"] == 2
     assert judgement.effective["log-opts"] == {"max-size": "1m", "max-file": "2"}
-    assert judgement.duplicates == [("mtu", 1, 3, False), ("log-opts", 2, 4, True)]
+    assert judgement.duplicates == [("mtu", 1, 3, False, 2), ("log-opts", 2, 4, True, 2)]
 
 
 def test_null_turns_a_switch_off() -> None:
