@@ -9,6 +9,7 @@ from typing import Any
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import boot, engine, kernel, kubelet, packages, sysctl
 from hostcheck.facts.files import which
+from hostcheck.facts.versions import version
 
 CHANGELOG = "https://github.com/kubernetes/kubernetes/blob/master/CHANGELOG"
 PREFLIGHT = "https://github.com/kubernetes/kubernetes/blob/master/cmd/kubeadm/app/preflight/checks_linux.go"
@@ -379,6 +380,8 @@ class KubernetesRuntime(Check):
     cri-dockerd, or containerd with its CRI on (see containerd.cri).
 
     *Needs*: the kubelet's version; the program behind containerRuntimeEndpoint, or any runtime that has the CRI.
+    A kubelet from 1.26 on wants CRI v1, which containerd has since 1.6; one to come no longer takes containerd 1.x,
+    which from 1.36 on is a recommendation here.
 
     *Fix*: install the runtime that the endpoint names, or name the one that is there.
     """
@@ -388,6 +391,8 @@ class KubernetesRuntime(Check):
     references = (
         "https://kubernetes.io/docs/setup/production-environment/container-runtimes/",
         "https://kubernetes.io/blog/2022/02/17/dockershim-faq/",
+        "https://kubernetes.io/blog/2022/11/18/upcoming-changes-in-kubernetes-1-26/#cri-api-removal",
+        "https://kubernetes.io/blog/2025/09/12/kubernetes-v1-34-cri-cgroup-driver-lookup-now-ga/",
     )
     needed: str = "auto"
     """Whether a kubelet is to run here: `yes`, `no`, or `auto` for whether one is installed."""
@@ -405,11 +410,15 @@ class KubernetesRuntime(Check):
         more: dict[str, Any] = {"when": "boot", "expected": "a runtime with the CRI"}
         if endpoint is not None and endpoint.value:
             yield self._endpoint(endpoint, have, release, more)
+            if "containerd" in endpoint.value and "k3s" not in endpoint.value:
+                yield from self._cri(host, release)
             return
         if release is not None and release < Version("1.24"):
             raise NotApplicable(f"kubelet {release} can speak to dockerd itself")
         if have:
             yield passed("runtime", f"{', '.join(have)} is there", value=", ".join(have), **more)
+            if have == ["containerd"]:
+                yield from self._cri(host, release)
         elif "docker" in there and release is not None:
             yield failed(
                 "runtime",
@@ -420,6 +429,25 @@ class KubernetesRuntime(Check):
             )
         else:
             raise NotApplicable("no container runtime is installed yet")
+
+    def _cri(self, host: Host, release: Version | None) -> Iterator[Finding]:
+        """Judge whether this kubelet and this containerd speak the same CRI."""
+        have = version(host, "containerd")
+        if have is None or release is None:
+            return
+        wanted = "2.0" if release >= Version("1.36") else "1.6" if release >= Version("1.26") else "0"
+        more: dict[str, Any] = {"value": have, "expected": f">= {wanted}", "when": "boot"}
+        hint = f"upgrade containerd to {wanted} or newer"
+        if have >= Version(wanted):
+            yield passed("containerd CRI", f"{have} with kubelet {release}", **more)
+        elif have < Version("1.6"):
+            text = (
+                f"containerd {have} has no CRI v1, and kubelet {release} speaks no other: it does not start"
+            )
+            yield failed("containerd CRI", text, hint=hint, **more)
+        else:
+            text = f"containerd {have} is of a series that kubelets after {release} will refuse"
+            yield failed("containerd CRI", text, hint=hint, severity=Severity.RECOMMENDED, **more)
 
     def _endpoint(
         self, endpoint: kubelet.Value, have: list[str], release: Version | None, more: dict[str, Any]

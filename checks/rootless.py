@@ -10,6 +10,7 @@ from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavail
 from hostcheck.facts import (
     cgroup,
     engine,
+    firewall,
     kernel,
     modules,
     mounts,
@@ -759,6 +760,113 @@ class RootlessPorts(Check):
                     fields = re.sub(r"^\[[^]]*\]", "", word).partition("/")[0].split(":")
                     if len(fields) > 1 and fields[-2].partition("-")[0].isdigit():
                         yield int(fields[-2].partition("-")[0]), path, number
+
+
+PING_KEY = "net.ipv4.ping_group_range"
+
+
+class RootlessPing(Check):
+    """Ping works in users' containers.
+
+    *Why*: a container of a user has no right to raw sockets of the host; ping gets an answer only where its group
+    lies in net.ipv4.ping_group_range. The kernel's own value, `1 0`, is nobody.
+
+    *Needs*: the sysctl with a range that is not empty, now and after the next boot. systemd sets one from 243 on,
+    Debian's does not.
+
+    *Fix*: `net.ipv4.ping_group_range = 0 2147483647` in /etc/sysctl.d.
+    """
+
+    id = "rootless.ping"
+    severity = Severity.INFO
+    references = (
+        f"{DOCS}/tips/#routing-ping-packets",
+        "https://github.com/systemd/systemd/blob/v243/NEWS",
+    )
+    needed: str = "auto"
+    """Whether users run containers without root: `yes`, `no`, or `auto` for what their files show."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        relevant(host, self.needed)
+        if host.kind == "live":
+            now = sysctl.now(host, PING_KEY)
+            if now is not None:
+                yield self._judge(now, {"when": "now", "path": "/proc/sys/" + PING_KEY.replace(".", "/")})
+        setting = sysctl.boot_setting(host, PING_KEY)
+        if setting is not None and setting.value is not None:
+            more: dict[str, Any] = {"when": "boot", "path": setting.path, "line": setting.line}
+            yield self._judge(setting.value, more)
+        else:
+            yield self._judge("1 0", {"when": "boot"})
+
+    def _judge(self, value: str, more: dict[str, Any]) -> Finding:
+        words = value.split()
+        range_ = [int(word) for word in words] if len(words) == 2 and "".join(words).isdigit() else [1, 0]
+        more = {**more, "value": value, "expected": "0 2147483647"}
+        if range_[0] <= range_[1]:
+            return passed(PING_KEY, f"{value}: ping works", **more)
+        command = f"echo '{PING_KEY} = 0 2147483647' > /etc/sysctl.d/99-zz-ping.conf && sysctl --system"
+        return failed(
+            PING_KEY, f"{value}: ping does not work in users' containers", commands=[command], **more
+        )
+
+
+class RootlessIptables(Check):
+    """A user's docker can make its rules.
+
+    *Why*: iptables-legacy loads ip_tables when it is first called; called by a user's docker it may not, and the
+    daemon ends with `can't initialize iptables table`. docker's own tool asks for `modprobe ip_tables`. The rules of
+    iptables-nft need no such help.
+
+    *Needs*: where iptables is the legacy one, ip_tables built in, or loaded at boot: by modules-load.d, or by an
+    engine or a firewall of root's.
+
+    *Fix*: `echo ip_tables > /etc/modules-load.d/ip_tables.conf && modprobe ip_tables`.
+    """
+
+    id = "rootless.iptables"
+    severity = Severity.RECOMMENDED
+    references = (TOOL, f"{DOCS}/troubleshoot/", "https://github.com/moby/moby/issues/49020")
+    needed: str = "auto"
+    """Whether users run containers without root: `yes`, `no`, or `auto` for what their files show."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        found = relevant(host, self.needed)
+        if found and not any(each.engine != "podman" for each in found):
+            raise NotApplicable("podman makes its rules otherwise")
+        if firewall.backend(host) != "legacy":
+            raise NotApplicable("iptables is not the legacy one, so it needs no module beforehand")
+        command = "echo ip_tables > /etc/modules-load.d/ip_tables.conf && modprobe ip_tables"
+        for each in kernel.kernels(host):
+            module = modules.loadable(host, each, "ip_tables", "IP_NF_IPTABLES", by_name=True)
+            more: dict[str, Any] = {"value": module.state, "expected": "loaded", "when": each.when}
+            if module.state in ("builtin", "loaded"):
+                yield passed("ip_tables", f"{each.release}: {module.why}", path=module.path, **more)
+            elif each.when == "now":
+                text_ = "not loaded, and a user's docker may not load it"
+                yield failed("ip_tables", text_, commands=[command], **more)
+        yield self._boot(host, command)
+
+    def _boot(self, host: Host, command: str) -> Finding:
+        """Judge who loads it at the next boot."""
+        more: dict[str, Any] = {"expected": "loaded at boot", "when": "boot"}
+        listed = modules.loaded_at_boot(host)
+        for name in ("ip_tables", "iptable_nat", "iptable_filter"):
+            if name in listed:
+                return passed("ip_tables", f"{name} is loaded at boot", path=listed[name].path, **more)
+        upcoming = kernel.boot_kernel(host)
+        built = modules.loadable(host, upcoming, "ip_tables", "IP_NF_IPTABLES") if upcoming else None
+        if built and built.state == "builtin":
+            return passed("ip_tables", built.why, path=built.path, **more)
+        for unit in ("docker.service", "firewalld.service", "ufw.service", "netfilter-persistent.service"):
+            state = systemd.enabled(host, unit)
+            if state is not None and state.value == "enabled":
+                return passed("ip_tables", f"{unit} loads it at boot", path=state.path, **more)
+        return failed(
+            "ip_tables", "nothing loads it at boot, and a user's docker may not", commands=[command], **more
+        )
 
 
 RESTRICT = "kernel.apparmor_restrict_unprivileged_userns"

@@ -278,6 +278,29 @@ def test_runtime_endpoint(endpoint: str, files: Any, bad: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("release", "containerd", "expected"),
+    [
+        ("1.25.0", "1.5.9", ""),
+        ("1.26.0", "1.5.9", "required"),
+        ("1.26.0", "1.6.20", ""),
+        ("1.35.0", "1.7.28", ""),
+        ("1.36.0", "1.7.28", "recommended"),
+        ("1.36.0", "1.5.9", "required"),
+        ("1.36.0", "2.0.0", ""),
+    ],
+)
+def test_runtime_of_an_age_with_the_kubelet(release: str, containerd: str, expected: str) -> None:
+    known = {"containerd": f"{containerd}-1"}
+    wanted = {("containerd CRI", "boot"): expected} if expected else {}
+    for endpoint in ("", "containerRuntimeEndpoint: unix:///run/containerd/containerd.sock\n"):
+        here = host({CONFIG: GOOD + endpoint}, release=release, packages=known)
+        assert failures(ask(kubernetes.KubernetesRuntime, here)) == wanted
+    # With another runtime beside it, and no endpoint, nobody knows which one is used.
+    other = host({"/usr/bin/crio": ELF}, release=release, packages=known)
+    assert not failures(ask(kubernetes.KubernetesRuntime, other))
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         (GOOD, {}),

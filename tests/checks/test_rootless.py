@@ -476,6 +476,78 @@ def test_apparmor_in_a_tree() -> None:
     assert failures(ask(rootless.RootlessApparmor, host(files, kind="root")))
 
 
+PING = "/proc/sys/net/ipv4/ping_group_range"
+
+
+@pytest.mark.parametrize(
+    ("now", "boot", "expected"),
+    [
+        ("1\t0", "", {"now", "boot"}),
+        ("0\t2147483647", "", {"boot"}),
+        ("0\t2147483647", "0 2147483647", set()),
+        ("1\t0", "0 2147483647", {"now"}),
+        ("0\t0", "100 50", {"boot"}),
+    ],
+)
+def test_ping(now: str, boot: str, expected: set[str]) -> None:
+    files: dict[str, Content | None] = {PING: now + "\n"}
+    files["/etc/sysctl.d/9.conf"] = f"net.ipv4.ping_group_range = {boot}\n" if boot else None
+    found = failures(ask(rootless.RootlessPing, host(files)))
+    assert found == {(rootless.PING_KEY, when): "info" for when in expected}
+
+
+LEGACY: dict[str, Content | None] = {
+    "/usr/sbin/iptables": "-> /etc/alternatives/iptables",
+    "/etc/alternatives/iptables": "-> /usr/sbin/iptables-legacy",
+    "/usr/sbin/iptables-legacy": "-> xtables-legacy-multi",
+    "/usr/sbin/xtables-legacy-multi": ELF,
+    f"/lib/modules/{KERNEL}/modules.dep": "kernel/net/ipv4/netfilter/ip_tables.ko:\n",
+    f"/lib/modules/{KERNEL}/kernel/net/ipv4/netfilter/ip_tables.ko": "x",
+    "/proc/modules": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, {"now", "boot"}),
+        ({"/proc/modules": "ip_tables 1 0 - Live 0x0\n"}, {"boot"}),
+        ({"/etc/modules-load.d/x.conf": "ip_tables\n"}, {"now"}),
+        ({f"/lib/modules/{KERNEL}/modules.builtin": "kernel/net/ipv4/netfilter/ip_tables.ko\n"}, set()),
+        (
+            {
+                "/proc/modules": "ip_tables 1 0 - Live 0x0\n",
+                "/lib/systemd/system/docker.service": "[Service]\nExecStart=/x\n[Install]\nWantedBy=a.target\n",
+                "/etc/systemd/system/multi-user.target.wants/docker.service": "-> /lib/systemd/system/docker.service",
+            },
+            set(),
+        ),
+        ({"/etc/alternatives/iptables": "-> /usr/sbin/iptables-nft", "/usr/sbin/iptables-nft": ELF}, None),
+        ({"/usr/sbin/iptables": None}, None),
+    ],
+)
+def test_iptables(files: Any, expected: set[str] | None) -> None:
+    found = ask(rootless.RootlessIptables, host({**LEGACY, **files}))
+    if expected is None:
+        assert found.outcome is Outcome.SKIP
+    else:
+        assert failures(found) == {("ip_tables", when): "recommended" for when in expected}
+
+
+def test_iptables_of_podman() -> None:
+    theirs = {HOME: None, "/usr/bin/podman": ELF, "/home/u/.local/share/containers/storage/": ""}
+    assert ask(rootless.RootlessIptables, host({**LEGACY, **theirs})).outcome is Outcome.SKIP
+
+
+def test_network_driver_comes_with_the_packages() -> None:
+    gone: dict[str, Content | None] = {"/usr/bin/slirp4netns": None}
+    found = ask(rootless.RootlessNetworkDriver, host(gone, used=False), needed="yes")
+    assert failures(found) == {("network driver", "now"): "info"}
+    there: dict[str, Content | None] = {**gone, "/usr/bin/dockerd": ELF}
+    found = ask(rootless.RootlessNetworkDriver, host(there, used=False), needed="yes")
+    assert failures(found) == {("network driver", "now"): "required"}
+
+
 def test_dbus() -> None:
     gone: dict[str, Content | None] = {"/lib/systemd/user/dbus.socket": None}
     there: dict[str, Content | None] = {**gone, "/lib/systemd/user/default.target": ""}
