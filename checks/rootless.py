@@ -104,6 +104,8 @@ class RootlessUidmap(Check):
             text_ = f"not installed: no user's engine starts ({_because(found)})"
             return failed(name, text_, value="missing", hint=hint, **more)
         stat = host.stat(path)
+        if host.kind != "live" and host.exists("/etc") and host.stat("/etc").uid != 0:
+            raise Unavailable("this tree was not unpacked by root, so owners and setuid bits are lost")
         mend = [f"chown root:root {path}", f"chmod u+s {path}"]
         if stat.uid != 0:
             text_ = f"belongs to user {stat.uid}, not root: no user's engine starts with it"
@@ -1063,7 +1065,8 @@ class RootlessHome(Check):
                 else:
                     yield passed(root, f"on {mount.type}", **more)
         if silent:
-            raise Unavailable("no file says what is mounted where the images lie")
+            # A tree without /etc/fstab lies on whatever it is deployed to.
+            raise NotApplicable("no file says what is mounted where the images lie")
 
     def _data_root(self, host: Host, user: User) -> str:
         try:

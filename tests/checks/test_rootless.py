@@ -143,6 +143,17 @@ def test_uidmap_on_nosuid() -> None:
     assert failures(found) == {("newuidmap", "now"): "required", ("newgidmap", "now"): "required"}
 
 
+def test_uidmap_in_a_tree_that_a_user_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = host(kind="root")
+    plain = here.stat
+    monkeypatch.setattr(here, "stat", lambda path, follow=True: plain(path, follow)._replace(uid=1000))
+    assert ask(rootless.RootlessUidmap, here).outcome is Outcome.UNKNOWN
+    live = host()
+    real = live.stat
+    monkeypatch.setattr(live, "stat", lambda path, follow=True: real(path, follow)._replace(uid=1000))
+    assert set(failures(ask(rootless.RootlessUidmap, live))) == {("newuidmap", "now"), ("newgidmap", "now")}
+
+
 @pytest.mark.parametrize(
     ("subuid", "expected"),
     [

@@ -72,6 +72,7 @@ def engines(files: dict[str, Content]) -> set[tuple[str, str, bool]]:
         ({"/var/lib/systemd/linger/u": ""}, set()),
         ({"/var/lib/systemd/linger/u": "", "/usr/bin/dockerd": ELF}, set()),
         ({"/var/lib/systemd/linger/u": "", "/usr/bin/podman": ELF}, {("u", "podman", False)}),
+        ({"/var/lib/systemd/linger/u": "", "/usr/bin/podman": ELF, "/usr/bin/dockerd": ELF}, set()),
         ({"/home/u/bin/rootlesskit": ELF}, {("u", "docker", False)}),
     ],
 )
