@@ -18,7 +18,7 @@ from hostcheck.api import (
 from hostcheck.facts import cgroup, docker, elf, engine, kernel
 from hostcheck.facts import os as os_facts
 from hostcheck.facts.files import which
-from hostcheck.facts.packages import owner, packages, removed
+from hostcheck.facts.packages import has_file_list, owner, packages, removed
 from hostcheck.facts.versions import Found, found_tool, program_folders, tool_named, version_at
 
 from . import _runtime_floors as floors
@@ -220,6 +220,20 @@ def _install_client(host: Host) -> list[str]:
     return ["apt-get install -y docker-cli"] if "docker.io" in packages(host) else []
 
 
+def _deleted(host: Host, program: str, found: Found) -> bool:
+    """Return whether a package brought the program and it was taken away since.
+
+    A tree that was reduced to its configuration has no programs at all, nor dpkg's lists of them: there the
+    package must do.
+    """
+    return (
+        found.how == "package"
+        and engine.program(host, program) is None
+        and host.exists("/bin/sh")
+        and has_file_list(host, found.package)
+    )
+
+
 class RuntimeContainerd(Check):
     """Containerd is there, and of a version that this docker works with.
 
@@ -249,7 +263,7 @@ class RuntimeContainerd(Check):
         _engine_only(host)
         engine_version = host.fact(engine.docker_version) if engine.stage(host) == "installed" else None
         found = found_tool(host, "containerd")
-        if found is None:
+        if found is None or _deleted(host, "containerd", found):
             if engine_version is None or engine_version < Version("18.09"):
                 raise NotApplicable("docker brings its own, and no other is installed")
             if engine.is_snap(host):
@@ -342,7 +356,7 @@ class RuntimeRunc(Check):
     def _look(self, host: Host) -> Iterator[Finding]:
         _engine_only(host)
         found = found_tool(host, "runc")
-        if found is None:
+        if found is None or _deleted(host, "runc", found):
             if engine.is_snap(host):
                 raise Unavailable("docker is a snap here, and its runc cannot be seen")
             other = _setting(host, "default-runtime")

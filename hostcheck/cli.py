@@ -20,7 +20,7 @@ from hostcheck.runner import run as run_checks
 
 OK, FAILED, USAGE, UNDECIDED = 0, 1, 2, 3
 
-COMMANDS = ("run", "list", "explain", "policies", "facts")
+COMMANDS = ("run", "list", "explain", "policies", "facts", "daemon-json")
 
 FACTS = {
     "kernel": "hostcheck.facts.kernel",
@@ -36,6 +36,8 @@ FACTS = {
     "storage": "hostcheck.facts.storage",
     "docker": "hostcheck.facts.docker",
     "containerd": "hostcheck.facts.containerd",
+    "kubelet": "hostcheck.facts.kubelet",
+    "rootless": "hostcheck.facts.rootless",
     "os": "hostcheck.facts.os",
 }
 
@@ -74,7 +76,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         return f"{', '.join(action.option_strings)} {value}"
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(command: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="hostcheck",
         description="Says whether a Linux host will run containers, now and after its next boot.",
@@ -122,6 +124,13 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("id", nargs="+", metavar="ID", help="a check, such as network.ip_forward, or a glob")
     _add_plugins(explain)
     commands.add_parser("policies", help="the policies that hostcheck ships", formatter_class=_Help)
+    if command == "daemon-json":
+        # Imported here: the judge of daemon.json is large, and the other commands' help needs one line of it.
+        from hostcheck import daemon_command
+
+        daemon_command.add_parser(commands)
+    else:
+        commands.add_parser("daemon-json", help="judge daemon.json files without a host")
     facts = commands.add_parser(
         "facts", help="what was read, as JSON with file and line", formatter_class=_Help
     )
@@ -181,13 +190,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or (arguments[0] not in COMMANDS and arguments[0] not in ("-h", "--help", "--version")):
         arguments.insert(0, "run")
     try:
-        options = _parser().parse_args(arguments)
+        options = _parser(arguments[0]).parse_args(arguments)
         command = {
             "run": _run,
             "list": _list,
             "explain": _explain,
             "policies": _policies,
             "facts": _facts,
+            "daemon-json": _daemon_json,
         }[options.command]
         code = command(options)
         sys.stdout.flush()
@@ -441,6 +451,12 @@ def _policies(options: argparse.Namespace) -> int:
     for name in names():
         print(f"{name.ljust(18)}{Policy.load(name).description}")
     return OK
+
+
+def _daemon_json(options: argparse.Namespace) -> int:
+    from hostcheck import daemon_command
+
+    return daemon_command.run(options)
 
 
 def _facts(options: argparse.Namespace) -> int:

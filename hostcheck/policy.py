@@ -89,8 +89,11 @@ class Policy:
                 continue
             parameters: dict[str, object] = {}
             for name, values in self.parameters.items():
-                if _matches(check, [name]):
+                if name in (check.id, *check.aliases):
                     parameters.update(values)
+                elif _matches(check, [name]):
+                    # A glob sets what each of its checks has; by name, an unknown parameter is a mistake.
+                    parameters.update((k, v) for k, v in values.items() if k in check.parameters())
             try:
                 configured.append(Configured(check(**parameters), severity))
             except ParameterError as error:

@@ -267,9 +267,7 @@ def _look(host: Host, tool: Tool) -> Found | None:
         path = path or which(host, program, program_folders(host, tool.name))
     if path is None:
         package = _installed(host, _NOT_SURE.get(tool.name, tool.packages))
-        # Where there is a shell, programs are there to be seen, and one that is not seen was taken away.
-        # A tree that was reduced to its configuration has none; there the package must do.
-        if package and not host.exists("/bin/sh"):
+        if package:
             return Found(tool.name, _packaged(tool, package), "package", package.name, package.path)
         if host.kind == "live" and tool.name in _ASKED_BY_NAME:
             return _ran(host, tool, tool.programs[0], "", None)
