@@ -13,6 +13,13 @@ CONFIG = "https://github.com/moby/moby/blob/master/daemon/config/config.go"
 DAEMON = "https://github.com/moby/moby/blob/master/daemon/daemon_unix.go"
 
 
+MANY = 200
+"""Elements of one list that are looked at: nobody writes more, and each has its finding."""
+
+LENGTH = 400
+"""Characters of a subject, a message or a value that are kept."""
+
+
 class Placed(Finding):
     """A finding that knows its column too, which an editor wants."""
 
@@ -22,8 +29,15 @@ class Placed(Finding):
         self, ok: bool, subject: str, message: str, column: Optional[int] = None, **more: Any
     ) -> None:
         """Keep the column, from 1; all else as in `Finding`."""
-        super().__init__(ok, subject, message, **more)
+        if more.get("value") is not None:
+            more["value"] = cut(str(more["value"]))
+        super().__init__(ok, cut(subject), cut(message), **more)
         self.column = column or None
+
+
+def cut(text: str) -> str:
+    """Return a text, or its beginning where it is longer than anyone reads."""
+    return text if len(text) <= LENGTH else f"{text[: LENGTH - 3]}..."
 
 
 def passed(subject: str, message: str, **more: Any) -> Finding:

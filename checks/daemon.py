@@ -9,7 +9,7 @@ from typing import Any
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable
 from hostcheck.facts import docker
 
-from ._daemon import DAEMON, LOOPBACK, REFERENCE, failed, host_of, judged, passed, spot, subject
+from ._daemon import DAEMON, LOOPBACK, MANY, REFERENCE, failed, host_of, judged, passed, spot, subject
 
 
 class DaemonLogRotation(Check):
@@ -117,7 +117,7 @@ class DaemonTcpTls(Check):
             effective.get("tlsverify") or (effective.get("tls") and "tlsverify" not in judgement.values)
         )
         told = False
-        for number, address in enumerate(hosts):
+        for number, address in enumerate(hosts[:MANY]):
             if address.startswith(("unix://", "fd://", "npipe://")) or not address.strip():
                 continue
             told = True
@@ -214,7 +214,7 @@ class DaemonAddressPools(Check):
         seen: list[tuple[Address, int, str]] = []
         room = 0
         four = False
-        for number, pool in enumerate(pools):
+        for number, pool in enumerate(pools[:MANY]):
             base = parse_cidr(str((pool or {}).get("base") or "")) if isinstance(pool, dict) else None
             if base is None:
                 continue

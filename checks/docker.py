@@ -9,7 +9,7 @@ from hostcheck.api import Check, Finding, Host, NotApplicable, Severity
 from hostcheck.facts import daemonjson, docker, engine
 from hostcheck.facts.daemonjson import Judgement, Problem
 
-from ._daemon import CONFIG, DAEMON, REFERENCE, configured, failed, judged, passed, shown, subject
+from ._daemon import CONFIG, DAEMON, MANY, REFERENCE, configured, failed, judged, passed, shown, subject
 
 DEPRECATED = "https://docs.docker.com/engine/deprecated/"
 
@@ -42,12 +42,11 @@ def reason(problem: Problem) -> str:
 def mend(problem: Problem, path: str) -> str:
     """Return in words what to change."""
     name = problem.key.rpartition(".")[2]
-    if problem.suggestion:
-        return f"write {problem.suggestion} in place of {name}"
-    if problem.removed_in and problem.replaced_by:
-        return f"take {name} out: since {problem.removed_in} it is done by {problem.replaced_by}"
+    instead = problem.suggestion or problem.replaced_by
+    if instead and " " not in instead:
+        return f"write {instead} in place of {name}"
     if problem.removed_in:
-        return f"take {name} out: it did nothing any more, or has no successor"
+        return f"take {name} out" + (f": {instead} does the same" if instead else ": nothing takes its place")
     validate = f"dockerd --validate --config-file={quote(path)}"
     return f"mend line {problem.line}; from docker 23.0 on, {validate} tells whether it is right"
 
@@ -258,17 +257,18 @@ class DockerStartRules(Check):
     def run(self, host: Host) -> Iterator[Finding]:
         """Apply the rules of the start."""
         judgement = judged(host)
-        wrong = set()
+        wrong: dict[str, str] = {}
         for problem in judgement.problems:
             top = problem.key.partition(".")[0].partition("[")[0]
             if problem.caught_by != "start" or top in ELSEWHERE:
                 continue
-            wrong.add(top)
+            if top not in wrong:
+                wrong[top] = shown(top, judgement.effective.get(top))
             path, line = docker.where(host, top)
             yield failed(
                 subject(problem.key),
                 f"dockerd {release(judgement)} will not start: {problem.key}: {reason(problem)}{at(problem)}",
-                value=shown(top, judgement.effective.get(top)),
+                value=wrong[top],
                 expected=problem.suggestion,
                 path=path,
                 line=problem.line or line,
@@ -306,7 +306,7 @@ class DockerRuntimes(Check):
             raise NotApplicable("no runtime is configured beside runc")
         facts = docker.Facts(host)
         path, line = docker.where(host, "runtimes")
-        for name, entry in sorted(runtimes.items()):
+        for name, entry in sorted(runtimes.items())[:MANY]:
             place = judgement.values.get(f"runtimes.{name}")
             program = (entry or {}).get("path") or ""
             where = {"path": path, "line": place.line if place else line, "when": "boot"}
@@ -397,7 +397,7 @@ class DockerIgnoredKeys(Check):
     def run(self, host: Host) -> Iterator[Finding]:
         """Name the keys without effect."""
         path, judgement = configured(host)
-        for key, (meant, value) in judgement.ignored.items():
+        for key, (meant, value) in list(judgement.ignored.items())[:MANY]:
             yield failed(
                 subject(key),
                 f"dockerd takes {key} and does nothing with it" + (f"; {meant} is the key" if meant else ""),

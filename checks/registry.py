@@ -8,7 +8,7 @@ from typing import Any, Optional
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity
 from hostcheck.facts import docker
 
-from ._daemon import LOOPBACK, failed, host_of, is_local, judged, passed, shown, spot, subject
+from ._daemon import LOOPBACK, MANY, failed, host_of, is_local, judged, passed, shown, spot, subject
 from ._mirrors import CLOSED, RESTRICTED, closed, restricted
 
 
@@ -40,7 +40,7 @@ class RegistryMirrors(Check):
         if not mirrors:
             raise NotApplicable("no registry mirror is configured")
         seen: set[str] = set()
-        for number, mirror in enumerate(mirrors):
+        for number, mirror in enumerate(mirrors[:MANY]):
             text, severity = self._fault(mirror, judgement.version.numbers)
             same = mirror.rstrip("/").lower()
             if not text and same in seen:
@@ -103,7 +103,7 @@ class RegistryInsecure(Check):
         """Look at each registry."""
         judgement = judged(host)
         registries = judgement.effective.get("insecure-registries") or []
-        for number, registry in enumerate(registries):
+        for number, registry in enumerate(registries[:MANY]):
             where = spot(host, f"insecure-registries[{number}]")
             name = host_of(registry)
             if name.startswith(LOOPBACK):

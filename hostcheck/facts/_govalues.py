@@ -205,7 +205,7 @@ def _url_host(host: str) -> Optional[str]:
     while i < len(name):
         character = name[i]
         if character == "%":
-            if not re.match(r"%[0-9a-fA-F]{2}", name[i:]):
+            if not re.match(r"%[0-9a-fA-F]{2}", name[i : i + 3]):
                 return "a % in it is not an escape"
             if int(name[i + 1], 16) < 8 and not host.startswith("["):
                 return "a % in the host"
@@ -218,9 +218,8 @@ def _url_host(host: str) -> Optional[str]:
 
 
 def _escapes(text: str, where: str) -> Optional[str]:
-    for found in re.finditer("%", text):
-        if not re.match(r"%[0-9a-fA-F]{2}", text[found.start() :]):
-            return f"a % in the {where} is not an escape"
+    if re.search(r"%(?![0-9a-fA-F]{2})", text):
+        return f"a % in the {where} is not an escape"
     return None
 
 
@@ -289,8 +288,9 @@ def is_uint32(text: str) -> bool:
     >>> [is_uint32(t) for t in ("0x1f", "017", "0b11", "4294967296", "-1", "1_0", "")]
     [True, True, True, False, False, True, False]
     """
-    found = re.match(r"(?:0[xX](_?[0-9a-fA-F]+)+|0[bB](_?[01]+)+|0[oO]?(_?[0-7]+)*|[1-9](_?[0-9]+)*)\Z", text)
-    if not found or len(text) > 80:
+    # One way to match each text: a hostile one must not make the pattern try them all.
+    pattern = r"(?:0[xX](?:_?[0-9a-fA-F])+|0[bB](?:_?[01])+|0[oO]?(?:_?[0-7])*|[1-9](?:_?[0-9])*)\Z"
+    if len(text) > 80 or not re.match(pattern, text):
         return False
     digits = text.replace("_", "").lower()
     if digits in ("0o", "0"):

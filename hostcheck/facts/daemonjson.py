@@ -51,6 +51,12 @@ SYNTAX = 1
 CONFLICTS = 30
 """The stage at which flags and file are compared; what stops dockerd before leaves that undone."""
 
+PROBLEMS = 100
+"""Problems of one stage that are kept: who made more has other worries, and a hostile file none."""
+
+LENGTH = 300
+"""Characters of a message or a key that are kept."""
+
 # Set through a copy that is taken before the file is read.
 _COPIED = frozenset(("debug", "tls", "tlsverify"))
 
@@ -434,6 +440,8 @@ class Configuration:
         self.places = judgement.places
         self.given: list[Flag] = []
         self.aborted = False
+        self.counts: dict[int, int] = {}
+        """How many problems each stage had."""
         self.stage = 0
         self.default_stage = "validate"
 
@@ -490,9 +498,13 @@ class Configuration:
         **more: Any,
     ) -> None:
         """Report a problem."""
+        at = self.stage if stage is None else stage
+        self.counts[at] = self.counts.get(at, 0) + 1
+        if self.counts[at] > PROBLEMS:
+            return
         line, column = place or self.place(key, node)
         by = caught_by or self.default_stage
-        at = self.stage if stage is None else stage
+        key, message = key[:LENGTH], message if len(message) <= LENGTH else f"{message[:LENGTH]}..."
         problem = Problem(cls, key, message, line, column, caught_by=by, stage=at)
         self.judgement.problems.append(problem._replace(**more) if more else problem)
 
@@ -522,6 +534,8 @@ class Configuration:
         for name, member in self.flattened.items():
             if self.known(name):
                 continue
+            if self.counts.get(self.stage, 0) >= PROBLEMS:
+                break
             parent = self.nested.get(name)
             key = name if parent is None else f"{parent}.{name}"
             removed = {entry[0]: entry for entry in tables.REMOVED}.get(name)
@@ -566,7 +580,7 @@ class Configuration:
         import difflib  # only for a file with a mistake
 
         possible = tables.MEMBERS.get(parent or "", ()) or [*self.kinds]
-        plain = name.strip().lower().replace("_", "-").replace(" ", "-")
+        plain = name[:LENGTH].strip().lower().replace("_", "-").replace(" ", "-")
         flat = {entry.replace("-", ""): entry for entry in possible}
         if plain in possible:
             return plain
@@ -701,6 +715,8 @@ class Configuration:
     def note_duplicates(self, node: Node, prefix: str) -> None:
         """Note the members of objects that stand there twice."""
         for first, second in gojson.duplicates(node):
+            if len(self.judgement.duplicates) >= PROBLEMS:
+                return
             key = prefix + first.name
             merged = first.node.kind == second.node.kind == "object" and prefix in ("", "builder.")
             line, column = self.text.place(second.start)

@@ -35,7 +35,7 @@ LIBEXEC = (
 )
 """Where dockerd looks for docker-proxy before $PATH since 27.0 (lookupBinPath in daemon/config)."""
 
-FILE_LIMIT = 4 * 1024 * 1024
+FILE_LIMIT = 1024 * 1024
 """Bytes. A daemon.json that is larger is none."""
 
 PROGRAM_SIZE = 1024 * 1024
@@ -207,7 +207,7 @@ def read(host: Host, path: str) -> Optional[bytes]:
     except (FileNotFoundError, NotADirectoryError):
         return None
     if len(data) > FILE_LIMIT:
-        raise Unavailable(f"{path} is larger than {FILE_LIMIT >> 20} MiB")
+        raise Unavailable(f"{path} is larger than {FILE_LIMIT >> 10} KiB: no daemon.json is")
     return data
 
 

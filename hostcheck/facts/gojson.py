@@ -77,7 +77,7 @@ class Text:
         from bisect import bisect_right  # only where something is reported
 
         if self._starts is None:
-            self._starts = [0, *(i + 1 for i, c in enumerate(self.text) if c == "\n")]
+            self._starts = [0, *(found.end() for found in re.finditer("\n", self.text))]
         line = bisect_right(self._starts, offset)
         return line, offset - self._starts[line - 1] + 1
 
