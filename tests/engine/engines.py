@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
 import shutil
@@ -10,6 +11,7 @@ import sys
 import tempfile
 from typing import Any
 
+import inside
 import pytest
 import roots
 
@@ -28,15 +30,35 @@ def run(suite: str = "bookworm", **spec: Any) -> dict[str, Any]:
     if not busybox or subprocess.run(["ldd", busybox], capture_output=True, timeout=30).returncode == 0:
         pytest.skip("needs a static busybox (apt-get install busybox-static)")
     with tempfile.TemporaryDirectory(prefix="hostcheck-engine-") as work:
-        spec = {"root": str(root), "work": work, "busybox": busybox, **spec}
-        done = subprocess.run(
-            ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--cgroup",
-             sys.executable, str(INSIDE), json.dumps(spec)],
-            capture_output=True, text=True, timeout=180,
-        )  # fmt: skip
+        # The name is one that both cgroup drivers take.
+        group = f"{pathlib.Path(work).name}.slice"
+        spec = {"root": str(root), "work": work, "busybox": busybox, "cgroup": group, **spec}
+        try:
+            done = subprocess.run(
+                ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--cgroup",
+                 sys.executable, str(INSIDE), json.dumps(spec)],
+                capture_output=True, text=True, timeout=180,
+            )  # fmt: skip
+        finally:
+            _remove_cgroups(group)
     assert done.returncode == 0, done.stderr[-3000:]
     result: dict[str, Any] = json.loads(done.stdout)
     return result
+
+
+def _remove_cgroups(group: str) -> None:
+    """Remove what the containers, which were killed, left of their control groups."""
+    top = pathlib.Path("/sys/fs/cgroup")
+    for hierarchy in (top, *top.iterdir()):
+        folder = hierarchy / group
+        for path in sorted(folder.glob("**/"), reverse=True) if folder.is_dir() else []:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+
+
+def broken(seen: dict[str, Any]) -> str:
+    """Return the first step that failed, or nothing."""
+    return next((step for step in inside.STEPS if not seen[step]), "")
 
 
 def blockers(report: dict[str, Any]) -> list[str]:

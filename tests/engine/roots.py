@@ -34,7 +34,9 @@ PACKAGES = (
     "apparmor",
     "linux-image-cloud-amd64",
 )
-SUITES = ("bullseye", "bookworm", "trixie", "sid")
+ALSO = {"trixie": ("docker-cli",), "sid": ("docker-cli",)}
+"""What later releases have parted from docker.io."""
+
 _RECIPE = 1
 """Raise it when `_make` changes, so that old roots are not taken for new ones."""
 
@@ -74,9 +76,14 @@ def mirror() -> str | None:
     return None
 
 
+def packages(suite: str) -> tuple[str, ...]:
+    """Return what the root of a suite has beside the minimal system."""
+    return (*PACKAGES, *ALSO.get(suite, ()))
+
+
 def where(suite: str) -> pathlib.Path:
     """Return where the root of a suite lies, or would lie."""
-    made_from = "\n".join([str(_RECIPE), suite, "minbase", *PACKAGES])
+    made_from = "\n".join([str(_RECIPE), suite, "minbase", *packages(suite)])
     return cache() / "roots" / f"{suite}-{hashlib.sha256(made_from.encode()).hexdigest()[:12]}"
 
 
@@ -97,7 +104,7 @@ def _make(suite: str, archive: str, target: pathlib.Path) -> None:
         command = [
             "debootstrap",
             "--variant=minbase",
-            f"--include={','.join(PACKAGES)}",
+            f"--include={','.join(packages(suite))}",
             suite,
             str(scratch),
             archive,

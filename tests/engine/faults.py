@@ -1,0 +1,225 @@
+"""What can be wrong with a Debian host, one thing at a time, and how far Debian 12's engine then comes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+DAEMON = "/etc/docker/daemon.json"
+DATA = "{root}/var/lib/docker"
+
+
+class Fault(NamedTuple):
+    """One thing laid down on a healthy host."""
+
+    name: str
+    laid: dict[str, Any]
+    """See inside.py."""
+    broken: str = ""
+    """The first step that fails with Debian 12's engine; empty: all go well."""
+    check: str = ""
+    """The check that must say so; empty: any."""
+    chosen: bool = False
+    """The configuration asks for just this, so that hostcheck has nothing to block."""
+    now: bool = False
+    """It says nothing of the next boot: there is no systemd here, and there will be."""
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the fault lies in files of the root, so that its tree alone foretells it."""
+        mounts = any(argv[0] in ("mount", "umount") for argv in self.laid.get("commands", []))
+        volatile = any(path.startswith("/run/") for path in self.laid.get("files", {}))
+        return not self.now and not mounts and not volatile and "around" not in self.laid
+
+
+def daemon(text: str) -> dict[str, Any]:
+    """Return a daemon.json of this text."""
+    return {"files": {DAEMON: text}}
+
+
+def keys(**values: object) -> dict[str, Any]:
+    """Return a daemon.json of these keys."""
+    return daemon(json.dumps({key.replace("_", "-"): value for key, value in values.items()}))
+
+
+def command(*argv: str) -> dict[str, Any]:
+    """Return a command to run in the root."""
+    return {"commands": [list(argv)]}
+
+
+def around(*commands: str) -> dict[str, Any]:
+    """Return commands to run around the root, with this machine's programs."""
+    return {"around": [line.split() for line in commands]}
+
+
+def removed(*paths: str) -> dict[str, Any]:
+    """Return files to remove."""
+    return {"remove": list(paths)}
+
+
+def disk(mkfs: str) -> dict[str, Any]:
+    """Return a file system of its own under /var/lib/docker, in a sparse file."""
+    file = "{root}/run/disk"
+    return around(f"truncate -s 30G {file}", f"{mkfs} {file}", f"mount -o loop {file} {DATA}")
+
+
+def limit(nofile: int) -> dict[str, Any]:
+    """Return units with this limit, and the limit."""
+    text = f"[Service]\nLimitNOFILE={nofile}\n"
+    units = ("docker", "containerd")
+    files = {f"/etc/systemd/system/{unit}.service.d/limits.conf": text for unit in units}
+    return {"files": files, "limits": {"RLIMIT_NOFILE": nofile}}
+
+
+NO_IPTABLES = command("rm", "-f", "/usr/sbin/iptables")
+VPN = ("ip link add vpn type veth peer name far", "ip link set vpn up")
+
+FAULTS = (
+    Fault("control", {}),
+    # daemon.json: its text
+    Fault("empty object", daemon("{}")),
+    Fault("syntax", daemon('{"debug": true,}'), "started", "docker.daemon_json"),
+    Fault("unknown key", keys(debugg=True), "started", "docker.daemon_json"),
+    Fault("wrong type", keys(debug="yes"), "started", "docker.daemon_json"),
+    Fault("number for a string", keys(log_opts={"max-file": 3}), "started", "docker.daemon_json"),
+    Fault("bad label", keys(labels=["nokey"]), "started", "docker.daemon_json"),
+    Fault("bad dns", keys(dns=["not-an-ip"]), "started", "docker.daemon_json"),
+    Fault("bad size", keys(default_shm_size="64Q"), "started", "docker.daemon_json"),
+    Fault("negative downloads", keys(max_concurrent_downloads=-1), "started", "docker.daemon_json"),
+    Fault("bad generic resource", keys(node_generic_resources=["a"]), "started", "docker.daemon_json"),
+    Fault("null", daemon("null")),
+    Fault("comment behind", daemon('{"debug": false} // fine up to 20.10')),
+    Fault("duplicate key", daemon('{"mtu": 1400, "mtu": 1500}')),
+    Fault("hosts in file and flag", keys(hosts=["unix:///run/docker.sock"]), "started", "docker.flag_conflict"),
+    Fault("containerd in file and flag", keys(containerd="/run/other"), "started", "docker.flag_conflict"),
+    # daemon.json: what it asks for
+    Fault("mirror with a path", keys(registry_mirrors=["http://mirror.invalid/a/b"]), "started", "docker.start_rules"),
+    Fault("mirror without a scheme", keys(registry_mirrors=["mirror.invalid"]), "started", "docker.start_rules"),
+    Fault("bad insecure registry", keys(insecure_registries=["http://x y"]), "started", "docker.start_rules"),
+    Fault("bad cgroup driver", keys(exec_opts=["native.cgroupdriver=nonsense"]), "started", "docker.start_rules"),
+    Fault("systemd driver without systemd", keys(exec_opts=["native.cgroupdriver=systemd"]), "ran", now=True),
+    Fault("bad log option", keys(log_opts={"max-sizes": "1m"}), "started", "docker.start_rules"),
+    Fault("bad max-size", keys(log_opts={"max-size": "ten"}), "ran", "daemon.log_rotation"),
+    Fault("no logs", keys(log_driver="none")),
+    Fault("unknown log driver", keys(log_driver="jsonfile"), "ran"),
+    Fault("logs to a journal that is not there", keys(log_driver="journald"), "ran", now=True),
+    Fault("logs to a syslog that is not there", keys(log_driver="syslog"), "ran", now=True),
+    Fault("logs to a fluentd that is not there", keys(log_driver="fluentd"), "ran", now=True),
+    Fault("bad address pools", keys(default_address_pools=[{"base": "10.0.0.0/8", "size": 4}]), "started"),
+    Fault("bad bip", keys(bip="172.17.0.300/16"), "started", "docker.start_rules"),
+    Fault("bip and bridge", keys(bip="172.18.0.1/16", bridge="br0"), "started", "docker.start_rules"),
+    Fault("IPv6 without addresses", keys(ipv6=True), "started", "docker.start_rules"),
+    Fault("IPv6 with addresses", keys(ipv6=True, fixed_cidr_v6="fd00:1::/64")),
+    Fault("a bridge that is not there", keys(bridge="br-none"), "started"),
+    Fault("no bridge", keys(bridge="none"), "outside", chosen=True),
+    Fault("no masquerading", keys(ip_masq=False), "outside", chosen=True),
+    Fault("no iptables rules", keys(iptables=False), "outside", chosen=True),
+    Fault("no forwarding", keys(ip_forward=False), "outside", "network.ip_forward"),
+    Fault("no proxy", keys(userland_proxy=False)),
+    Fault("huge mtu", keys(mtu=100000), "ran"),
+    Fault("runtime not there", keys(default_runtime="kata"), "started", "docker.daemon_json"),
+    Fault("runtime's file not there", keys(runtimes={"x": {"path": "/none"}}, default_runtime="x"), "ran"),
+    Fault("another runtime's file not there", keys(runtimes={"x": {"path": "/none"}})),
+    Fault("init not there", keys(init=True, init_path="/none"), "ran"),
+    Fault("seccomp profile not there", keys(seccomp_profile="/etc/docker/none.json"), "started"),
+    Fault("tls files not there", keys(tlsverify=True, tlscert="/none"), "started"),
+    Fault("remap to a user not there", keys(userns_remap="nobody-here"), "started"),
+    Fault("remap to the default user", keys(userns_remap="default")),
+    Fault("group not there", keys(group="nobodies"), "started"),
+    Fault("bad metrics address", keys(metrics_addr="127.0.0.1:999999"), "started"),
+    Fault("bad oom score", keys(oom_score_adjust=-2000), "started"),
+    Fault("soft limit above hard", daemon('{"default-ulimits": {"nofile": {"Name": "nofile", "Hard": 9, "Soft": 20}}}'),
+          "ran"),
+    Fault("data-root is a file", keys(data_root="/etc/passwd"), "started", "daemon.data_root"),
+    Fault("exec-root below a file", keys(exec_root="/etc/passwd/x"), "started"),
+    # storage
+    Fault("driver unknown", keys(storage_driver="overlay3"), "started"),
+    Fault("driver aufs", keys(storage_driver="aufs"), "started"),
+    Fault("driver devicemapper", keys(storage_driver="devicemapper"), "started"),
+    Fault("driver btrfs on tmpfs", keys(storage_driver="btrfs"), "started"),
+    Fault("driver vfs", keys(storage_driver="vfs")),
+    Fault("ext4", disk("mkfs.ext4 -q")),
+    Fault("ext4 without filetype", disk("mkfs.ext4 -q -O ^filetype")),
+    Fault("overlay2 on ext4 without filetype", {**disk("mkfs.ext4 -q -O ^filetype"), **keys(storage_driver="overlay2")},
+          "started", "storage.dtype"),
+    Fault("xfs", disk("mkfs.xfs -q")),
+    Fault("on overlay", around(f"umount {DATA}")),
+    Fault("overlay2 on overlay", {**around(f"umount {DATA}"), **keys(storage_driver="overlay2")},
+          "started", "storage.backing"),
+    Fault("data-root noexec", around(f"mount -o remount,noexec {DATA}"), "volume", "storage.mount_options"),
+    Fault("containerd's root noexec", around("mount -o remount,noexec {root}/var/lib/containerd")),
+    Fault("data-root read-only", around(f"mount -o remount,ro {DATA}"), "started"),
+    Fault("data-root full", around(f"mount -t tmpfs -o size=4k tmpfs {DATA}"), "started"),
+    Fault("data-root nosuid, nodev", around(f"mount -o remount,nosuid,nodev {DATA}")),
+    Fault("data-root a dangling link", command("sh", "-c", "umount /var/lib/docker && rmdir /var/lib/docker && "
+          "ln -s /mnt/none /var/lib/docker"), "started"),
+    Fault("network database corrupt", {"files": {"/var/lib/docker/network/files/local-kv.db": "garbage" * 2000}},
+          "started", "storage.network_database"),
+    # programs
+    Fault("iptables not there", NO_IPTABLES, "started", "firewall.iptables"),
+    Fault("iptables not there and not wanted", {**keys(iptables=False), **NO_IPTABLES}, "outside", chosen=True),
+    Fault("iptables legacy", command("update-alternatives", "--set", "iptables", "/usr/sbin/iptables-legacy")),
+    Fault("iptables broken", command("ln", "-sf", "/bin/false", "/usr/sbin/iptables"), "started"),
+    Fault("runc not there", removed("/usr/sbin/runc"), "started"),
+    Fault("runc not executable", command("chmod", "-x", "/usr/sbin/runc"), "started"),
+    Fault("shim not there", removed("/usr/bin/containerd-shim-runc-v2"), "ran", "runtime.helpers"),
+    Fault("docker-proxy not there", removed("/usr/sbin/docker-proxy"), "outside", "runtime.helpers"),
+    Fault("docker-init not there", removed("/usr/bin/docker-init")),
+    Fault("containerd not there", removed("/usr/bin/containerd"), "started"),
+    Fault("containerd's configuration broken", {"files": {"/etc/containerd/config.toml": "[a"}}, "started",
+          "containerd.config"),
+    Fault("containerd without cri", {"files": {"/etc/containerd/config.toml": 'disabled_plugins = ["cri"]\n'}}),
+    Fault("containerd elsewhere", {"files": {"/etc/containerd/config.toml": '[grpc]\naddress = "/run/c.sock"\n'}},
+          "started"),
+    # the host
+    Fault("no group docker", command("sed", "-i", "/^docker:/d", "/etc/group"), now=True),
+    Fault("key file corrupt", {"files": {"/etc/docker/key.json": "xx"}}, "started"),
+    Fault("/etc read-only", around("mount --bind {root}/etc {root}/etc", "mount -o remount,ro,bind {root}/etc"),
+          "started"),
+    Fault("/run noexec", around("mount -o remount,noexec {root}/run")),
+    Fault("64 open files", limit(64)),
+    Fault("no memory controller", around("umount {root}/sys/fs/cgroup/memory")),
+    Fault("no devices controller", around("umount {root}/sys/fs/cgroup/devices"), "started", "cgroup.controllers"),
+    Fault("no control groups", around("umount -l -R {root}/sys/fs/cgroup"), "started", "cgroup.mode"),
+    Fault("docker's usual network taken", around(*VPN, "ip route add 172.17.0.0/16 dev vpn")),
+    Fault("every network taken", around(*VPN, "ip route add 172.16.0.0/12 dev vpn",
+          "ip route add 192.168.0.0/16 dev vpn"), "started", "addresses.overlap"),
+)  # fmt: skip
+
+STEP_13 = {
+    "comment behind": "started",
+    "mirror with a path": "",
+    "huge mtu": "started",
+    "docker-proxy not there": "started",
+    "key file corrupt": "",
+}
+"""Where the engine of Debian 13 fails at another step, or not at all."""
+
+MISSED = {
+    "unknown log driver": "log drivers are not compared with those that dockerd has",
+    "logs to a journal that is not there": "whether the log driver's other end answers is not looked at",
+    "logs to a syslog that is not there": "whether the log driver's other end answers is not looked at",
+    "logs to a fluentd that is not there": "whether the log driver's other end answers is not looked at",
+    "a bridge that is not there": "nobody looks whether the bridge exists",
+    "huge mtu": "the mtu has no upper bound (65535)",
+    "init not there": "init-path is not looked at",
+    "group not there": "the group of the socket is not looked up",
+    "bad metrics address": "metrics-addr is not read as an address",
+    "bad oom score": "the score has no lower bound (-1000)",
+    "soft limit above hard": "soft and hard limits are not compared",
+    "exec-root below a file": "exec-root is not looked at",
+    "driver devicemapper": "a kernel without device mapper is only worth knowing, though this driver is asked for",
+    "ext4 without filetype": "blocked, though dockerd falls back to vfs when no driver is named",
+    "containerd's root noexec": "blocked, though only containerd's own image store would run anything there",
+    "data-root a dangling link": "a link that leads nowhere counts as a folder to be made",
+    "iptables broken": "that iptables is there is not that it works",
+    "containerd elsewhere": "containerd's address is not compared with dockerd's",
+    "key file corrupt": "key.json is not read",
+    "/etc read-only": "that /etc/docker cannot be written is not looked at",
+    "64 open files": "on a tree blocked, though a container runs",
+}
+"""Why hostcheck does not foretell this yet."""
+
+_AGREED_13 = ("driver devicemapper", "key file corrupt", "bad oom score")
+MISSED_13 = {name: reason for name, reason in MISSED.items() if name not in _AGREED_13}
+"""The same, of Debian 13."""
