@@ -35,7 +35,7 @@ LIBEXEC = (
 )
 """Where dockerd looks for docker-proxy before $PATH since 27.0 (lookupBinPath in daemon/config)."""
 
-FILE_LIMIT = 1024 * 1024
+FILE_LIMIT = 512 * 1024
 """Bytes. A daemon.json that is larger is none."""
 
 PROGRAM_SIZE = 1024 * 1024

@@ -7,7 +7,7 @@ members and keeps no positions. The scanner here is encoding/json's: https://pkg
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Optional
 
 DEPTH_LIMIT = 10000
@@ -44,7 +44,7 @@ class Node:
         self.end = start
         self.value = value
         """A str, a bool, None, or for a number its text as written."""
-        self.members: list[Member] = []
+        self.members: Sequence[Member] = ()
         """The members of an object or array as written, duplicates too."""
 
     def __repr__(self) -> str:
@@ -122,6 +122,8 @@ class _Scanner:
         self.text = text
 
     def skip(self, at: int) -> int:
+        if self.text[at : at + 1] > " ":
+            return at
         found = _SPACE.match(self.text, at)
         return found.end() if found else at
 
@@ -132,41 +134,44 @@ class _Scanner:
 
     def value(self) -> Node:
         """Read the value without recursion: 10000 levels are legal."""
-        at = self.skip(0)
-        root, at = self.open(at)
-        stack = [root] if root.kind in ("object", "array") else []
-        while stack:
-            node = stack[-1]
-            closing = "}" if node.kind == "object" else "]"
-            at = self.skip(at)
-            if self.text[at : at + 1] == closing:
-                node.end = at + 1
+        text, skip = self.text, self.skip
+        root, at = self.open(skip(0))
+        if root.kind not in ("object", "array"):
+            return root
+        node, members = root, list[Member]()
+        stack: list[tuple[Node, list[Member]]] = []
+        while True:
+            named = node.kind == "object"
+            at = skip(at)
+            if text[at : at + 1] == ("}" if named else "]"):
                 at += 1
-                stack.pop()
+                node.end, node.members = at, members
+                if not stack:
+                    return root
+                node, members = stack.pop()
                 continue
-            if node.members:
-                if self.text[at : at + 1] != ",":
-                    after = "key:value pair" if node.kind == "object" else "array element"
-                    raise self.refuse(at, f"after {after}")
-                at = self.skip(at + 1)
+            if members:
+                if text[at : at + 1] != ",":
+                    raise self.refuse(at, f"after {'key:value pair' if named else 'array element'}")
+                at = skip(at + 1)
             start = at
-            if node.kind == "object":
-                if self.text[at : at + 1] != '"':
+            if named:
+                if text[at : at + 1] != '"':
                     raise self.refuse(at, "where a key in quotes must begin")
                 name, at = self.string(at)
-                at = self.skip(at)
-                if self.text[at : at + 1] != ":":
+                at = skip(at)
+                if text[at : at + 1] != ":":
                     raise self.refuse(at, "after a key, where a colon must be")
-                at = self.skip(at + 1)
+                at = skip(at + 1)
             else:
-                name = str(len(node.members))
+                name = str(len(members))
             child, at = self.open(at)
-            node.members.append(Member(name, start, child))
+            members.append(Member(name, start, child))
             if child.kind in ("object", "array"):
+                stack.append((node, members))
                 if len(stack) >= DEPTH_LIMIT:
                     raise Syntax("nested too deeply", child.start)
-                stack.append(child)
-        return root
+                node, members = child, []
 
     def open(self, at: int) -> tuple[Node, int]:
         """Read a scalar, or the bracket that opens an object or an array."""
@@ -212,6 +217,10 @@ class _Scanner:
 
     def string(self, at: int) -> tuple[str, int]:
         text = self.text
+        plain = _PLAIN.match(text, at + 1)
+        end = plain.end() if plain else at
+        if text[end : end + 1] == '"':
+            return well_formed(text[at + 1 : end]), end + 1
         parts: list[str] = []
         at += 1
         while True:
@@ -245,7 +254,7 @@ def well_formed(string: str) -> str:
     >>> well_formed("\ud83d\ude00\ud800")
     '😀�'
     """
-    if not any("\ud800" <= character <= "\udfff" for character in string):
+    if string.isascii() or not any("\ud800" <= character <= "\udfff" for character in string):
         return string
     out: list[str] = []
     i = 0
