@@ -34,12 +34,13 @@ CORE = 60
 """Faults of Debian 12 that every run of the tests lays down; `make test-faults` lays down all, on Debian 13 too."""
 
 
-def cases() -> Iterator[Any]:
-    """Give the cases as parameters. One that is missed must be taken off the list when it passes.
+def cases() -> list[Any]:
+    """Return the cases as parameters. One that is missed must be taken off the list when it passes.
 
     Debian 13, whose engine is four years younger, has only what lies in files, which is most of what changed.
     """
     everything = bool(os.environ.get("HOSTCHECK_ALL_FAULTS"))
+    found = []
     for suite, missed in (("bookworm", MISSED), ("trixie", MISSED_13))[: 2 if everything else 1]:
         for fault in FAULTS if everything else FAULTS[:CORE]:
             case = Case(suite, fault, fault.broken)
@@ -50,7 +51,8 @@ def cases() -> Iterator[Any]:
                 case = Case(suite, fault._replace(check=""), step)
             reason = missed.get(fault.name)
             marks = [pytest.mark.xfail(raises=Unforetold, strict=True, reason=reason)] if reason else []
-            yield pytest.param(case, id=f"{suite}-{fault.name}", marks=marks)
+            found.append(pytest.param(case, id=f"{suite}-{fault.name}", marks=marks))
+    return found
 
 
 @pytest.fixture(scope="module")
