@@ -34,10 +34,10 @@ bench: $(VENV)/test.stamp
 
 # The lower bounds of setup.cfg, which are what Debian 12 ships.
 test-oldest:
-	rm -rf .venv-oldest
-	$(PYTHON) -m venv .venv-oldest
-	.venv-oldest/bin/pip -q install psutil==5.9.4 rich==13.3.1 'PyYAML==6.0.*' prometheus-client==0.16.0 pytest==7.2.1 jsonschema==4.10.3
-	.venv-oldest/bin/python -m pytest -m 'not engine and not qemu'
+	rm -rf .venv/oldest
+	$(PYTHON) -m venv .venv/oldest
+	.venv/oldest/bin/pip -q install psutil==5.9.4 rich==13.3.1 'PyYAML==6.0.*' prometheus-client==0.16.0 pytest==7.2.1 jsonschema==4.10.3
+	.venv/oldest/bin/python -m pytest -m 'not engine and not qemu'
 
 $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || { echo "A virtual environment could not be made. Debian, Ubuntu: apt-get install python3-venv"; exit 1; }
@@ -51,4 +51,4 @@ $(VENV)/test.stamp: setup.cfg pyproject.toml | $(VENV)/bin/python
 	@touch $@ $(VENV)/run.stamp
 
 clean:
-	rm -rf $(VENV) .venv-oldest build dist *.egg-info
+	rm -rf $(VENV) .venv/oldest build dist *.egg-info

@@ -133,6 +133,9 @@ def test_units_are_what_systemd_shows(suite: str, files: dict[str, str], tmp_pat
         for name, leaf in ours[unit].items():
             if name in NOT_COMPARED or name not in real[unit]:
                 continue
+            if real[unit]["LoadState"] == "masked" and name.startswith("LimitCORE"):
+                # Of a unit that is not loaded systemd shows its own limit, which is that of whatever started it.
+                continue
             compared += 1
             said = leaf["value"]
             if name == "TasksMax" and said.endswith("%"):
