@@ -139,9 +139,7 @@ def test_the_release_is_said(call: Any) -> None:
     assert call("--docker-version", "24.0.9", "-", stdin=b"{}").lines[-1].endswith("judged as docker 24.0.9")
 
 
-@pytest.mark.parametrize(
-    "fail_on, code", [("required", 0), ("recommended", 1), ("info", 1)], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize("fail_on, code", [("required", 0), ("recommended", 1), ("info", 1)], ids=str)
 def test_fail_on(call: Any, fail_on: str, code: int) -> None:
     assert call("--fail-on", fail_on, "-", stdin=b'{"mtu": 1, "mtu": 2}').code == code
 
