@@ -53,8 +53,11 @@ def run_one(configured: Configured, host: Host) -> Result:
     severity = configured.effective
     failures = [finding for finding in findings if not finding.ok]
     if configured.severity is not None:
-        # A policy's severity is a ceiling: what it calls recommended cannot come back as required.
+        # A policy's severity takes the place of the check's own, and is a ceiling: what it calls recommended
+        # cannot come back as required.
         for finding in findings:
+            if finding.severity is check.severity:
+                finding.severity = None
             if finding.severity is not None and finding.severity.rank > severity.rank:
                 finding.severity = severity
     if failures:

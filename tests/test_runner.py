@@ -37,6 +37,8 @@ class Scripted(Check):
                 yield failed("s", "not fine")
             elif step == "worse":
                 yield failed("s", "a little", severity=Severity.RECOMMENDED)
+            elif step == "own":
+                yield failed("s", "as bad as the check says", severity=self.severity)
             elif step == "skip":
                 raise NotApplicable("nothing to see")
             elif step == "unknown":
@@ -78,6 +80,9 @@ def test_outcome(script: list[str], outcome: str, reason: str | None) -> None:
         (["worse", "bad"], None, Severity.REQUIRED),
         (["bad"], Severity.INFO, Severity.INFO),
         (["worse", "bad"], Severity.INFO, Severity.INFO),
+        # A finding that spells out the check's own severity follows the policy as one that names none.
+        (["own"], Severity.RECOMMENDED, Severity.RECOMMENDED),
+        (["worse"], Severity.INFO, Severity.INFO),
     ],
 )
 def test_severity(script: list[str], policy: Severity | None, severity: Severity) -> None:
@@ -135,3 +140,16 @@ def test_fact_is_asked_once() -> None:
         with pytest.raises(Unavailable):
             host.fact(broken)
     assert len(calls) == 2
+
+
+def test_a_policy_raises_what_has_the_checks_own_severity() -> None:
+    class Mild(Scripted):
+        """Mild.
+
+        *Why*: for the test.
+        """
+
+        severity = Severity.RECOMMENDED
+
+    raised = run_one(Configured(Mild(script=["own"]), Severity.REQUIRED), FakeHost())
+    assert raised.severity is Severity.REQUIRED

@@ -10,7 +10,7 @@ import posixpath
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Optional
 
-from hostcheck.facts import packages, unitexec, unitfile
+from hostcheck.facts import init, packages, unitexec, unitfile
 from hostcheck.facts.files import is_masked, merged_conf, names, text
 from hostcheck.facts.unitexec import Command
 from hostcheck.facts.unitfile import INFINITY, Assignment, Limit, Problem
@@ -625,16 +625,10 @@ def _version(host: Host) -> Optional[int]:
         number = digits[: next((i for i, c in enumerate(digits) if not c.isdigit()), len(digits))]
         if number:
             return int(number)
-    for folder in ("/usr/lib/systemd", "/lib/systemd", "/usr/lib64/systemd"):
-        try:
-            listed = names(host, folder)
-        except (PermissionError, Unavailable):
-            continue
-        for name in listed:
-            if name.startswith("libsystemd-shared-") and name.endswith(".so"):
-                number = name[18:-3].partition("-")[0].partition(".")[0]
-                if number.isdigit():
-                    return int(number)
+    for library in init.systemd_libraries(host):
+        number = library.rpartition("/libsystemd-shared-")[2][:-3].partition("-")[0].partition(".")[0]
+        if number.isdigit():
+            return int(number)
     return None
 
 
