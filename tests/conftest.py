@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,6 +21,26 @@ def corpora() -> pathlib.Path:
     if not CORPORA.is_dir():
         pytest.skip(f"no corpora at {CORPORA} (set HOSTCHECK_CORPORA)")
     return CORPORA
+
+
+@pytest.fixture
+def control_group(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Make a control group (v2) for a systemd that a test boots, and remove it with all that was made in it."""
+    mounts = [line.split() for line in pathlib.Path("/proc/self/mounts").read_text().splitlines()]
+    tops = [fields[1] for fields in mounts if fields[2] == "cgroup2"]
+    if not tops:
+        pytest.skip("no cgroup2 is mounted")
+    group = pathlib.Path(tops[0]) / f"hostcheck-{os.getpid()}-{tmp_path.name}"
+    try:
+        group.mkdir()
+    except OSError as problem:
+        pytest.skip(f"no control group can be made: {problem}")
+    try:
+        yield group
+    finally:
+        for folder in sorted(group.glob("**/"), reverse=True):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

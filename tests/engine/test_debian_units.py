@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -56,27 +54,9 @@ container=other exec chroot . /lib/systemd/systemd --system --unit=ask.target
 """
 
 
-@contextlib.contextmanager
-def control_group(name: str) -> Iterator[pathlib.Path]:
-    """Make a control group for a systemd, and remove it with all that systemd made in it."""
-    mounts = [line.split() for line in pathlib.Path("/proc/self/mounts").read_text().splitlines()]
-    tops = [fields[1] for fields in mounts if fields[2] == "cgroup2"]
-    if not tops:
-        pytest.skip("no cgroup2 is mounted")
-    group = pathlib.Path(tops[0]) / name
-    try:
-        group.mkdir()
-    except OSError as problem:
-        pytest.skip(f"no control group can be made: {problem}")
-    try:
-        yield group
-    finally:
-        for folder in sorted(group.glob("**/"), reverse=True):
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-
-
-def answers(suite: str, files: dict[str, str], work: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def answers(
+    suite: str, files: dict[str, str], work: pathlib.Path, group: pathlib.Path
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return each unit's properties: what hostcheck says of the root with these files, and what its systemd says."""
     roots.need_namespaces()
     tree = roots.need(suite)
@@ -98,13 +78,12 @@ def answers(suite: str, files: dict[str, str], work: pathlib.Path) -> tuple[dict
         else:
             target.write_text(text)
     namespaces = ["--pid", "--fork", "--kill-child", "--mount", "--net", "--uts", "--ipc", "--cgroup"]
-    with control_group(f"hostcheck-{os.getpid()}-{suite}") as group:
-        # The shell joins the group before unshare makes it the root of a namespace.
-        script = f'echo $$ >"{group}/cgroup.procs" && exec unshare {" ".join(namespaces)} sh -c "$0" sh "$@"'
-        done = subprocess.run(
-            ["sh", "-c", script, BOOT, str(tree), str(work), sys.executable],
-            capture_output=True, text=True, timeout=60, cwd=PROJECT, env={**os.environ, "PYTHONPATH": str(PROJECT)},
-        )  # fmt: skip
+    # The shell joins the group before unshare makes it the root of a namespace.
+    script = f'echo $$ >"{group}/cgroup.procs" && exec unshare {" ".join(namespaces)} sh -c "$0" sh "$@"'
+    done = subprocess.run(
+        ["sh", "-c", script, BOOT, str(tree), str(work), sys.executable],
+        capture_output=True, text=True, timeout=60, cwd=PROJECT, env={**os.environ, "PYTHONPATH": str(PROJECT)},
+    )  # fmt: skip
     shown = work / "out/shown"
     assert shown.exists(), done.stdout[-2000:] + done.stderr[-2000:]
     real: dict[str, dict[str, str]] = {}
@@ -123,8 +102,10 @@ NOT_COMPARED = {"Requires", "BindsTo", "Wants", "PartOf", "After"}
 
 @pytest.mark.parametrize("suite", ["bookworm", "trixie"])
 @pytest.mark.parametrize("files", [{}, LIMITS, MASKED], ids=["stock", "limits", "masked"])
-def test_units_are_what_systemd_shows(suite: str, files: dict[str, str], tmp_path: pathlib.Path) -> None:
-    ours, real = answers(suite, files, tmp_path)
+def test_units_are_what_systemd_shows(
+    suite: str, files: dict[str, str], tmp_path: pathlib.Path, control_group: pathlib.Path
+) -> None:
+    ours, real = answers(suite, files, tmp_path, control_group)
     compared, differ = 0, []
     most = min(int(number) for number in (tmp_path / "out/max").read_text().split())
     for unit in UNITS:
