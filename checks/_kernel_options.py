@@ -6,7 +6,7 @@ and systemd's README look at. Where the scripts disagree with the kernel, the ke
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from hostcheck.api import Record
 
 MOBY = "https://github.com/moby/moby/blob/master/contrib/check-config.sh"
 RUNC = "https://github.com/opencontainers/runc/blob/main/script/check-config.sh"
@@ -15,7 +15,7 @@ SYSTEMD = "https://github.com/systemd/systemd/blob/main/README"
 VALIDATORS = "https://github.com/kubernetes/system-validators/blob/master/validators/types_unix.go"
 
 
-class Option(NamedTuple):
+class Option(Record):
     """One kernel option that a container host needs, or is better without."""
 
     name: str
@@ -333,7 +333,7 @@ matches addrtype and conntrack and the targets MASQUERADE and DNAT of x_tables, 
 """
 
 
-class Needed(NamedTuple):
+class Needed(Record):
     """A module that an engine needs."""
 
     module: str

@@ -3,6 +3,7 @@
 from hostcheck.check import Check
 from hostcheck.finding import Finding, Severity, failed, passed
 from hostcheck.host import Completed, DiskUsage, FileStat, Host, NotApplicable, Unavailable
+from hostcheck.record import Record
 from hostcheck.versions import Version
 
 API_VERSION = 1
@@ -16,6 +17,7 @@ __all__ = [
     "Finding",
     "Host",
     "NotApplicable",
+    "Record",
     "Severity",
     "Unavailable",
     "Version",

@@ -20,15 +20,25 @@ ALLOWED = {
     # Imports point down only: who may import what of ours.
     "hostcheck/versions.py": [],
     "hostcheck/finding.py": [],
-    "hostcheck/host": ["hostcheck.host"],
-    "hostcheck/facts": ["hostcheck.host", "hostcheck.versions", "hostcheck.facts"],
+    "hostcheck/record.py": [],
+    "hostcheck/host": ["hostcheck.host", "hostcheck.record"],
+    "hostcheck/facts": ["hostcheck.host", "hostcheck.record", "hostcheck.versions", "hostcheck.facts"],
     "hostcheck/check.py": ["hostcheck.finding", "hostcheck.host"],
-    "hostcheck/api.py": ["hostcheck.check", "hostcheck.finding", "hostcheck.host", "hostcheck.versions"],
+    "hostcheck/api.py": [
+        "hostcheck.check",
+        "hostcheck.finding",
+        "hostcheck.host",
+        "hostcheck.record",
+        "hostcheck.versions",
+    ],
     "checks": ["hostcheck.api", "hostcheck.facts", "."],
     "hostcheck/runner.py": ["hostcheck.check", "hostcheck.finding", "hostcheck.host"],
     "hostcheck/reporters": ["hostcheck.finding", "hostcheck.reporters", "hostcheck.metrics"],
     "hostcheck/metrics.py": ["hostcheck.finding"],
 }
+
+SLOW_CLASSES = {"NamedTuple", "namedtuple", "dataclass", "TypedDict", "Protocol"}
+"""Ways to define a class that take 0.3 ms or more each; hostcheck.record is there for it."""
 
 TOUCHES = {"open", "os", "subprocess", "glob", "pathlib", "shutil", "socket", "psutil", "distro", "tempfile"}
 """Names that reach the machine beside the Host."""
@@ -79,6 +89,17 @@ def test_only_the_host_touches_the_machine(place: str) -> None:
                 assert node.func.id not in ("open", "exec", "eval", "__import__"), (
                     f"{path.name}:{node.lineno}"
                 )
+
+
+@pytest.mark.parametrize("place", ["checks", "hostcheck"])
+def test_values_with_fields_are_records(place: str) -> None:
+    for path in sources(place):
+        if path == ROOT / "hostcheck/record.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                slow = SLOW_CLASSES.intersection(alias.name for alias in node.names)
+                assert not slow, f"{path.relative_to(ROOT)}: {slow}: use hostcheck.record.Record"
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)

@@ -6,10 +6,12 @@ Each answers as the Go function in its docstring does; an error is a text, None 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, Optional
+from typing import Optional
+
+from hostcheck.record import Record
 
 
-class Address(NamedTuple):
+class Address(Record):
     """An IP address: its family, its value, and the zone of an IPv6 one."""
 
     family: int

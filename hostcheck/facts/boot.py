@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from hostcheck.facts import grub, loaders
 from hostcheck.facts.files import names, text
 from hostcheck.facts.loaders import Entry
 from hostcheck.facts.os import parse_assignments
 from hostcheck.host import Host, Unavailable
+from hostcheck.record import Record
 
 GRUB_FOLDERS = ("/boot/grub", "/boot/grub2")
 ESPS = ("/boot/efi", "/efi", "/boot")
@@ -27,7 +28,7 @@ EFI_DEFAULT = "/sys/firmware/efi/efivars/LoaderEntryDefault-4a67b082-0a4c-41cf-b
 """What `bootctl set-default` writes; systemd-boot prefers it to loader.conf."""
 
 
-class Boot(NamedTuple):
+class Boot(Record):
     """What the default entry boots, and how that is known."""
 
     release: str | None
@@ -204,7 +205,7 @@ def _guess(host: Host) -> Boot:
     return Boot(release, settings.cmdline, settings.path, settings.line, how, loader="guess")
 
 
-class Generator(NamedTuple):
+class Generator(Record):
     """The words that a new kernel's entry is made with."""
 
     cmdline: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from hostcheck.facts import boot as boot_facts
 from hostcheck.facts import init as init_facts
@@ -14,6 +14,7 @@ from hostcheck.facts.boot import option
 from hostcheck.facts.files import names, text
 from hostcheck.facts.mounts import Mount
 from hostcheck.host import Host, Unavailable
+from hostcheck.record import Record
 from hostcheck.versions import Version
 
 TOP = "/sys/fs/cgroup"
@@ -36,7 +37,7 @@ WORDS = (
 """Options of the kernel command line that change the control groups."""
 
 
-class Mode(NamedTuple):
+class Mode(Record):
     """Which hierarchy of control groups is used: `v1`, `hybrid`, `v2`, `none` or `boot-fails`; None unknown."""
 
     now: Optional[str]
@@ -52,7 +53,7 @@ class Mode(NamedTuple):
     """The version of systemd, where that is the init."""
 
 
-class Outlook(NamedTuple):
+class Outlook(Record):
     """What the next boot will mount, and which file decides it."""
 
     mode: Optional[str]
@@ -400,7 +401,7 @@ def _plain(host: Host, now: str | None, found: init_facts.Init) -> Outlook:
     return Outlook(None, (*evidence, "what it mounts is not known"))
 
 
-class Controller(NamedTuple):
+class Controller(Record):
     """One controller."""
 
     name: str

@@ -7,11 +7,12 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from hostcheck.facts.files import names
 from hostcheck.facts.versions import version
 from hostcheck.host import Host, Unavailable
+from hostcheck.record import Record
 from hostcheck.versions import Version
 
 PATH = "/etc/containerd/config.toml"
@@ -32,7 +33,7 @@ class BadConfig(Exception):
         self.reason = reason
 
 
-class Config(NamedTuple):
+class Config(Record):
     """What containerd will read."""
 
     path: str

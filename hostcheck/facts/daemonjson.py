@@ -9,12 +9,13 @@ moby/moby (`daemon/command` since 29.0) at the release in question.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Callable, NamedTuple, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 from hostcheck.facts import _daemon_keys as tables
 from hostcheck.facts import _govalues as go
 from hostcheck.facts import gojson
 from hostcheck.facts.gojson import Member, Node
+from hostcheck.record import Record
 from hostcheck.versions import Version
 
 Release = tuple[int, ...]
@@ -61,7 +62,7 @@ LENGTH = 300
 _COPIED = frozenset(("debug", "tls", "tlsverify"))
 
 
-class Problem(NamedTuple):
+class Problem(Record):
     """One thing that dockerd refuses."""
 
     cls: str
@@ -85,7 +86,7 @@ class Problem(NamedTuple):
     """dockerd stops after the first stage that finds a problem."""
 
 
-class Value(NamedTuple):
+class Value(Record):
     """A value that the file sets, and where."""
 
     value: Any
@@ -93,7 +94,7 @@ class Value(NamedTuple):
     column: int
 
 
-class Duplicate(NamedTuple):
+class Duplicate(Record):
     """A key that stands twice in one object."""
 
     key: str
@@ -182,7 +183,7 @@ class HostFacts:
         return None
 
 
-class Flag(NamedTuple):
+class Flag(Record):
     """A flag of a command line."""
 
     name: str

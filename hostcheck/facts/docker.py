@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from hostcheck.facts import _daemon_keys as tables
 from hostcheck.facts import daemonjson, engine
 from hostcheck.facts.daemonjson import SYNTAX, HostFacts, Judgement
 from hostcheck.facts.files import PROGRAM_FOLDERS, names, text, which
 from hostcheck.host import Host, NotApplicable, Unavailable
+from hostcheck.record import Record
 from hostcheck.versions import Version
 
 DAEMON_JSON = "/etc/docker/daemon.json"
@@ -42,7 +43,7 @@ PROGRAM_SIZE = 1024 * 1024
 """Bytes. A dockerd that is smaller is a wrapper, and says nothing of what is installed beside it."""
 
 
-class Setting(NamedTuple):
+class Setting(Record):
     """A setting of dockerd, and where it was made."""
 
     value: Any
@@ -51,7 +52,7 @@ class Setting(NamedTuple):
     line: Optional[int]
 
 
-class CommandLine(NamedTuple):
+class CommandLine(Record):
     """The command line that starts dockerd."""
 
     argv: tuple[str, ...]

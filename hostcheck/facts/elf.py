@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from hostcheck.host import Host, Unavailable
+from hostcheck.record import Record
 
 MACHINES: tuple[tuple[int, bool, tuple[str, ...]], ...] = (
     (62, True, ("x86_64", "amd64")),
@@ -33,7 +33,7 @@ class NotElf(Unavailable):
     """The file is no ELF executable, or a damaged one."""
 
 
-class Section(NamedTuple):
+class Section(Record):
     """A section of the file; `size` in bytes."""
 
     name: str
@@ -43,7 +43,7 @@ class Section(NamedTuple):
     size: int
 
 
-class Elf(NamedTuple):
+class Elf(Record):
     """An executable's headers."""
 
     path: str
@@ -145,7 +145,7 @@ def _read(host: Host, path: str, offset: int, size: int) -> bytes:
     return host.read_bytes(path, limit=size, offset=offset) if size else b""
 
 
-class BuildInfo(NamedTuple):
+class BuildInfo(Record):
     """What `go version -m` prints: how a Go program was built."""
 
     go: str

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from hostcheck.host import Host, Unavailable
+from hostcheck.record import Record
 
 PROGRAM_FOLDERS = (
     "/usr/local/sbin",
@@ -20,7 +20,7 @@ PROGRAM_FOLDERS = (
 """Where systemd looks for a program (systemd.exec(5), the default PATH), then where snaps put theirs."""
 
 
-class Source(NamedTuple):
+class Source(Record):
     """Where a value was read: a file of the host, and the line in it from 1 (0: the whole file)."""
 
     path: str

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from hostcheck.facts import docker, engine, files, modules
 from hostcheck.host import Host, NotApplicable, Unavailable
+from hostcheck.record import Record
 from hostcheck.versions import Version
 
 _VERSION = re.compile(r"\bv?(\d+\.\d+(?:\.\d+)*)")
 
 
-class Iptables(NamedTuple):
+class Iptables(Record):
     """The program that `iptables` is."""
 
     path: str

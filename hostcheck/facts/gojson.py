@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Optional
+from typing import Optional
+
+from hostcheck.record import Record
 
 DEPTH_LIMIT = 10000
 """Nested arrays and objects that encoding/json reads (maxNestingDepth, Go 1.15)."""
@@ -51,7 +53,7 @@ class Node:
         return f"<{self.kind} {self.value!r} at {self.start}>"
 
 
-class Member(NamedTuple):
+class Member(Record):
     """One member of an object, or one element of an array (named by its index)."""
 
     name: str

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Callable, NamedTuple, Union
+from typing import Callable, Union
+
+from hostcheck.record import Record
 
 Word = list[tuple[str, str, bool]]
 """Parts of a word: `text` or `var`, its text, and whether it stands in quotes."""
@@ -23,7 +25,7 @@ ENTRY_LIMIT = 2000
 """Entries that are kept; a menu with more is no menu."""
 
 
-class Item(NamedTuple):
+class Item(Record):
     """An entry of GRUB's menu, or a submenu with entries of its own."""
 
     title: str
@@ -38,7 +40,7 @@ class Item(NamedTuple):
     is_submenu: bool = False
 
 
-class Menu(NamedTuple):
+class Menu(Record):
     """What a configuration comes to."""
 
     items: tuple[Item, ...]
@@ -63,14 +65,14 @@ def parse_grubenv(content: str) -> dict[str, str]:
     return found
 
 
-class _Command(NamedTuple):
+class _Command(Record):
     words: list[Word]
     line: int
     block: list[_Statement]
     """The body of a menuentry, submenu or function."""
 
 
-class _If(NamedTuple):
+class _If(Record):
     branches: list[tuple[list[_Statement], list[_Statement]]]
     otherwise: list[_Statement]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from hostcheck.facts import boot as boot_facts
 from hostcheck.facts.files import names, text
 from hostcheck.facts.packages import packages
 from hostcheck.host import Host, Unavailable
+from hostcheck.record import Record
 
 SYSTEMD_FOLDERS = ("/usr/lib/systemd", "/lib/systemd", "/usr/lib64/systemd")
 _NEEDLE = b"default-hierarchy="
@@ -18,7 +19,7 @@ _SEARCH_LIMIT = 16 << 20
 """Bytes. The largest libsystemd-shared seen is 5 MB."""
 
 
-class Init(NamedTuple):
+class Init(Record):
     """The first process."""
 
     name: str

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from hostcheck.facts import boot as boot_facts
 from hostcheck.facts.files import names
 from hostcheck.host import Host, Unavailable
+from hostcheck.record import Record
 from hostcheck.versions import Version
 
 CONFIG_PATHS = (
@@ -172,7 +173,7 @@ class Config(Mapping[str, str]):
         return self._lines.get(name)
 
 
-class Kernel(NamedTuple):
+class Kernel(Record):
     """One kernel that this host runs or will run."""
 
     when: str

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from hostcheck.facts import packages, systemd, unitexec
 from hostcheck.facts.files import Source, names, text
 from hostcheck.facts.versions import parse_package_version, version
 from hostcheck.host import Host, Unavailable
+from hostcheck.record import Record
 from hostcheck.versions import Version
 
 CONFIG = "/var/lib/kubelet/config.yaml"
@@ -19,7 +20,7 @@ FLAG_FILES = ("/var/lib/kubelet/kubeadm-flags.env", "/etc/default/kubelet", "/et
 """Environment files that the packages' unit reads."""
 
 
-class Value(NamedTuple):
+class Value(Record):
     """A scalar of the configuration, or a flag."""
 
     value: str
@@ -29,7 +30,7 @@ class Value(NamedTuple):
     """Whether it stood in quotes: a text, whatever it looks like."""
 
 
-class Config(NamedTuple):
+class Config(Record):
     """What a configuration file says."""
 
     values: Mapping[str, Value]

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import cmp_to_key
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
+
+from hostcheck.record import Record
 
 PREFIXES = ("vmlinuz-", "vmlinux-", "kernel-", "bzImage-", "zImage-", "Image-", "linux-", "uImage-")
 """What stands before the release in a kernel's file name, by distribution and architecture."""
 
 
-class Entry(NamedTuple):
+class Entry(Record):
     """One thing that the boot loader can start."""
 
     title: str

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from hostcheck.facts import boot as boot_facts
 from hostcheck.facts import kernel as kernel_facts
 from hostcheck.facts.files import Source, merged_conf, names
 from hostcheck.host import Host, Unavailable
+from hostcheck.record import Record
 
 MODPROBE_FOLDERS = (
     "/etc/modprobe.d",
@@ -80,7 +81,7 @@ def parse_modules_builtin(text: str) -> frozenset[str]:
     return frozenset(name[:-3].replace("-", "_") for name in names if name.endswith(".ko") and name != ".ko")
 
 
-class Rule(NamedTuple):
+class Rule(Record):
     """One line of modprobe.d that says something of a module."""
 
     keyword: str
@@ -158,7 +159,7 @@ def _loaded(host: Host) -> dict[str, int]:
         return {}
 
 
-class Tree(NamedTuple):
+class Tree(Record):
     """The modules of one release, as depmod(8) lists them."""
 
     folder: Optional[str]
@@ -271,7 +272,7 @@ def _cmdline(host: Host, when: str) -> tuple[str, str | None, int | None] | None
     return (found.cmdline, found.path, found.line) if found.cmdline is not None else None
 
 
-class Module(NamedTuple):
+class Module(Record):
     """Whether one module of one kernel can be used."""
 
     state: str

@@ -7,10 +7,11 @@ units of systemd (systemd.mount(5)).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from hostcheck.facts.files import is_masked, merged_conf, names, text
 from hostcheck.host import Host, Unavailable
+from hostcheck.record import Record
 
 MOUNTINFO = "/proc/self/mountinfo"
 FSTAB = "/etc/fstab"
@@ -29,7 +30,7 @@ BINDS_LIMIT = 8
 _FLAGS = frozenset({"ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime", "relatime"})
 
 
-class Mount(NamedTuple):
+class Mount(Record):
     """A file system at a place, now or at the next boot."""
 
     point: str

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from hostcheck.facts import docker, engine, files, firewall, packages, sysctl, systemd
 from hostcheck.host import Host, NotApplicable, Unavailable
+from hostcheck.record import Record
 
 NETWORKD_FOLDERS = (
     "/etc/systemd/network",
@@ -33,7 +34,7 @@ def engine_option(host: Host, key: str, default: Any = None) -> Any:
     return default if found is None else found.value
 
 
-class Section(NamedTuple):
+class Section(Record):
     """A section of an ini file, as systemd-networkd and NetworkManager write them."""
 
     name: str
@@ -137,7 +138,7 @@ def forwarding_source(host: Host, family: str = "ipv4") -> files.Source | None:
     return None
 
 
-class Route(NamedTuple):
+class Route(Record):
     """An IPv4 route of the main table."""
 
     base: int
@@ -253,7 +254,7 @@ def uplink(host: Host) -> str | None:
     return next((route.device for route in routes(host) if not route.bits and route.device), None)
 
 
-class Resolvers(NamedTuple):
+class Resolvers(Record):
     """What a resolv.conf names."""
 
     servers: tuple[tuple[str, int], ...]

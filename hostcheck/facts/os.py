@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 from hostcheck.facts.files import text
 from hostcheck.host import Host, Unavailable
+from hostcheck.record import Record
 
 OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
 
@@ -32,7 +32,7 @@ _REDHAT_IDS = (
 )
 
 
-class OsRelease(NamedTuple):
+class OsRelease(Record):
     """A distribution and its release, as os-release(5) names them."""
 
     id: str
@@ -60,7 +60,7 @@ class OsRelease(NamedTuple):
         return int(digits) if digits.isascii() and digits.isdigit() else None
 
 
-class Assignment(NamedTuple):
+class Assignment(Record):
     """One `NAME=value` of a file in the shell's syntax."""
 
     name: str

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
 
 from hostcheck.facts.files import names
 from hostcheck.host import Host, Unavailable
+from hostcheck.record import Record
 
 DPKG = "/var/lib/dpkg"
 APK = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")
@@ -17,7 +17,7 @@ PACMAN = "/var/lib/pacman/local"
 _INSTALLED = frozenset(("installed", "triggers-pending", "triggers-awaited"))
 
 
-class Package(NamedTuple):
+class Package(Record):
     """An installed package."""
 
     name: str

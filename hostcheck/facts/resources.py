@@ -6,17 +6,18 @@ would ask the machine that hostcheck runs on.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from hostcheck.facts import mounts
 from hostcheck.facts.files import is_masked, names, text
 from hostcheck.host import Host, Unavailable
+from hostcheck.record import Record
 
 X86_64_V2 = ("cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3")
 """Flags of /proc/cpuinfo that make the level x86-64-v2 (x86-64 psABI, section 3.1.1; pni is SSE3)."""
 
 
-class Swap(NamedTuple):
+class Swap(Record):
     """A swap area, in use now or at the next boot."""
 
     name: str

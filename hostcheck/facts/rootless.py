@@ -5,11 +5,12 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from hostcheck.facts import engine, unitfile
 from hostcheck.facts.files import Source, is_masked, names, text
 from hostcheck.host import Host, Unavailable
+from hostcheck.record import Record
 
 PASSWD = "/etc/passwd"
 LINGER = "/var/lib/systemd/linger"
@@ -24,7 +25,7 @@ USER_BIN = ("bin", ".local/bin")
 """Folders of programs below a home: docker's installer takes the first, others the second."""
 
 
-class User(NamedTuple):
+class User(Record):
     """A user of the host."""
 
     name: str
@@ -34,7 +35,7 @@ class User(NamedTuple):
     source: Source
 
 
-class Evidence(NamedTuple):
+class Evidence(Record):
     """What shows that containers are run without root."""
 
     user: Optional[User]
@@ -48,7 +49,7 @@ class Evidence(NamedTuple):
     """Whether a unit is to start by itself."""
 
 
-class Range(NamedTuple):
+class Range(Record):
     """Subordinate ids of one user."""
 
     owner: str
@@ -63,7 +64,7 @@ class Range(NamedTuple):
         return self.first + self.size - 1
 
 
-class Profile(NamedTuple):
+class Profile(Record):
     """An AppArmor profile that lets a program make user namespaces."""
 
     attachment: str

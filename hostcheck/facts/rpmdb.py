@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
-from typing import Callable, Literal, NamedTuple
+from typing import Callable, Literal
 
 from hostcheck.host import Host, Unavailable
+from hostcheck.record import Record
 
 DATABASES = tuple(
     f"{folder}/{name}"
@@ -36,7 +37,7 @@ class Damaged(Unavailable):
     """The database is not what it says it is."""
 
 
-class Header(NamedTuple):
+class Header(Record):
     """What a package says of itself in the database."""
 
     name: str

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from hostcheck.facts import boot as boot_facts
 from hostcheck.facts import kernel, mounts, packages
 from hostcheck.facts.files import is_masked, names, text
 from hostcheck.host import Host, NotApplicable, Unavailable
+from hostcheck.record import Record
 from hostcheck.versions import Version
 
 APPARMOR_ENABLED = "/sys/module/apparmor/parameters/enabled"
@@ -23,7 +24,7 @@ EXCLUSIVE = ("selinux", "apparmor", "smack", "tomoyo")
 """Modules of which `security=` chooses one."""
 
 
-class Mode(NamedTuple):
+class Mode(Record):
     """Whether a security module is on."""
 
     value: Optional[str]

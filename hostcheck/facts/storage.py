@@ -8,11 +8,12 @@ from 29.0 on daemon/image_store_choice.go before it. What a file system must be 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from hostcheck.facts import containerd, docker, engine, kernel, modules, mounts
 from hostcheck.facts.files import text, which
 from hostcheck.host import Host, NotApplicable, Unavailable
+from hostcheck.record import Record
 from hostcheck.versions import Version
 
 DATA_ROOT = "/var/lib/docker"
@@ -84,7 +85,7 @@ FUSE_CRYPT = ("fuse.encfs", "fuse.gocryptfs", "fuse.cryfs", "fuse.sshfs")
 VOLATILE = ("tmpfs", "ramfs", "rootfs")
 
 
-class Driver(NamedTuple):
+class Driver(Record):
     """What dockerd will do about its storage."""
 
     name: str

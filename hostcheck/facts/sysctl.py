@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from hostcheck.facts import files
 from hostcheck.host import Host, Unavailable
+from hostcheck.record import Record
 
 FOLDERS = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
 """Where drop-ins lie, the one that counts first (systemd: CONF_PATHS_NULSTR("sysctl.d"), sysctl(8))."""
@@ -32,7 +33,7 @@ ALIASES = {"net.ipv4.ip_forward": "net.ipv4.conf.all.forwarding"}
 """Two names of one switch: the later write counts (net/ipv4/devinet.c, devinet_sysctl_forward)."""
 
 
-class Assignment(NamedTuple):
+class Assignment(Record):
     """One line of a sysctl.d file."""
 
     path: str
@@ -44,7 +45,7 @@ class Assignment(NamedTuple):
     """Whether a `-` before the key says that failing is no error."""
 
 
-class Setting(NamedTuple):
+class Setting(Record):
     """What one key will be set to at boot."""
 
     value: Optional[str]

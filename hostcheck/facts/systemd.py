@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from hostcheck.facts import init, packages, unitexec, unitfile
 from hostcheck.facts.files import is_masked, merged_conf, names, text
 from hostcheck.facts.unitexec import Command
 from hostcheck.facts.unitfile import INFINITY, Assignment, Limit, Problem
 from hostcheck.host import Host, Unavailable
+from hostcheck.record import Record
 
 ADMIN_FOLDERS = ("/etc/systemd/system.control", "/etc/systemd/system", "/usr/local/lib/systemd/system")
 CONF_FOLDERS = ("/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd")
@@ -63,7 +64,7 @@ _V1_CONTROLLERS = unitfile.CONTROLLERS
 _V2_CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
 
 
-class Setting(NamedTuple):
+class Setting(Record):
     """What a property will be, and the line that says so."""
 
     value: str
@@ -672,7 +673,7 @@ def _machine_tasks(host: Host) -> Optional[int]:
         return None
 
 
-class _Map(NamedTuple):
+class _Map(Record):
     """Which name leads to which unit file, for one type of unit."""
 
     target: Mapping[str, str]

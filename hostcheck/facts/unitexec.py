@@ -7,12 +7,13 @@ env-file.c of systemd.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from hostcheck.facts.unitfile import WHITESPACE
+from hostcheck.record import Record
 
 
-class Command(NamedTuple):
+class Command(Record):
     """One command line of an Exec setting."""
 
     argv: tuple[str, ...]

@@ -7,7 +7,9 @@ src/shared/conf-parser.c, src/core/load-fragment.c, src/basic/extract-word.c and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, Optional
+from typing import Optional
+
+from hostcheck.record import Record
 
 WHITESPACE = " \t\n\r"
 INFINITY = "infinity"
@@ -39,7 +41,7 @@ CONTROLLERS = (
 """Names that Delegate= takes, in the order in which systemd prints them (src/basic/cgroup-util.c)."""
 
 
-class Assignment(NamedTuple):
+class Assignment(Record):
     """One `key=value` of a file."""
 
     section: str
@@ -49,7 +51,7 @@ class Assignment(NamedTuple):
     line: int
 
 
-class Problem(NamedTuple):
+class Problem(Record):
     """Something in a unit file that systemd passes over, as its log would say."""
 
     path: str
@@ -60,7 +62,7 @@ class Problem(NamedTuple):
     reason: str
 
 
-class Parsed(NamedTuple):
+class Parsed(Record):
     """What a unit file says."""
 
     assignments: tuple[Assignment, ...]
@@ -69,7 +71,7 @@ class Parsed(NamedTuple):
     """Whether systemd gives up on it in the middle (a section header without its bracket)."""
 
 
-class Limit(NamedTuple):
+class Limit(Record):
     """A resource limit; numbers or `infinity`."""
 
     soft: str

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from hostcheck.facts import elf
 from hostcheck.facts.files import PROGRAM_FOLDERS, which
 from hostcheck.facts.packages import Package, has_file_list, installed, owner
 from hostcheck.host import Host, Unavailable
+from hostcheck.record import Record
 from hostcheck.versions import Version
 
 _BEFORE_RELEASE = re.compile(r"[-~_.]?(?:ce[-~.])?((?:alpha|beta|rc|tp|pre|dev|dirty)\.?\d*)", re.IGNORECASE)
@@ -19,7 +20,7 @@ _NAMED = re.compile(r"(?:[A-Za-z][\w+.]*-|[:=\"]\"?)v?(\d+\.\d.*)")
 _LOG_LINES = ("time=", "level=", "WARN", "warning", "Warning", "Emulate", "INFO", "[", "DEBU")
 
 
-class ToolVersion(NamedTuple):
+class ToolVersion(Record):
     """A version as a program prints it, taken apart."""
 
     upstream: str
@@ -123,7 +124,7 @@ def parse_package_version(text: str, manager: str) -> ToolVersion:
     return found
 
 
-class Tool(NamedTuple):
+class Tool(Record):
     """How to find out about one program."""
 
     name: str
@@ -210,7 +211,7 @@ _NOT_SURE: Mapping[str, tuple[str, ...]] = {
 """Packages that are enough where the program is not seen: Debian's docker.io has no client since trixie."""
 
 
-class Found(NamedTuple):
+class Found(Record):
     """A program's version, and how it is known."""
 
     tool: str

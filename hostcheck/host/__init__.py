@@ -6,7 +6,9 @@ import os.path
 import stat as stat_module
 import time
 from abc import ABC, abstractmethod
-from typing import Any, Callable, NamedTuple, TypeVar
+from typing import Any, Callable, TypeVar
+
+from hostcheck.record import Record
 
 T = TypeVar("T")
 
@@ -25,7 +27,7 @@ class NotApplicable(Exception):
     """The question does not arise on this host. The text says why."""
 
 
-class FileStat(NamedTuple):
+class FileStat(Record):
     """What stat(2) says of a file, as far as it is the same on every kind of host."""
 
     mode: int
@@ -56,7 +58,7 @@ class FileStat(NamedTuple):
         return self.is_file and bool(self.mode & 0o111)
 
 
-class Completed(NamedTuple):
+class Completed(Record):
     """A command that ended."""
 
     argv: tuple[str, ...]
@@ -65,7 +67,7 @@ class Completed(NamedTuple):
     err: str
 
 
-class DiskUsage(NamedTuple):
+class DiskUsage(Record):
     """Room on a file system: bytes, and inodes (0 in total where it has no fixed number)."""
 
     total: int
