@@ -7,8 +7,8 @@ import datetime
 import os
 import sys
 import time
-from collections.abc import Sequence
-from typing import Any, TextIO, cast
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Callable, TextIO, cast
 
 from hostcheck import __version__, plugins
 from hostcheck.check import Check
@@ -18,9 +18,10 @@ from hostcheck.policy import DEFAULT, Policy, PolicyError
 from hostcheck.reporters import FORMATS, Style
 from hostcheck.runner import run as run_checks
 
-OK, FAILED, USAGE, UNDECIDED = 0, 1, 2, 3
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-COMMANDS = ("run", "list", "explain", "policies", "facts", "daemon-json")
+OK, FAILED, USAGE, UNDECIDED = 0, 1, 2, 3
 
 FACTS = {
     "kernel": "hostcheck.facts.kernel",
@@ -76,7 +77,8 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         return f"{', '.join(action.option_strings)} {value}"
 
 
-def _parser(command: str) -> argparse.ArgumentParser:
+def _parser(names: Iterable[str]) -> argparse.ArgumentParser:
+    """Return the parser with these commands; each costs 1 ms, and a run needs one."""
     parser = argparse.ArgumentParser(
         prog="hostcheck",
         description="Says whether a Linux host will run containers, now and after its next boot.",
@@ -85,7 +87,13 @@ def _parser(command: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"hostcheck {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name in names:
+        add_parser, _ = COMMANDS[name]
+        add_parser(commands)
+    return parser
 
+
+def _add_run(commands: Commands) -> None:
     run = commands.add_parser(
         "run",
         help="check a host (the default command)",
@@ -116,27 +124,37 @@ def _parser(command: str) -> argparse.ArgumentParser:
     run.add_argument("-q", "--quiet", action="store_true", help="show the verdict alone")
     run.add_argument("--no-color", action="store_true", help="no colours (also: NO_COLOR in the environment)")
 
+
+def _add_list(commands: Commands) -> None:
     listing = commands.add_parser(
         "list", help="the checks, with the policy's severity", formatter_class=_Help
     )
     _add_checks(listing)
+
+
+def _add_explain(commands: Commands) -> None:
     explain = commands.add_parser("explain", help="a check's documentation", formatter_class=_Help)
     explain.add_argument("id", nargs="+", metavar="ID", help="a check, such as network.ip_forward, or a glob")
     _add_plugins(explain)
-    commands.add_parser("policies", help="the policies that hostcheck ships", formatter_class=_Help)
-    if command == "daemon-json":
-        # Imported here: the judge of daemon.json is large, and the other commands' help needs one line of it.
-        from hostcheck import daemon_command
 
-        daemon_command.add_parser(commands)
-    else:
-        commands.add_parser("daemon-json", help="judge daemon.json files without a host")
+
+def _add_policies(commands: Commands) -> None:
+    commands.add_parser("policies", help="the policies that hostcheck ships", formatter_class=_Help)
+
+
+def _add_daemon_json(commands: Commands) -> None:
+    # Imported here: the judge of daemon.json is large, and no other command needs it.
+    from hostcheck import daemon_command
+
+    daemon_command.add_parser(commands)
+
+
+def _add_facts(commands: Commands) -> None:
     facts = commands.add_parser(
         "facts", help="what was read, as JSON with file and line", formatter_class=_Help
     )
     facts.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(FACTS)} (default: all)")
     _add_host(facts)
-    return parser
 
 
 def _add_host(parser: argparse.ArgumentParser) -> None:
@@ -189,16 +207,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or (arguments[0] not in COMMANDS and arguments[0] not in ("-h", "--help", "--version")):
         arguments.insert(0, "run")
+    first = arguments[0]
+    names = () if first == "--version" else COMMANDS if first in ("-h", "--help") else (first,)
     try:
-        options = _parser(arguments[0]).parse_args(arguments)
-        command = {
-            "run": _run,
-            "list": _list,
-            "explain": _explain,
-            "policies": _policies,
-            "facts": _facts,
-            "daemon-json": _daemon_json,
-        }[options.command]
+        options = _parser(names).parse_args(arguments)
+        _, command = COMMANDS[options.command]
         code = command(options)
         sys.stdout.flush()
         return code
@@ -476,3 +489,14 @@ def _facts(options: argparse.Namespace) -> int:
     json.dump(values, sys.stdout, indent=1, ensure_ascii=False)
     print()
     return OK
+
+
+COMMANDS: dict[str, tuple[Callable[[Commands], object], Callable[[argparse.Namespace], int]]] = {
+    "run": (_add_run, _run),
+    "list": (_add_list, _list),
+    "explain": (_add_explain, _explain),
+    "policies": (_add_policies, _policies),
+    "daemon-json": (_add_daemon_json, _daemon_json),
+    "facts": (_add_facts, _facts),
+}
+"""Each command's name, what adds its parser to the command line's, and what runs it."""
