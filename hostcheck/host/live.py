@@ -29,12 +29,14 @@ def read_regular(real: str, shown: str, limit: int, offset: int, flags: int = 0)
             raise Unavailable(f"{shown} is not a regular file")
         if limit == READ_LIMIT and found.st_size - offset > limit:
             raise Unavailable(f"{shown} is larger than {limit >> 20} MiB")
+        # What /proc and /sys make up has no size, and the kernel clears the whole buffer that it is given.
+        piece = (1 << 16) + min(found.st_size, 1 << 20)
         if offset:
             os.lseek(fd, offset, os.SEEK_SET)
         chunks = []
         left = limit + 1 if limit == READ_LIMIT else limit
         while left > 0:
-            chunk = os.read(fd, min(left, 1 << 20))
+            chunk = os.read(fd, min(left, piece))
             if not chunk:
                 break
             chunks.append(chunk)
