@@ -27,6 +27,10 @@ class NotApplicable(Exception):
     """The question does not arise on this host. The text says why."""
 
 
+class ImageError(Exception):
+    """A file is no image that can be read. The text names it, says why, and the way out."""
+
+
 class FileStat(Record):
     """What stat(2) says of a file, as far as it is the same on every kind of host."""
 
@@ -65,6 +69,17 @@ class Completed(Record):
     code: int
     out: str
     err: str
+
+
+class FileSystem(Record):
+    """A file system that an image brings with it."""
+
+    point: str
+    """Where it will be mounted."""
+    type: str
+    """As the kernel names it: `ext4`, `xfs`, `btrfs`, `vfat`, `squashfs`."""
+    features: frozenset[str]
+    """Of ext: those that matter here, such as `filetype`; of xfs `ftype=0`, `crc=1`."""
 
 
 class DiskUsage(Record):
@@ -124,6 +139,10 @@ class Host(ABC):
     @abstractmethod
     def pids(self, name: str) -> tuple[int, ...]:
         """Return the processes of that name (comm), lowest first."""
+
+    def file_systems(self) -> tuple[FileSystem, ...]:
+        """Return the file systems that the host brings with it; `Unavailable` where only files are known."""
+        raise Unavailable("its file systems are not known from here")
 
     def read(self, path: str) -> str:
         """Return a regular file as text. What is not UTF-8 becomes U+FFFD."""
