@@ -47,7 +47,7 @@ $(VENV)/run.stamp: setup.cfg pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/test.stamp: setup.cfg pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip --disable-pip-version-check -q install -e '.[test]'
+	$(BIN)/python -m pip --disable-pip-version-check -q install -e '.[test,images]'
 	@touch $@ $(VENV)/run.stamp
 
 clean:

@@ -216,7 +216,26 @@ def _at_boot(host: Host) -> tuple[Mount, ...]:
         and mount.point not in replaced
     )
     taken = {mount.point for mount in lines}
-    return lines + tuple(unit for unit in units if unit.point not in taken)
+    named = lines + tuple(unit for unit in units if unit.point not in taken)
+    return _with_disk(host, named)
+
+
+def _with_disk(host: Host, named: tuple[Mount, ...]) -> tuple[Mount, ...]:
+    """Return the mounts with what a disk image knows beside its files: types left open, and unnamed mounts."""
+    try:
+        brought = {system.point: system.type for system in host.file_systems()}
+    except Unavailable:
+        return named
+    known = tuple(
+        mount._replace(type=brought[mount.point])
+        if mount.type == "auto" and mount.point in brought
+        else mount
+        for mount in named
+    )
+    points = {mount.point for mount in named}
+    return known + tuple(
+        Mount(point, "", kind, ("defaults",), "") for point, kind in brought.items() if point not in points
+    )
 
 
 def _mount_units(host: Host) -> Iterator[Mount]:

@@ -445,6 +445,13 @@ def _superblocks(host: Host) -> dict[str, frozenset[str]]:
 
 
 def _superblock(host: Host, mount: mounts.Mount) -> Iterator[str]:
+    try:
+        for system in host.file_systems():
+            if system.point == mount.point:
+                yield from system.features
+        return
+    except Unavailable:
+        pass  # Not a disk image: the tools of the running host know.
     argv: tuple[str, ...]
     if mount.type == "xfs":
         argv = ("xfs_info", mount.point)

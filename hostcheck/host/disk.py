@@ -11,10 +11,11 @@ import os
 import posixpath
 import stat as stat_module
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, cast
 
 from hostcheck.host import READ_LIMIT, FileStat, FileSystem, ImageError, Unavailable
 from hostcheck.host.root import RestingHost
+from hostcheck.record import Record
 
 MISSING = "it takes libraries that are not installed: pip install 'hostcheck[images]'"
 
@@ -76,7 +77,7 @@ class _Nameless(io.RawIOBase):
         return len(data)
 
 
-class _Volume(NamedTuple):
+class _Volume(Record):
     """A partition, a logical volume, or the whole image, with a file system in it."""
 
     files: Any
@@ -170,7 +171,7 @@ def _volumes(volume: Any, filesystem: Any, disk: BinaryIO) -> Iterator[_Volume]:
         if volume.is_lvm_volume(part):
             physical.append(part)
         elif part is not disk:
-            kind = str(getattr(part, "vtype", "")).lower()
+            kind = str(part.type).lower()
             role = {ESP: "esp", XBOOTLDR: "xbootldr", "239": "esp"}.get(kind, "")
             names = [f"#{part.number}", f"PARTUUID={str(part.guid or '').lower()}", f"PARTLABEL={part.name}"]
             parts.append((part, names, role))
@@ -248,7 +249,7 @@ def _live_root(disk: BinaryIO, name: str) -> BinaryIO:
         asked = path if way != "iso_path" else path.upper() + ";1"
         try:
             file = iso.open_file_from_iso(**{way: asked})
-            return cast(BinaryIO, file.__enter__())
+            return cast(BinaryIO, cast(Any, file).__enter__())
         except pycdlib.pycdlibexception.PyCdlibException:
             continue
     raise ImageError(f"{name} is an ISO without a live system: none of {', '.join(LIVE_FILES)} is on it")
@@ -321,6 +322,9 @@ class DiskHost(RestingHost):
 
     def file_systems(self) -> tuple[FileSystem, ...]:
         """See `Host.file_systems`."""
+        if self._mounted["/"].type == "squashfs":
+            # A live system lays a writable file system over it, an installer unpacks it: not told here.
+            raise Unavailable("what a squashfs will lie under is not known from here")
         return tuple(FileSystem(point, v.type, v.features) for point, v in sorted(self._mounted.items()))
 
     def _entry(self, place: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat as stat_module
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from hostcheck.host import Host, ImageError
 
@@ -32,7 +32,7 @@ def open_image(path: str) -> Host:
 def _file(path: str) -> BinaryIO:
     try:
         # O_NONBLOCK: opening a fifo with no writer would wait for ever.
-        file = cast(BinaryIO, open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb"))
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     except OSError as error:
         raise ImageError(f"{path}: {error.strerror}") from None
     mode = os.fstat(file.fileno()).st_mode

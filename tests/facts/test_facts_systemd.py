@@ -20,10 +20,10 @@ from hostcheck.testing import FakeHost
 class RunningTree(RootHost):
     """A root tree whose /run is taken as it is, as on the machine that the oracle was."""
 
-    def _real(self, path: str, follow: bool = True) -> str:
+    def _place(self, path: str, follow: bool = True) -> str:
         if path.startswith("/run"):
-            return self.root + path
-        return super()._real(path, follow)
+            return path
+        return super()._place(path, follow)
 
 
 def lay(corpora: pathlib.Path, top: pathlib.Path) -> dict[tuple[str, str], pathlib.Path]:
