@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from hostcheck.facts.files import names
@@ -62,33 +63,39 @@ def parse_dpkg_status(text: str, path: str = DPKG + "/status") -> Iterator[Packa
     >>> list(parse_dpkg_status("Package: runc\nStatus: deinstall ok config-files\nVersion: 1.1\n"))
     []
     """
-    for stanza in text.split("\n\n"):
-        # Cheap cuts instead of a parser: a desktop has 3000 stanzas, and four fields count.
-        stanza = "\n" + stanza
-        status = _field(stanza, "Status")
-        if status and status.rpartition(" ")[2] not in _INSTALLED:
-            continue
-        name = _field(stanza, "Package")
+    for package, state in _stanzas(text, path):
+        if not state or state in _INSTALLED:
+            yield package
+
+
+# One pass in C: a desktop has 3000 stanzas, of which four fields count. An empty line ends a stanza.
+_FIELDS = re.compile(r"\n(?:(Package|Status|Architecture|Version): (.*)|(?=\n))")
+
+
+def _stanzas(text: str, path: str) -> Iterator[tuple[Package, str]]:
+    """Yield each package of a status file and its state: the last word of Status, empty where that is missing."""
+    fields: dict[str, str] = {}
+    for name, value in _FIELDS.findall(f"\n{text}\n\n"):
         if name:
-            version = _field(stanza, "Version")
-            yield Package(name, version, _field(stanza, "Architecture"), "deb", path)
+            fields.setdefault(name, value.strip())
+        elif fields:
+            package, version = fields.get("Package", ""), fields.get("Version", "")
+            if package:
+                state = fields.get("Status", "").rpartition(" ")[2]
+                yield Package(package, version, fields.get("Architecture", ""), "deb", path), state
+            fields = {}
 
 
-def _field(stanza: str, name: str) -> str:
-    start = stanza.find(f"\n{name}: ")
-    if start < 0:
-        return ""
-    start += len(name) + 3
-    end = stanza.find("\n", start)
-    return stanza[start : end if end >= 0 else None].strip()
+def _dpkg_status(host: Host) -> tuple[tuple[Package, str], ...]:
+    path = DPKG + "/status"
+    try:
+        return tuple(_stanzas(host.read(path), path))
+    except FileNotFoundError:
+        return ()
 
 
 def _deb(host: Host) -> Iterator[Package]:
-    path = DPKG + "/status"
-    try:
-        yield from parse_dpkg_status(host.read(path), path)
-    except FileNotFoundError:
-        pass
+    yield from (package for package, state in host.fact(_dpkg_status) if not state or state in _INSTALLED)
     # Distroless images have one file a package instead, without a Status.
     for name in names(host, DPKG + "/status.d"):
         if not name.endswith(".md5sums"):
@@ -175,12 +182,7 @@ def removed(host: Host) -> frozenset[str]:
 
 
 def _removed(host: Host) -> frozenset[str]:
-    try:
-        text = host.read(DPKG + "/status")
-    except FileNotFoundError:
-        return frozenset()
-    stanzas = ("\n" + stanza for stanza in text.split("\n\n") if " config-files" in stanza)
-    return frozenset(_field(s, "Package") for s in stanzas if _field(s, "Status").endswith(" config-files"))
+    return frozenset(package.name for package, state in host.fact(_dpkg_status) if state == "config-files")
 
 
 def spellings(path: str) -> tuple[str, ...]:
