@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import importlib
 import os
 import sys
 import time
@@ -45,7 +46,9 @@ FACTS = {
 _EPILOG = """\
 examples:
   hostcheck                                   will this host run Docker, now and after its next boot?
-  hostcheck --root /mnt/image                 the same of an unpacked image, without executing anything in it
+  hostcheck /mnt/image                        the same of an unpacked image, without executing anything in it
+  hostcheck record host.tar.gz                keep what any check asks here ...
+  hostcheck host.tar.gz                       ... and judge it elsewhere
   hostcheck --policy kubernetes -v            another policy, every check shown
   hostcheck -f json:report.json -f table      a file for a program and a table for a person, from one run
   hostcheck -f prometheus -o /var/lib/node_exporter/hostcheck.prom
@@ -97,9 +100,12 @@ def _add_run(commands: Commands) -> None:
     run = commands.add_parser(
         "run",
         help="check a host (the default command)",
-        description="Check this host, or an unpacked image.",
+        description="Check this host, an unpacked image, or a recording.",
         epilog=_EPILOG,
         formatter_class=_Help,
+    )
+    run.add_argument(
+        "target", nargs="?", metavar="PATH", help="a root tree or a recording (default: this host)"
     )
     _add_host(run)
     _add_checks(run)
@@ -149,16 +155,28 @@ def _add_daemon_json(commands: Commands) -> None:
     daemon_command.add_parser(commands)
 
 
+def _add_record(commands: Commands) -> None:
+    # Imported here: only one command records.
+    from hostcheck import record_command
+
+    record_command.add_parser(commands)
+
+
 def _add_facts(commands: Commands) -> None:
     facts = commands.add_parser(
         "facts", help="what was read, as JSON with file and line", formatter_class=_Help
     )
-    facts.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(FACTS)} (default: all)")
+    facts.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"{', '.join(FACTS)} (default: all); the last may be the path of a root tree or a recording",
+    )
     _add_host(facts)
 
 
 def _add_host(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--root", metavar="DIR", help="look at the root tree in DIR instead of this host")
+    parser.add_argument("--root", metavar="DIR", help="the same as PATH: a root tree or a recording")
     parser.add_argument(
         "--stage",
         choices=["auto", "before", "installed"],
@@ -239,19 +257,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE
 
 
-def _open_host(options: argparse.Namespace) -> Host:
-    host: Host
-    if options.root is not None:
-        from hostcheck.host.root import RootHost
-
-        try:
-            host = RootHost(options.root)
-        except OSError as error:
-            raise UsageError(f"--root {options.root}: {error}") from None
-    else:
+def _host_at(root: str | None, target: str | None = None) -> Host:
+    """Return the host at a path, told by its content, or without one the machine that this runs on."""
+    if root is None and target is None:
         from hostcheck.host.live import LiveHost
 
-        host = LiveHost()
+        return LiveHost()
+    if root is not None and target is not None:
+        raise UsageError(f"both {target} and --root {root}: one host at a time")
+    from hostcheck.host.target import NoTarget, open_target
+
+    path = cast(str, root if target is None else target)
+    try:
+        return open_target(path)
+    except NoTarget as error:
+        command = (
+            "" if root or "/" in path or os.path.lexists(path) else f", and no command is called {path!r}"
+        )
+        raise UsageError(f"{'--root ' if root is not None else ''}{error}{command}") from None
+
+
+def _open_host(options: argparse.Namespace) -> Host:
+    host = _host_at(options.root, options.target)
     if options.stage != "auto":
         host.assumptions["stage"] = options.stage
     if options.docker_version:
@@ -481,10 +508,18 @@ def _daemon_json(options: argparse.Namespace) -> int:
     return daemon_command.run(options)
 
 
+def _record(options: argparse.Namespace) -> int:
+    from hostcheck import record_command
+
+    return record_command.run(options, _host_at(options.root), FACTS.values())
+
+
 def _facts(options: argparse.Namespace) -> int:
-    import importlib
     import json
 
+    options.target = None
+    if options.names and options.names[-1] not in FACTS and os.path.exists(options.names[-1]):
+        options.target = options.names.pop()
     for name in options.names:
         if name not in FACTS:
             raise UsageError(f"no fact {name!r}; there are {', '.join(FACTS)}")
@@ -495,6 +530,9 @@ def _facts(options: argparse.Namespace) -> int:
             values[name] = importlib.import_module(FACTS[name]).export(host)
         except (Unavailable, NotApplicable, OSError) as error:
             values[name] = {"unavailable": str(error)}
+        except Exception as error:
+            # One fact that breaks on a file that nobody expected must not keep the others back.
+            values[name] = {"error": f"{type(error).__name__}: {error}"}
     json.dump(values, sys.stdout, indent=1, ensure_ascii=False)
     print()
     return OK
@@ -502,6 +540,7 @@ def _facts(options: argparse.Namespace) -> int:
 
 COMMANDS: dict[str, tuple[Callable[[Commands], object], Callable[[argparse.Namespace], int]]] = {
     "run": (_add_run, _run),
+    "record": (_add_record, _record),
     "list": (_add_list, _list),
     "explain": (_add_explain, _explain),
     "policies": (_add_policies, _policies),

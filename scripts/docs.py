@@ -1,4 +1,4 @@
-"""Write what is generated in the README, and the picture of the table. `--check` only compares."""
+"""Write what is generated in the README and in docs/, and the picture of the table. `--check` only compares."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pathlib
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -47,12 +48,26 @@ def help_text() -> str:
     return "```text\n" + done.stdout.replace("optional arguments:", "options:").rstrip() + "\n```"
 
 
-def readme(text: str) -> str:
-    """Return the README with its generated parts made anew."""
-    for name, make in (("checks", table_of_checks), ("policies", table_of_policies), ("help", help_text)):
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end {name} -->)", re.DOTALL)
+def list_of_secrets() -> str:
+    """Return what a recording redacts."""
+    from hostcheck.host._redact import RULES
+
+    return "\n".join(f"- {kind}" for kind, _pattern in RULES)
+
+
+GENERATED = {
+    "README.md": {"checks": table_of_checks, "policies": table_of_policies, "help": help_text},
+    "docs/recordings.md": {"redacted": list_of_secrets},
+}
+"""Each file with generated parts, and what makes them."""
+
+
+def renewed(text: str, parts: dict[str, Callable[[], str]]) -> str:
+    """Return a file's text with its generated parts made anew."""
+    for name, make in parts.items():
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
         made = make()
-        text = pattern.sub(lambda found, made=made: found[1] + made + found[2], text)
+        text = pattern.sub(lambda found, made=made: f"{found[1]}{made}\n{found[2]}", text)
     return text
 
 
@@ -78,13 +93,12 @@ def picture() -> str:
 
 def main() -> int:
     """Write, or with `--check` compare; 1 if something was not current."""
-    path = ROOT / "README.md"
-    old = path.read_text()
-    new = readme(old)
+    texts = {ROOT / file: (ROOT / file).read_text() for file in GENERATED}
+    new = {path: renewed(texts[path], GENERATED[str(path.relative_to(ROOT))]) for path in texts}
     if "--check" in sys.argv[1:]:
-        return int(old != new)
-    path.write_text(new)
-    (ROOT / "docs").mkdir(exist_ok=True)
+        return int(new != texts)
+    for path, text in new.items():
+        path.write_text(text)
     (ROOT / "docs" / "table.svg").write_text(picture())
     return 0
 

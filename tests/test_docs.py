@@ -9,9 +9,9 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
-def test_the_readme_is_current() -> None:
+def test_what_is_generated_is_current() -> None:
     done = subprocess.run([sys.executable, "scripts/docs.py", "--check"], cwd=ROOT, timeout=60)
-    assert done.returncode == 0, "the README's generated parts are old: run `make docs`"
+    assert done.returncode == 0, "the generated parts of README.md or docs/ are old: run `make docs`"
 
 
 def test_every_check_is_in_the_readme_once() -> None:

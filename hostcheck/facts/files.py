@@ -48,6 +48,26 @@ def names(host: Host, path: str) -> tuple[str, ...]:
         return ()
 
 
+def listings(host: Host, folders: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """Return each folder with its names, but those that cannot be had, as /run in a tree.
+
+    Raises:
+        PermissionError: a folder is there and may not be read.
+        Unavailable: none of them can be had, so nothing is known of what they hold.
+
+    """
+    found = []
+    trouble: Unavailable | None = None
+    for folder in folders:
+        try:
+            found.append((folder, names(host, folder)))
+        except Unavailable as error:
+            trouble = error
+    if trouble and not found:
+        raise trouble
+    return found
+
+
 def which(host: Host, name: str, folders: Sequence[str] = PROGRAM_FOLDERS) -> str | None:
     """Return the path of the program of that name, as a shell would find it, None if there is none."""
     for folder in folders:
@@ -66,13 +86,13 @@ def merged_conf(host: Host, folders: Sequence[str], suffix: str = ".conf") -> li
     Files of all folders are sorted by name; of two with the same name the one in the earlier folder
     counts; a link to /dev/null or an empty name masks. Folders that cannot be had (as /run in a tree) are
     passed over. Source: sysctl.d(5), modprobe.d(5), systemd.unit(5), systemd-analyze cat-config.
+
+    Raises:
+        Unavailable: none of the folders can be had.
+
     """
     found: dict[str, str] = {}
-    for folder in folders:
-        try:
-            listed = names(host, folder)
-        except Unavailable:
-            continue
+    for folder, listed in listings(host, folders):
         for name in listed:
             if name.endswith(suffix) and name not in found:
                 found[name] = f"{folder}/{name}"

@@ -33,7 +33,10 @@ def _cgroup(host: Host) -> str | None:
 
 
 def summary(host: Host) -> dict[str, object]:
-    """Return kind, name, os, kernel, cgroup mode, engines with their versions, stage and storage driver."""
+    """Return kind, name, os, kernel, cgroup mode, engines with their versions, stage and storage driver.
+
+    Of a recording, also that it is one.
+    """
     stage = _try(lambda: engine.stage(host))
     engines: dict[str, str | None] = {}
     if stage == "installed":
@@ -42,7 +45,7 @@ def summary(host: Host) -> dict[str, object]:
             if tool in found:
                 engines[name] = str(found[tool])
     release = _try(lambda: host.fact(os_facts.os_release))
-    return {
+    about: dict[str, object] = {
         "kind": host.kind,
         "name": host.name,
         "os": release.pretty if release else None,
@@ -52,3 +55,6 @@ def summary(host: Host) -> dict[str, object]:
         "engines": engines,
         "storage_driver": _try(lambda: host.fact(storage.driver).name),
     }
+    if host.recording:
+        about["recording"] = True
+    return about

@@ -444,14 +444,11 @@ def conf_files(host: Host, hidden: bool = False, folders: tuple[str, ...] = FOLD
 
     Raises:
         PermissionError: a folder is there and may not be read.
+        Unavailable: none of the folders can be had.
 
     """
     found: dict[str, str] = {}
-    for folder in folders:
-        try:
-            listed = files.names(host, folder)
-        except Unavailable:
-            continue
+    for folder, listed in files.listings(host, folders):
         for name in listed:
             if not name.endswith(".conf") or name in found or (name.startswith(".") and not hidden):
                 continue
@@ -548,6 +545,7 @@ def boot_settings(host: Host) -> Mapping[str, Setting]:
 
     Raises:
         PermissionError: a file is there and may not be read.
+        Unavailable: no folder of such files can be had.
 
     """
     return host.fact(_boot_settings)

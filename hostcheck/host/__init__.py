@@ -99,7 +99,9 @@ class Host(ABC):
     """
 
     kind: str
-    """`live`, `root`, `image` or `recording`."""
+    """`live`, `root` or `image`; a recording has the kind of what was recorded."""
+    recording = False
+    """Whether the answers come from a recording."""
     name: str
     """What a reader calls it: a host name, or the path of the tree."""
 

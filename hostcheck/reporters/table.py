@@ -105,6 +105,8 @@ def _header(report: Report) -> str:
         parts = [host.get("name"), host.get("os")]
         parts.append(f"boots kernel {host['kernel']}" if host.get("kernel") else "no kernel found")
         parts.append(f"cgroup {host['cgroup']} at boot" if host.get("cgroup") else None)
+    if host.get("recording"):
+        parts.append("from a recording")
     engines = host.get("engines") or {}
     if host.get("stage") == "before":
         parts.append("no engine installed: checked as a host to install on")

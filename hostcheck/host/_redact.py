@@ -1,0 +1,141 @@
+"""What a recording must not hold: secrets, told by their place or by the word before them.
+
+A secret's letters become `x` and its digits `0`. Its length, punctuation and percent escapes stay: a stray `%`, `#` or
+quote in a password is itself a fault that checks look for, and columns remain the same.
+"""
+
+from __future__ import annotations
+
+import re
+
+NEVER = re.compile(
+    r"(?:/etc/g?shadow-?"
+    r"|.*/\.ssh/.*"
+    r"|/etc/ssh/ssh_host_.*_key"
+    r"|/etc/kubernetes/pki/.*\.key"
+    r"|/var/lib/rancher/.*/(?:node-)?token"
+    r"|.*/\.(?:netrc|git-credentials|pgpass)"
+    r")\Z"
+)
+"""Files of which every letter is a secret."""
+
+PLAIN = re.compile(
+    r"(?:/usr/share/|/usr/lib/sysimage/|/lib/modules/|/usr/lib/modules/|/boot/config-|/var/lib/dpkg/|/proc/config|/proc/sys/"
+    r"|/etc/(?:passwd|group|nsswitch\.conf)\Z)"
+)
+"""Files of distributions, in which the words below mean something else."""
+
+_WORDS = (
+    r"(?:password|passphrase|passwd|secret|token|credentials?|api[_-]?key|access[_-]?key|private[_-]?key"
+    r"|client-key-data|encryption[_-]?key|auth[_-]?key|license[_-]?key)"
+)
+
+_NAME = rf"[\w./-]{{0,80}}?{_WORDS}[\w-]{{0,40}}"
+_VALUE = r"(?:\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|[^\s\"'\0]+)"
+
+RULES: tuple[tuple[str, str], ...] = (
+    (
+        "a private key in PEM",
+        r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?P<secret>[^-]*)",
+    ),
+    (
+        "user and password in a URL, as proxies have",
+        r"://(?P<secret>[^\s\"'@/:,]{0,200}:(?!\d{1,5}[/,])(?:(?!,\w+://)[^\s\"'@]){1,1000}(?:@[^\s\"'@/,]{1,200})*)@",
+    ),
+    (
+        "a token in a URL",
+        r"://(?P<secret>[^\s\"'@/:,]{16,1000})@",
+    ),
+    (
+        "an HTTP header that says who one is",
+        r"(?i)\bauthorization[\"']?[ \t]*[:=][\s\"'\[-]{0,40}(?:basic|bearer|digest|negotiate)\s+"
+        r"(?P<secret>[^\s\"'\]]+)"
+        r"|\bbearer[ \t]+(?P<bearer>[\w.~+/=-]{8,})",
+    ),
+    (
+        "what a word such as password, token or secret names: an assignment in quotes, as in Environment=",
+        rf"(?i)(?P<quote>[\"']){_NAME}=(?P<secret>[^\"'\n]*)(?P=quote)",
+    ),
+    (
+        "the same: a line of YAML",
+        rf"(?im)^[ \t-]{{0,80}}{_NAME}:[ \t]+(?P<secret>[^\s{{\[][^\n]*)$",
+    ),
+    (
+        "the same: JSON, TOML, the environment, a command line",
+        rf"(?i)(?<!\w){_NAME}[\"']?[ \t]{{0,8}}[:=][ \t]{{0,8}}(?P<secret>{_VALUE})",
+    ),
+    (
+        "the same: an option whose value is the next word",
+        rf"(?i)(?<![\w-])--[\w-]{{0,40}}?{_WORDS}[\w-]{{0,40}}[ \0](?P<secret>[^\s\0-][^\s\0]*)",
+    ),
+    (
+        "auth and identity of a registry",
+        rf"(?i)(?<!\w)(?:auth|identity_?token|registry_?token)[\"']?[ \t]{{0,8}}[:=][ \t]{{0,8}}(?P<secret>{_VALUE})",
+    ),
+    (
+        "the private part of a JSON web key",
+        r"\"(?:d|p|q|dp|dq|qi|k)\"\s{0,40}:\s{0,40}(?P<secret>\"[\w+/=-]{16,}\")",
+    ),
+    (
+        "the hash of a password",
+        r"(?P<secret>\$(?:1|2[aby]|5|6|7|y|gy|apr1)\$[\w./$,=-]{20,})",
+    ),
+    (
+        "a token of a well-known form",
+        r"\b(?P<secret>gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|AKIA[A-Z0-9]{16}|xox[abprs]-[\w-]{10,}"
+        r"|dckr_(?:pat|oat)_[\w-]{10,}|K10[0-9a-f]{64}::\S+|[a-z0-9]{6}\.[a-z0-9]{16}(?![\w.])"
+        r"|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]*)",
+    ),
+)
+"""Each kind of secret, and the pattern whose group `secret` (or `bearer`) is made unreadable."""
+
+_HARMLESS = re.compile(
+    r"(?i)[\"']?(?:true|false|yes|no|on|off|null|none|y|m|n|[\d.]{1,4}[a-z]{0,2}|\$\{?\w+\}?|[{\[|>-]*)[\"']?[,;}\]]*\Z"
+)
+"""Values that are no secret, whatever they are called."""
+
+_PLACE = re.compile(
+    r"(?i)(?:file|path|dir|url|uri|server|ttl|mode|type|name|binary?|config)[\"']?[ \t]*[:=][ \t]*\Z"
+)
+"""Names such as `token-file` mean the place of a secret."""
+
+_LETTERS = re.compile(r"(%[0-9A-Fa-f]{2}|%.|\\.)|([^\W\d_])|(\d)", re.DOTALL)
+
+
+def _masked(secret: str) -> str:
+    """Return a secret without what makes it one.
+
+    >>> _masked('"p%2Fw#7"')
+    '"x%2Fx#0"'
+    """
+    return _LETTERS.sub(lambda found: found[1] or ("x" if found[2] else "0"), secret)
+
+
+def redact_text(text: str) -> str:
+    """Return a text with every secret that the rules know made unreadable.
+
+    >>> redact_text('HTTPS_PROXY=http://me:s3cret@proxy:3128 and API_TOKEN=abc123')
+    'HTTPS_PROXY=http://xx:x0xxxx@proxy:3128 and API_TOKEN=xxx000'
+    """
+
+    def replace(found: re.Match[str]) -> str:
+        group = "secret" if found["secret"] is not None else "bearer"
+        secret = found[group]
+        whole, start = found[0], found.start(group) - found.start()
+        if _HARMLESS.match(secret) or _PLACE.search(whole[:start]):
+            return whole
+        return whole[:start] + _masked(secret) + whole[start + len(secret) :]
+
+    for _kind, pattern in RULES:
+        text = re.sub(pattern, replace, text)
+    return text
+
+
+def redact(path: str, data: bytes) -> bytes:
+    """Return a file's content, or the output of the command `path`, without its secrets."""
+    if NEVER.match(path):
+        return _masked(data.decode("latin-1")).encode("latin-1")
+    if PLAIN.match(path) or data.startswith((b"\x7fELF", b"\x1f\x8b")):
+        return data
+    # What is no UTF-8 is kept as it is.
+    return redact_text(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
