@@ -110,7 +110,7 @@ def _parse(host: Host, path: str, head: bytes) -> Elf:
     program_size, programs, section_size, count, names_at = fields[8:13]
     interpreter = None
     table = _read(host, path, program_at, min(programs * program_size, _HEADS_LIMIT))
-    for start in range(0, len(table) - program_size + 1, program_size):
+    for start in _starts(table, program_size, 56 if bits == 64 else 32):
         if bits == 64:
             kind, _flags, offset, _v, _p, size = struct.unpack_from(order + "IIQQQQ", table, start)
         else:
@@ -121,18 +121,25 @@ def _parse(host: Host, path: str, head: bytes) -> Elf:
     return Elf(path, bits, order, machine, interpreter, sections)
 
 
+def _starts(table: bytes, size: int, least: int) -> range:
+    """Return where the entries of a header table begin; none where their size cannot be right."""
+    return range(0, len(table) - size + 1, size) if size >= least else range(0)
+
+
 def _sections(host: Host, path: str, where: tuple[int, str, int, int, int, int]) -> tuple[Section, ...]:
     bits, order, at, size, count, names_at = where
     if not at or not count:
         return ()
     table = _read(host, path, at, min(size * count, _HEADS_LIMIT))
     raw = []
-    for start in range(0, len(table) - size + 1, size):
+    for start in _starts(table, size, 64 if bits == 64 else 40):
         if bits == 64:
             name, kind, _flags, address, offset, length = struct.unpack_from(order + "IIQQQQ", table, start)
         else:
             name, kind, _flags, address, offset, length = struct.unpack_from(order + "IIIIII", table, start)
         raw.append((name, kind, address, offset, length))
+    if names_at >= len(raw):
+        return ()
     strings = _read(host, path, raw[names_at][3], min(raw[names_at][4], _HEADS_LIMIT))
     return tuple(
         Section(strings[name : strings.index(b"\0", name)].decode("ascii", "replace"), *rest)

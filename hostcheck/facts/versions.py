@@ -279,6 +279,10 @@ def _look(host: Host, tool: Tool) -> Found | None:
 def version_at(host: Host, tool: Tool, path: str) -> Found:
     """Return what is known of the version of the program at `path`."""
     owned = _owner(host, tool, path)
+    if host.recorded:
+        ran = _ran(host, tool, path, owned.name if owned else "", path)
+        if ran:
+            return ran
     if owned and owned.name in tool.packages:
         return Found(tool.name, _packaged(tool, owned), "package", owned.name, path)
     name = owned.name if owned else ""

@@ -250,3 +250,10 @@ def test_real_programs_say_in_their_bytes_what_they_print() -> None:
         compared[tool.name] = str(printed)
     print(f"bytes and output agree for {len(compared)}: {compared}")
     assert {"dockerd", "containerd", "runc", "ctr", "containerd-shim-runc-v2"} <= set(compared)
+
+
+def test_headers_without_tables() -> None:
+    """A program whose header tables are empty, or whose entries have no size, has no sections."""
+    bare = b"\x7fELF\x02\x01\x01" + bytes(57)
+    assert elf.elf(FakeHost({"/x": bare}), "/x").sections == ()
+    assert elf.elf(FakeHost({"/x": bare[:60] + b"\x05" + bare[61:]}), "/x").sections == ()

@@ -1,0 +1,309 @@
+"""Facts laid over a healthy host: files and links, what is absent, and what a running kernel and its tools show."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sqlite3
+import struct
+import tempfile
+from collections.abc import Mapping
+from typing import Any, Union
+
+import hosts
+
+from hostcheck.host import Completed, DiskUsage
+from hostcheck.testing import FakeHost
+
+ELF = b"\x7fELF\x02\x01\x01" + bytes(57)
+
+REPLACED = {
+    "docker-ce": ("docker.io", "docker-cli"),
+    "docker-engine": ("docker.io", "docker-cli"),
+    "moby-engine": ("docker.io", "docker-cli"),
+    "containerd.io": ("containerd", "runc"),
+}
+"""Packages that cannot be installed beside one another: the vendor's take the place of the distribution's."""
+
+
+SET_UP = {
+    "kubernetes": hosts.NODE,
+    "containerd": {path: text for path, text in hosts.NODE.items() if "kubelet" not in path},
+    "docker-rootless": hosts.USER,
+}
+"""What a policy's host has beside the engine."""
+
+
+class LaidHost(FakeHost):
+    """A host whose commands were laid down as somebody typed them: by name, not by path."""
+
+    recorded = True
+
+    def run(self, *argv: str) -> Completed:
+        """See `Host.run`."""
+        by_name = (argv[0].rpartition("/")[2], *argv[1:])
+        return super().run(*(argv if argv in self.commands else by_name))
+
+
+class Layout:
+    """A host that is being laid down."""
+
+    def __init__(self, kind: str, policy: str = "docker") -> None:
+        """Begin with a healthy host of that kind, set up for what the policy asks for."""
+        node = policy == "kubernetes"
+        self.kind = hosts.KINDS[kind]
+        self.files = hosts.tree(self.kind.tree)
+        self.commands: dict[tuple[str, ...], str | Completed | Exception] = {}
+        self.usage = dict(hosts.USAGE)
+        self.mounts = hosts.mounts(self.kind)
+        self.release = next(
+            path.removeprefix("/boot/vmlinuz-") for path in self.files if path.startswith("/boot/vmlinuz-")
+        )
+        if "/boot/vmlinuz-virt" in self.files:
+            self.release = "6.6.49-0-virt"
+        self.cmdline = ""
+        self.day = self.kind.day
+        if self.kind.os_release:
+            self.files["/usr/lib/os-release"] = self.kind.os_release
+        self.files.update(self.kind.files)
+        for path in self.kind.absent:
+            self.remove(path)
+        self.packages(dict(self.kind.packages))
+        if self.kind.kernel:
+            self.kernel(self.kind.kernel)
+        self.files.update(hosts.running(self.kind, self.release))
+        self.cmdline = hosts.boot_line(self.files)
+        self.pids = {name: (number,) for number, name in enumerate(("dockerd", "containerd"), 700)}
+        self.commands[("xfs_info", "/")] = hosts.XFS_INFO
+        for line, printed in self.kind.commands:
+            self._command(shlex.split(line), printed)
+        for path, text in SET_UP.get(policy, {}).items():
+            self.put(path, text)
+        if node and "/etc/fstab" in self.files:
+            self.files["/etc/fstab"] = re.sub(r"(?m)^.*\sswap\s.*\n", "", str(self.files["/etc/fstab"]))
+
+    def host(self) -> LaidHost:
+        """Return the host as laid down."""
+        files = dict(self.files)
+        files["/proc/cmdline"] = self.cmdline + "\n"
+        files["/proc/mounts"] = files["/proc/self/mounts"] = "".join(f"{line}\n" for line in self.mounts)
+        files["/proc/self/mountinfo"] = "".join(
+            _mountinfo(number, line) for number, line in enumerate(self.mounts, 20)
+        )
+        for line in self.mounts:
+            files.setdefault(line.split()[1].rstrip("/") + "/", "")
+        return LaidHost(
+            files,
+            commands=self.commands,
+            modes={path: 0o4755 for path in hosts.SETUID if path in files},
+            usage=self.usage,
+            pids=self.pids,
+            assumptions={"date": self.day, "stage": "installed"},
+        )
+
+    def remove(self, path: str) -> None:
+        """Take away a path, and what lies below it."""
+        for each in [each for each in self.files if each == path or each.startswith(path.rstrip("/") + "/")]:
+            del self.files[each]
+
+    def put(self, path: str, text: str) -> None:
+        """Lay down a file as the table writes it."""
+        path = self._real(path)
+        self.remove(path)
+        if text.startswith("-> "):
+            self.files[path] = text.removesuffix(" (symlink)")
+        elif text.startswith("ELF"):
+            self.files[path] = ELF
+        else:
+            self.files[path] = text
+
+    def _real(self, path: str) -> str:
+        """Return the path behind merged folders: a tree has /usr/lib only where /lib is a link."""
+        for old in ("/lib64", "/lib", "/sbin", "/bin"):
+            if path.startswith(old + "/") and old in self.files:
+                return "/usr" + path
+        return path
+
+    def packages(self, wanted: Mapping[str, str]) -> None:
+        """Install packages; what a vendor's package takes the place of goes."""
+        wanted = dict(wanted)
+        if {"docker-ce", "docker-engine"} & set(wanted):
+            wanted.setdefault("containerd.io", "1.7.28-1")
+            self.commands.setdefault(("runc", "--version"), "runc version 1.4.3\n")
+        gone = {name for each in wanted for name in REPLACED.get(each, ())} - set(wanted)
+        if "/var/lib/dpkg/status" in self.files:
+            stanzas = str(self.files["/var/lib/dpkg/status"]).strip().split("\n\n")
+            known = {each.partition("\n")[0].removeprefix("Package: "): each for each in stanzas}
+            for name, version in wanted.items():
+                known[name] = (
+                    f"Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}"
+                )
+            for name in gone:
+                known.pop(name, None)
+            self.files["/var/lib/dpkg/status"] = "\n\n".join(known.values()) + "\n"
+        elif "/lib/apk/db/installed" in self.files:
+            for name, version in wanted.items():
+                self.files["/lib/apk/db/installed"] = (
+                    str(self.files["/lib/apk/db/installed"]) + f"P:{name}\nV:{version}\nA:x86_64\n\n"
+                )
+        elif wanted:
+            self._rpms(wanted)
+
+    def _rpms(self, wanted: Mapping[str, str]) -> None:
+        from hostcheck.facts.packages import packages
+
+        known = {
+            name: each.version for name, each in packages(FakeHost(self.files)).items() if ":" not in name
+        }
+        known.update(wanted)
+        for path in [path for path in self.files if path.startswith("/var/lib/rpm/")]:
+            del self.files[path]
+        self.files["/var/lib/rpm/rpmdb.sqlite"] = rpm_database(known)
+
+    def kernel(self, release: str, config: Mapping[str, str] | None = None) -> None:
+        """Give the host another kernel, or its kernel other options."""
+        old = self.release
+        if release != old:
+            for path in [path for path in self.files if old in path]:
+                content = self.files.pop(path)
+                self.files[path.replace(old, release)] = content
+            for path, content in self.files.items():
+                if isinstance(content, str) and old in content and not path.startswith("/proc/"):
+                    self.files[path] = content.replace(old, release)
+            for path in ("/proc/sys/kernel/osrelease", "/proc/version"):
+                if path in self.files:
+                    self.files[path] = str(self.files[path]).replace(old, release)
+            self.release = release
+        path = f"/boot/config-{release}"
+        lines = re.sub(
+            r"(?m)^(# Linux/\S+) \S+ (Kernel Configuration)", rf"\1 {release} \2", str(self.files[path])
+        ).splitlines()
+        for option, value in (config or {}).items():
+            lines = [each for each in lines if not re.match(rf"(# )?{option}[= ]", each)]
+            lines.append(f"# {option} is not set" if value == "n" else f"{option}={value}")
+        self.files[path] = "\n".join(lines) + "\n"
+
+    def mount(self, lines: list[str]) -> None:
+        """Mount; what was mounted at that place, and control groups of the other version, give way."""
+        points = {line.split()[1] for line in lines}
+        types = {line.split()[2] for line in lines if line.split()[1].startswith("/sys/fs/cgroup")}
+        kept = [line for line in self.mounts if line.split()[1] not in points]
+        if types:
+            kept = [line for line in kept if not line.split()[1].startswith("/sys/fs/cgroup")]
+            if types == {"cgroup"}:
+                whole = hosts.mounts(self.kind._replace(cgroup=1))
+                kept += [line for line in whole if line.split()[1].startswith("/sys/fs/cgroup")]
+                kept = [line for line in kept if line.split()[1] not in points]
+            if types & {"cgroup", "tmpfs"}:
+                self.remove("/sys/fs/cgroup/cgroup.controllers")
+                self.remove("/sys/fs/cgroup/cgroup.subtree_control")
+            elif "/sys/fs/cgroup/cgroup.controllers" not in self.files:
+                self.files["/sys/fs/cgroup/cgroup.controllers"] = "cpuset cpu io memory hugetlb pids\n"
+        self.mounts = kept + lines
+
+    def lay(self, facts: Mapping[str, Any]) -> None:
+        """Lay down the facts of an incident."""
+        kernel = facts.get("kernel") or {}
+        if kernel:
+            self.kernel(str(kernel.get("release") or self.release), kernel.get("config"))
+        live = facts.get("live") or {}
+        if "mounts" in live:
+            self.mount(list(live["mounts"]))
+        if "cmdline" in live:
+            self.cmdline = live["cmdline"]
+        if "modules" in live:
+            self.files["/proc/modules"] = str(self.files["/proc/modules"]) + "".join(
+                f"{name} 16384 0 - Live 0x0000000000000000\n" for name in live["modules"]
+            )
+        for key, value in (live.get("sysctl") or {}).items():
+            self.files[hosts.sysctl_path(key)] = f"{value}\n"
+        self.packages({name: str(version) for name, version in (facts.get("packages") or {}).items()})
+        for path, text in (facts.get("files") or {}).items():
+            self.put(path, str(text))
+        for path in facts.get("absent") or ():
+            self.remove(self._real(path))
+        for line, printed in (live.get("commands") or {}).items():
+            self._command(shlex.split(line), str(printed))
+
+    def _command(self, argv: list[str], printed: str) -> None:
+        if argv[0] == "cat":
+            self.files[argv[1]] = printed if printed.endswith("\n") else printed + "\n"
+        elif argv[0] == "df":
+            self._room(argv, printed)
+        elif argv[:3] == ["ip", "-4", "route"]:
+            self.remove("/proc/net/route")
+        self.commands[tuple(argv)] = printed
+
+    def _room(self, argv: list[str], printed: str) -> None:
+        """Take what df prints for what statvfs(2) says of the same path."""
+        numbers = [int(word) for word in printed.split() if word.isdigit()]
+        total, _used, free = numbers[-3:]
+        before = self.usage.get(argv[-1], hosts.USAGE["/"])
+        if "-i" in argv:
+            self.usage[argv[-1]] = before._replace(inodes=total, inodes_free=free)
+        else:
+            self.usage[argv[-1]] = DiskUsage(total << 10, free << 10, before.inodes, before.inodes_free)
+
+
+def _mountinfo(number: int, line: str) -> str:
+    device, point, kind, options = line.split()[:4]
+    mine = [each for each in options.split(",") if each in _PER_MOUNT]
+    rest = [each for each in options.split(",") if each not in _PER_MOUNT]
+    return (
+        f"{number} 1 0:{number} / {point} {','.join(mine) or 'rw'} shared:{number} - {kind} {device} "
+        f"{','.join(['rw', *rest])}\n"
+    )
+
+
+_PER_MOUNT = ("rw", "ro", "nosuid", "nodev", "noexec", "relatime", "noatime", "nodiratime")
+
+
+def rpm_database(packages: Mapping[str, str]) -> bytes:
+    """Return a package database as rpm writes it, with these packages."""
+    with tempfile.NamedTemporaryFile(suffix=".sqlite") as file:
+        base = sqlite3.connect(file.name)
+        base.execute("CREATE TABLE 'Packages' (hnum INTEGER PRIMARY KEY AUTOINCREMENT, blob BLOB NOT NULL)")
+        for name, text in packages.items():
+            epoch, _, rest = text.rpartition(":")
+            version, _, release = rest.partition("-")
+            fields: dict[int, Union[str, int, list[str], list[int]]] = {
+                1000: name,
+                1001: version,
+                1002: release or "1",
+                1022: "x86_64",
+            }
+            programs = PROGRAMS.get(name, ())
+            if programs:
+                fields.update({1116: [0] * len(programs), 1117: list(programs), 1118: ["/usr/bin/"]})
+            if epoch:
+                fields[1003] = int(epoch)
+            base.execute("INSERT INTO Packages(blob) VALUES (?)", (_header(fields),))
+        base.commit()
+        base.close()
+        return open(file.name, "rb").read()
+
+
+def _header(fields: Mapping[int, Union[str, int, list[str], list[int]]]) -> bytes:
+    index, data = b"", b""
+    for tag, value in sorted(fields.items()):
+        listed = value if isinstance(value, list) else [value]
+        if isinstance(listed[0], int):
+            data += b"\0" * (-len(data) % 4)
+            kind, raw = 4, b"".join(struct.pack(">I", each) for each in listed)
+        else:
+            kind, raw = 8 if isinstance(value, list) else 6, b"".join(f"{each}\0".encode() for each in listed)
+        index += struct.pack(">IIiI", tag, kind, len(data), len(listed))
+        data += raw
+    return struct.pack(">II", len(fields), len(data)) + index + data
+
+
+PROGRAMS = {
+    "docker-ce": ("dockerd", "docker-proxy", "docker-init"),
+    "docker-ce-cli": ("docker",),
+    "containerd.io": ("containerd", "runc", "ctr", "containerd-shim-runc-v2"),
+    "moby-engine": ("dockerd",),
+    "docker": ("dockerd",),
+    "containerd": ("containerd",),
+    "runc": ("runc",),
+}
+"""Programs in /usr/bin that a package brings."""
