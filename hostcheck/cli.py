@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable, TextIO, cast
 from hostcheck import __version__, plugins
 from hostcheck.check import Check
 from hostcheck.finding import Report, Severity
-from hostcheck.host import Host, NotApplicable, Unavailable
+from hostcheck.host import Host, NotApplicable, NoTarget, Unavailable
 from hostcheck.policy import DEFAULT, Policy, PolicyError
 from hostcheck.reporters import FORMATS, Style
 from hostcheck.runner import run as run_checks
@@ -105,7 +105,10 @@ def _add_run(commands: Commands) -> None:
         formatter_class=_Help,
     )
     run.add_argument(
-        "target", nargs="?", metavar="PATH", help="a root tree or a recording (default: this host)"
+        "target",
+        nargs="?",
+        metavar="PATH",
+        help="a root tree, an image file or a recording (default: this host)",
     )
     _add_host(run)
     _add_checks(run)
@@ -265,7 +268,7 @@ def _host_at(root: str | None, target: str | None = None) -> Host:
         return LiveHost()
     if root is not None and target is not None:
         raise UsageError(f"both {target} and --root {root}: one host at a time")
-    from hostcheck.host.target import NoTarget, open_target
+    from hostcheck.host.target import open_target
 
     path = cast(str, root if target is None else target)
     try:

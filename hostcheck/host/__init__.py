@@ -27,7 +27,7 @@ class NotApplicable(Exception):
     """The question does not arise on this host. The text says why."""
 
 
-class ImageError(Exception):
+class NoTarget(Exception):
     """A file is no image that can be read. The text names it, says why, and the way out."""
 
 

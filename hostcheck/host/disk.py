@@ -13,7 +13,7 @@ import stat as stat_module
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, cast
 
-from hostcheck.host import READ_LIMIT, FileStat, FileSystem, ImageError, Unavailable
+from hostcheck.host import READ_LIMIT, FileStat, FileSystem, NoTarget, Unavailable
 from hostcheck.host.root import RestingHost
 from hostcheck.record import Record
 
@@ -109,35 +109,35 @@ def open_disk(file: BinaryIO, name: str) -> DiskHost:
     """Return the root tree of a disk image.
 
     Raises:
-        ImageError: no root tree is in it, it is damaged or encrypted, or the libraries are missing.
+        NoTarget: no root tree is in it, it is damaged or encrypted, or the libraries are missing.
 
     """
     try:
         from dissect.target import container, filesystem, volume
     except ImportError:
-        raise ImageError(f"{name} is a disk image; {MISSING}") from None
+        raise NoTarget(f"{name} is a disk image; {MISSING}") from None
     # The libraries log what they try and do not find, which says nothing to a reader of the report.
     logging.getLogger("dissect").setLevel(logging.CRITICAL)
     magic = _peek(file, 0, 4)
     if magic == b"# Di":
-        raise ImageError(
+        raise NoTarget(
             f"{name} only describes a disk that lies in other files; join them first: "
             f"qemu-img convert -O qcow2 {os.path.basename(name)} disk.qcow2"
         )
     try:
         disk = container.open(_Nameless(file))
     except Exception as error:
-        raise ImageError(f"{name} cannot be opened: {_cause(error)}") from None
+        raise NoTarget(f"{name} cannot be opened: {_cause(error)}") from None
     try:
         if _peek(cast(BinaryIO, disk), 32769, 5) == b"CD001":
             inner = _live_root(cast(BinaryIO, disk), name)
             return DiskHost(name, [_volume(filesystem, inner, (), "")])
         volumes = list(_volumes(volume, filesystem, cast(BinaryIO, disk)))
-    except ImageError:
+    except NoTarget:
         raise
     except Exception as error:
         # A library that meets a damaged image may raise anything.
-        raise ImageError(f"{name} cannot be read: {_cause(error)}") from None
+        raise NoTarget(f"{name} cannot be read: {_cause(error)}") from None
     return DiskHost(name, volumes)
 
 
@@ -252,7 +252,7 @@ def _live_root(disk: BinaryIO, name: str) -> BinaryIO:
             return cast(BinaryIO, cast(Any, file).__enter__())
         except pycdlib.pycdlibexception.PyCdlibException:
             continue
-    raise ImageError(f"{name} is an ISO without a live system: none of {', '.join(LIVE_FILES)} is on it")
+    raise NoTarget(f"{name} is an ISO without a live system: none of {', '.join(LIVE_FILES)} is on it")
 
 
 class DiskHost(RestingHost):
@@ -264,7 +264,7 @@ class DiskHost(RestingHost):
         """Find the root among the volumes, and mount the others as its fstab says.
 
         Raises:
-            ImageError: none holds a root.
+            NoTarget: none holds a root.
 
         """
         super().__init__(name)
@@ -273,7 +273,7 @@ class DiskHost(RestingHost):
         root = next(filter(None, map(_root_of, volumes)), None)
         if root is None:
             seen = ", ".join(sorted({volume.type for volume in volumes})) or "none that is known"
-            raise ImageError(
+            raise NoTarget(
                 f"{name} holds no root file system (file systems: {seen}): it may be encrypted, of a kind that cannot "
                 "be read, or an empty disk"
             )

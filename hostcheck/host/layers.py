@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Callable, cast
 
-from hostcheck.host import READ_LIMIT, FileStat, ImageError, Unavailable, resolve_links
+from hostcheck.host import READ_LIMIT, FileStat, NoTarget, Unavailable, resolve_links
 from hostcheck.host.root import RestingHost
 
 UNPACKED_LIMIT = 16 << 30
@@ -95,7 +95,7 @@ def unpacked(file: BinaryIO, name: str, limit: int = UNPACKED_LIMIT) -> BinaryIO
     """Return `file` itself, or what it unpacks to if it is gzip, xz, bzip2 or zstd, known by its first bytes.
 
     Raises:
-        ImageError: it is damaged, too large, or of a kind that needs a library that is not there.
+        NoTarget: it is damaged, too large, or of a kind that needs a library that is not there.
 
     """
     file.seek(0)
@@ -128,24 +128,24 @@ def unpacked(file: BinaryIO, name: str, limit: int = UNPACKED_LIMIT) -> BinaryIO
                 break
             total += len(chunk)
             if total > limit:
-                raise ImageError(f"{name} unpacks to more than {limit >> 30} GiB")
+                raise NoTarget(f"{name} unpacks to more than {limit >> 30} GiB")
             if chunk.count(0) == len(chunk):
                 whole.seek(total)
             else:
                 whole.write(chunk)
         whole.truncate(total)
         whole.seek(0)
-    except ImageError:
+    except NoTarget:
         raise
     except OSError as error:
         if error.errno:
-            raise ImageError(
+            raise NoTarget(
                 f"{name} cannot be unpacked into {tempfile.gettempdir()}: {error.strerror}"
             ) from None
-        raise ImageError(f"{name} is damaged: {error}") from None
+        raise NoTarget(f"{name} is damaged: {error}") from None
     except Exception as error:
         # Each library has an exception of its own for a damaged file.
-        raise ImageError(f"{name} is damaged: {error}") from None
+        raise NoTarget(f"{name} is damaged: {error}") from None
     return whole
 
 
@@ -153,7 +153,7 @@ def _zstd(file: BinaryIO, name: str) -> Any:
     try:
         import zstandard
     except ImportError:
-        raise ImageError(
+        raise NoTarget(
             f"{name} is packed with zstd, which needs a library: pip install 'hostcheck[images]', "
             "or unpack it with `zstd -d` first"
         ) from None
@@ -186,7 +186,7 @@ class Tree:
         """Lay a tar over what is there; in an `upper` layer the marks that remove are obeyed.
 
         Raises:
-            ImageError: it is no tar, or a damaged one.
+            NoTarget: it is no tar, or a damaged one.
 
         """
         size = file.seek(0, io.SEEK_END)
@@ -194,24 +194,24 @@ class Tree:
         try:
             tar = tarfile.open(fileobj=file, mode="r:", errorlevel=0)  # noqa: SIM115 (read for as long as the host)
         except (tarfile.TarError, OSError, ValueError, EOFError) as error:
-            raise ImageError(f"{self.name} holds no readable tar: {error}") from None
+            raise NoTarget(f"{self.name} holds no readable tar: {error}") from None
         added: set[int] = set()
         try:
             for info in tar:
                 self.members += 1
                 if self.members > MEMBERS_LIMIT:
-                    raise ImageError(f"{self.name} has more than {MEMBERS_LIMIT:,} members")
+                    raise NoTarget(f"{self.name} has more than {MEMBERS_LIMIT:,} members")
                 if info.isreg() and not info.issparse() and info.offset_data + info.size > size:
-                    raise ImageError(f"{self.name} is cut off in the middle of {info.name!r}")
+                    raise NoTarget(f"{self.name} is cut off in the middle of {info.name!r}")
                 self._add(tar, file, info, upper, added)
                 # The library would keep every member for a second walk that nobody takes.
                 cast(Any, tar).members.clear()
             # The library takes half a header for the end.
             file.seek(tar.offset)
             if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
-                raise ImageError(f"{self.name} is cut off or damaged at byte {tar.offset}")
+                raise NoTarget(f"{self.name} is cut off or damaged at byte {tar.offset}")
         except (tarfile.TarError, OSError, ValueError, EOFError, OverflowError, RecursionError) as error:
-            raise ImageError(f"{self.name} is damaged: {error}") from None
+            raise NoTarget(f"{self.name} is damaged: {error}") from None
 
     def _add(
         self, tar: tarfile.TarFile, file: BinaryIO, info: tarfile.TarInfo, upper: bool, added: set[int]
@@ -369,20 +369,20 @@ class _Archive:
 def _json(source: _Folder | _Archive, name: str, image: str) -> Any:
     file = source.open(name)
     if file is None:
-        raise ImageError(f"{image}: {name} is missing in it")
+        raise NoTarget(f"{image}: {name} is missing in it")
     try:
         data = file.read(JSON_LIMIT + 1)
         if len(data) > JSON_LIMIT:
             raise ValueError("too large")
         return json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise ImageError(f"{image}: {name} in it is no readable JSON: {error}") from None
+        raise NoTarget(f"{image}: {name} in it is no readable JSON: {error}") from None
 
 
 def _blob(digest: object, image: str) -> str:
     match = _DIGEST.fullmatch(digest) if isinstance(digest, str) else None
     if not match:
-        raise ImageError(f"{image}: not a digest: {str(digest)[:80]!r}")
+        raise NoTarget(f"{image}: not a digest: {str(digest)[:80]!r}")
     return f"blobs/{match[1]}/{match[2]}"
 
 
@@ -395,11 +395,11 @@ def _manifest(source: _Folder | _Archive, image: str) -> Any:
             return document
         usable = [o for o in offers if isinstance(o, dict) and _platform(o) not in (("unknown", "unknown"),)]
         if not usable:
-            raise ImageError(f"{image}: its index names no image")
+            raise NoTarget(f"{image}: its index names no image")
         ours = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
         best = next((o for o in usable if _platform(o) == ("linux", ours)), usable[0])
         document = _json(source, _blob(best.get("digest"), image), image)
-    raise ImageError(f"{image}: its indexes lead in a circle")
+    raise NoTarget(f"{image}: its indexes lead in a circle")
 
 
 def _platform(offer: dict[str, Any]) -> tuple[object, object]:
@@ -412,7 +412,7 @@ def _layer_names(source: _Folder | _Archive, image: str) -> Iterator[str]:
         manifest = _manifest(source, image)
         layers = manifest.get("layers") if isinstance(manifest, dict) else None
         if not isinstance(layers, list):
-            raise ImageError(f"{image}: its manifest names no layers")
+            raise NoTarget(f"{image}: its manifest names no layers")
         for layer in layers:
             yield _blob(layer.get("digest") if isinstance(layer, dict) else None, image)
         return
@@ -420,20 +420,20 @@ def _layer_names(source: _Folder | _Archive, image: str) -> Iterator[str]:
     first = saved[0] if isinstance(saved, list) and saved else None
     layers = first.get("Layers") if isinstance(first, dict) else None
     if not isinstance(layers, list) or not all(isinstance(layer, str) for layer in layers):
-        raise ImageError(f"{image}: its manifest.json names no layers")
+        raise NoTarget(f"{image}: its manifest.json names no layers")
     yield from layers
 
 
 def _image(source: _Folder | _Archive, name: str) -> LayersHost:
     layers = list(_layer_names(source, name))
     if len(layers) > LAYERS_LIMIT:
-        raise ImageError(f"{name} has {len(layers)} layers; the engine takes 127")
+        raise NoTarget(f"{name} has {len(layers)} layers; the engine takes 127")
     tree = Tree(name)
     left = UNPACKED_LIMIT
     for number, layer in enumerate(layers):
         file = source.open(layer)
         if file is None:
-            raise ImageError(f"{name}: the layer {layer} is missing in it")
+            raise NoTarget(f"{name}: the layer {layer} is missing in it")
         whole = unpacked(file, f"{name}, layer {number + 1},", left)
         if whole is not file:
             left -= whole.seek(0, io.SEEK_END)
@@ -441,18 +441,11 @@ def _image(source: _Folder | _Archive, name: str) -> LayersHost:
     return LayersHost(tree)
 
 
-def is_layout(path: str) -> bool:
-    """Return whether a folder is an OCI layout, or an unpacked `docker save`."""
-    return os.path.isfile(os.path.join(path, "oci-layout")) and os.path.isfile(
-        os.path.join(path, "index.json")
-    )
-
-
 def open_layout(path: str) -> LayersHost:
     """Return the root tree of an OCI layout in a folder.
 
     Raises:
-        ImageError: something in it is missing or damaged.
+        NoTarget: something in it is missing or damaged.
 
     """
     return _image(_Folder(path), path)
@@ -462,7 +455,7 @@ def open_archive(file: BinaryIO, name: str) -> LayersHost:
     """Return the root tree of a tar, of an OCI archive or of `docker save`; packed or not.
 
     Raises:
-        ImageError: it is none, or damaged.
+        NoTarget: it is none, or damaged.
 
     """
     tree = Tree(name)

@@ -6,7 +6,7 @@ import json
 import os
 import posixpath
 import stat as stat_module
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Union
 
 from hostcheck.host import READ_LIMIT, Completed, DiskUsage, FileStat, Host, Unavailable, resolve_links
@@ -56,17 +56,15 @@ class Kept(Record):
 _FOLDER = Kept(stat_module.S_IFDIR)
 
 
-def is_recording(path: str) -> bool:
-    """Return whether a folder is a recording, and no root tree, whose `/root` is a home.
+def is_recording(names: Sequence[str]) -> bool:
+    """Return whether a folder with these names is a recording, and no root tree, whose `/root` is a home.
 
-    >>> is_recording("/")
-    False
+    >>> is_recording(["host.json", "root"]), is_recording(["root"]), is_recording(["etc", "root", "usr"])
+    (True, True, False)
     """
-    if not os.path.isdir(os.path.join(path, "root")):
+    if "root" not in names:
         return False
-    if any(os.path.isfile(os.path.join(path, name)) for name in ABOUT):
-        return True
-    return not any(os.path.lexists(os.path.join(path, name)) for name in ("etc", "usr", "bin", "proc", "var"))
+    return bool(set(ABOUT) & set(names)) or not {"etc", "usr", "bin", "proc", "var"} & set(names)
 
 
 class RecordedHost(Host):

@@ -1,35 +1,101 @@
-"""What a path on this machine stands for: a root tree or a recording."""
+"""What a path on this machine stands for: a root tree, a recording, or an image of a machine, told by its content."""
 
 from __future__ import annotations
 
 import os
+import stat as stat_module
+from typing import BinaryIO
 
-from hostcheck.host import Host
+from hostcheck.host import Host, NoTarget
 
+HEAD = 72 * 1024
+"""Bytes at the front of a file that say what it is: an ISO says so at 32 KiB, btrfs at 64."""
 
-class NoTarget(Exception):
-    """A path that is no host; the text says why."""
+_PACKED = (b"\x1f\x8b", b"\xfd7zXZ\x00", b"BZh", b"\x28\xb5\x2f\xfd")
 
 
 def open_target(path: str) -> Host:
-    """Return the host that `path` holds, told by its content and not by its name.
+    """Return the host that `path` holds.
 
     Raises:
-        NoTarget: it holds none.
+        NoTarget: it holds none; the text names it and says what to do.
 
     """
-    from hostcheck.host.recorded import BadRecording, RecordedHost, is_recording
+    # Each kind is imported where it is met: a run on one of them needs none of the others.
+    try:
+        return _folder(path) if os.path.isdir(path) else _image(_file(path), path)
+    except OSError as error:
+        raise NoTarget(f"{path}: {error.strerror or error}") from None
+
+
+def _folder(path: str) -> Host:
+    from hostcheck.host.recorded import is_recording
+
+    if is_recording(os.listdir(path)):
+        return _recording(path)
+    if os.path.isfile(os.path.join(path, "oci-layout")) and os.path.isfile(os.path.join(path, "index.json")):
+        from hostcheck.host.layers import open_layout
+
+        return open_layout(path)
+    from hostcheck.host.root import RootHost
+
+    return RootHost(path)
+
+
+def _recording(path: str) -> Host:
+    from hostcheck.host.recorded import BadRecording, RecordedHost
 
     try:
-        if os.path.isdir(path) and not is_recording(path):
-            from hostcheck.host.root import RootHost
-
-            return RootHost(path)
-        if not os.path.isdir(path) and not os.path.isfile(path):
-            missing = not os.path.lexists(path)
-            raise NoTarget(f"{path}: {'there is no such file' if missing else 'not a file and not a folder'}")
         return RecordedHost(path)
     except BadRecording as error:
         raise NoTarget(f"{path}: not a recording: {error}") from None
-    except OSError as error:
-        raise NoTarget(f"{path}: {error.strerror or error}") from None
+
+
+def _file(path: str) -> BinaryIO:
+    # O_NONBLOCK: opening a fifo with no writer would wait for ever.
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    mode = os.fstat(file.fileno()).st_mode
+    if not (stat_module.S_ISREG(mode) or stat_module.S_ISBLK(mode)):
+        file.close()
+        raise NoTarget(f"{path} is neither a folder nor a regular file")
+    return file
+
+
+def _image(file: BinaryIO, path: str) -> Host:
+    from hostcheck.host import disk, layers
+
+    head = file.read(HEAD)
+    file.seek(0)
+    if head.startswith(_PACKED):
+        # A packed tar, or a packed disk such as .img.xz.
+        file = layers.unpacked(file, path)
+        head = file.read(HEAD)
+        file.seek(0)
+    if head[257:262] == b"ustar":
+        return _archive(file, path)
+    if disk.is_disk(head):
+        return disk.open_disk(file, path)
+    if not head:
+        raise NoTarget(f"{path} is empty")
+    raise NoTarget(
+        f"{path} is nothing that hostcheck reads: a folder, a recording, tar (.gz .xz .zst), OCI or `docker save` "
+        "archive, raw, qcow2, vmdk, vhdx or vdi disk, ISO, squashfs"
+    )
+
+
+def _archive(file: BinaryIO, path: str) -> Host:
+    from hostcheck.host.layers import open_archive
+    from hostcheck.host.recorded import is_recording
+
+    host = open_archive(file, path)
+    names = host.names("/")
+    if is_recording(names) or (len(names) == 1 and is_recording(_names_in(host, names[0]))):
+        return _recording(path)
+    return host
+
+
+def _names_in(host: Host, folder: str) -> tuple[str, ...]:
+    try:
+        return host.names(f"/{folder}")
+    except OSError:
+        return ()

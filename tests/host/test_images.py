@@ -19,9 +19,9 @@ import pytest
 
 from hostcheck import plugins
 from hostcheck.cli import make_report
-from hostcheck.host import FileSystem, Host, ImageError, Unavailable
+from hostcheck.host import FileSystem, Host, NoTarget, Unavailable
 from hostcheck.host import layers as layers_module
-from hostcheck.host.image import open_image
+from hostcheck.host.target import open_target
 from hostcheck.policy import Policy
 from hostcheck.reporters.json import to_dict
 
@@ -41,7 +41,7 @@ def report(host: Host) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def expected() -> dict[str, Any]:
     """Return the report of the folder."""
-    return report(open_image(str(TREE)))
+    return report(open_target(str(TREE)))
 
 
 def tool(*argv: object) -> None:
@@ -133,7 +133,7 @@ def test_archive_is_as_its_folder(kind: str, tmp_path: pathlib.Path, expected: d
     """Every archive gives the report of the folder that it was made of."""
     file = tmp_path / "image"
     file.write_bytes(ARCHIVES[kind](tmp_path))
-    assert report(open_image(str(file))) == expected
+    assert report(open_target(str(file))) == expected
 
 
 def test_zstd(tmp_path: pathlib.Path, expected: dict[str, Any]) -> None:
@@ -141,13 +141,13 @@ def test_zstd(tmp_path: pathlib.Path, expected: dict[str, Any]) -> None:
     zstandard = pytest.importorskip("zstandard")
     file = tmp_path / "image.tar.zst"
     file.write_bytes(zstandard.compress(tar_of(TREE)))
-    assert report(open_image(str(file))) == expected
+    assert report(open_target(str(file))) == expected
 
 
 def test_oci_layout_folder(tmp_path: pathlib.Path, expected: dict[str, Any]) -> None:
     """A layout in a folder is no root tree."""
     layout(tmp_path / "layout", tar_of(TREE), platform="s390x")
-    assert report(open_image(str(tmp_path / "layout"))) == expected
+    assert report(open_target(str(tmp_path / "layout"))) == expected
 
 
 def partitions(disk: pathlib.Path, tmp_path: pathlib.Path, tree: pathlib.Path) -> None:
@@ -198,7 +198,7 @@ def disks(kind: str, tmp_path: pathlib.Path, tree: pathlib.Path) -> pathlib.Path
 def test_disk_is_as_its_folder(kind: str, tmp_path: pathlib.Path, expected: dict[str, Any]) -> None:
     """Every disk gives the report of its folder, but for what only a disk can tell."""
     pytest.importorskip("dissect.target")
-    seen = report(open_image(str(disks(kind, tmp_path, TREE))))
+    seen = report(open_target(str(disks(kind, tmp_path, TREE))))
     assert {k: v for k, v in seen.items() if k not in DISK_CHECKS} == {
         k: v for k, v in expected.items() if k not in DISK_CHECKS
     }
@@ -214,7 +214,7 @@ def test_mounts_of_a_disk(tmp_path: pathlib.Path) -> None:
         "LABEL=x / auto defaults 0 1\nUUID=1234-ABCD /boot/efi vfat umask=0077 0 1\n"
     )
     partitions(tmp_path / "gpt", tmp_path, tree)
-    host = open_image(str(tmp_path / "gpt"))
+    host = open_target(str(tmp_path / "gpt"))
     assert host.read("/boot/efi/loader/loader.conf") == "default x.conf\n"
     root, esp = host.file_systems()
     assert (root.point, root.type, "filetype" in root.features) == ("/", "ext4", True)
@@ -227,7 +227,7 @@ def test_esp_without_fstab(tmp_path: pathlib.Path) -> None:
     (tmp_path / "tree/etc").mkdir(parents=True)
     (tmp_path / "tree/etc/os-release").write_text("ID=debian\n")
     partitions(tmp_path / "gpt", tmp_path, tmp_path / "tree")
-    assert open_image(str(tmp_path / "gpt")).read("/efi/loader/loader.conf") == "default x.conf\n"
+    assert open_target(str(tmp_path / "gpt")).read("/efi/loader/loader.conf") == "default x.conf\n"
 
 
 @pytest.mark.parametrize(("option", "has"), [("^filetype", False), ("filetype", True)])
@@ -237,7 +237,7 @@ def test_ext4_filetype(option: str, has: bool, tmp_path: pathlib.Path) -> None:
     (tmp_path / "tree/etc").mkdir(parents=True)
     (tmp_path / "tree/etc/passwd").write_text("root:x:0:0::/:/bin/sh\n")
     ext4(tmp_path / "disk", tmp_path / "tree", "-O", option)
-    (system,) = open_image(str(tmp_path / "disk")).file_systems()
+    (system,) = open_target(str(tmp_path / "disk")).file_systems()
     assert ("filetype" in system.features) is has
 
 
@@ -252,7 +252,7 @@ def test_xfs_ftype(option: tuple[str, ...], feature: str, tmp_path: pathlib.Path
     listed.write_text(f"/\n0 0\nd--755 0 0\netc d--755 0 0\npasswd ---644 0 0 {tmp_path / 'passwd'}\n$\n$\n")
     tool("truncate", "-s", "310M", tmp_path / "disk")
     tool("mkfs.xfs", "-q", *option, "-p", listed, tmp_path / "disk")
-    host = open_image(str(tmp_path / "disk"))
+    host = open_target(str(tmp_path / "disk"))
     assert feature in host.file_systems()[0].features
     assert host.read("/etc/passwd") == "root:x:0:0::/:/bin/sh\n"
 
@@ -275,7 +275,7 @@ def test_lvm(tmp_path: pathlib.Path) -> None:
     write_lvm(disk, {"root": (0, 16), "var": (16, 16)}, extent)
     for number, name in enumerate(("root.ext4", "var.ext4")):
         tool("dd", f"if={tmp_path / name}", f"of={disk}", "bs=1M", f"seek={1 + 64 * number}", "conv=notrunc")
-    host = open_image(str(disk))
+    host = open_target(str(disk))
     assert host.read("/var/here") == "yes"
     assert [system.point for system in host.file_systems()] == ["/", "/var"]
 
@@ -326,7 +326,7 @@ def write_lvm(disk: pathlib.Path, volumes: dict[str, tuple[int, int]], extent: i
 def host_of(*members: tuple[str, bytes | str | None], tmp_path: pathlib.Path) -> Host:
     """Return the host in a tar of these members."""
     (tmp_path / "image.tar").write_bytes(tar_with(*members))
-    return open_image(str(tmp_path / "image.tar"))
+    return open_target(str(tmp_path / "image.tar"))
 
 
 def test_hostile_names(tmp_path: pathlib.Path) -> None:
@@ -356,7 +356,7 @@ def test_hostile_names(tmp_path: pathlib.Path) -> None:
 def test_devices_are_not_read(kind: bytes, tmp_path: pathlib.Path) -> None:
     """A device is there, and nothing can be read from it."""
     (tmp_path / "image.tar").write_bytes(tar_with(("etc/passwd", ""), kind=kind))
-    host = open_image(str(tmp_path / "image.tar"))
+    host = open_target(str(tmp_path / "image.tar"))
     assert not host.stat("/etc/passwd").is_file
     with pytest.raises(Unavailable):
         host.read("/etc/passwd")
@@ -368,7 +368,7 @@ def test_hard_links(tmp_path: pathlib.Path) -> None:
         ("etc/b", "etc/a"), ("etc/c", "none"), kind=tarfile.LNKTYPE
     )
     (tmp_path / "image.tar").write_bytes(data)
-    host = open_image(str(tmp_path / "image.tar"))
+    host = open_target(str(tmp_path / "image.tar"))
     assert host.read("/etc/b") == "text"
     assert host.names("/etc") == ("a", "b")
 
@@ -387,7 +387,7 @@ def test_whiteouts(tmp_path: pathlib.Path) -> None:
         ("usr/.wh.same", b""),
     )
     layout(tmp_path / "layout", lower, upper)
-    host = open_image(str(tmp_path / "layout"))
+    host = open_target(str(tmp_path / "layout"))
     assert host.names("/etc") == ("kept",)
     assert host.names("/opt") == ("new",)
     assert host.read("/var") == "a file now"
@@ -402,8 +402,8 @@ def test_layout_link_out(tmp_path: pathlib.Path) -> None:
     largest = max(blobs.iterdir(), key=lambda path: path.stat().st_size)
     largest.unlink()
     largest.symlink_to(tmp_path / "outside.tar")
-    with pytest.raises(ImageError, match="missing"):
-        open_image(str(tmp_path / "layout"))
+    with pytest.raises(NoTarget, match="missing"):
+        open_target(str(tmp_path / "layout"))
 
 
 def damaged(tmp_path: pathlib.Path, name: str) -> bytes:
@@ -458,8 +458,8 @@ def test_damaged(name: str, tmp_path: pathlib.Path) -> None:
     file = tmp_path / "image"
     file.write_bytes(damaged(tmp_path, name))
     began = time.monotonic()
-    with pytest.raises(ImageError) as caught:
-        open_image(str(file))
+    with pytest.raises(NoTarget) as caught:
+        open_target(str(file))
     assert str(file) in str(caught.value)
     assert time.monotonic() - began < 10
 
@@ -472,8 +472,8 @@ def test_truncated_qcow2(tmp_path: pathlib.Path) -> None:
         file = tmp_path / f"part{part}"
         file.write_bytes(whole[: len(whole) // part])
         try:
-            host = open_image(str(file))
-        except ImageError:
+            host = open_target(str(file))
+        except NoTarget:
             continue
         assert not [r for r in report(host).values() if r["outcome"] == "error"]
 
@@ -483,16 +483,16 @@ def test_bomb(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layers_module, "UNPACKED_LIMIT", 1 << 20)
     monkeypatch.setattr(layers_module.unpacked, "__defaults__", (1 << 20,))
     (tmp_path / "image.tar.gz").write_bytes(gzip.compress(bytes(2 << 20)))
-    with pytest.raises(ImageError, match="unpacks to more"):
-        open_image(str(tmp_path / "image.tar.gz"))
+    with pytest.raises(NoTarget, match="unpacks to more"):
+        open_target(str(tmp_path / "image.tar.gz"))
 
 
 def test_without_the_extra(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the libraries the message says what to install."""
     monkeypatch.setitem(__import__("sys").modules, "dissect.target", None)
     (tmp_path / "disk").write_bytes(b"XFSB" + bytes(1 << 16))
-    with pytest.raises(ImageError, match=r"pip install 'hostcheck\[images\]'"):
-        open_image(str(tmp_path / "disk"))
+    with pytest.raises(NoTarget, match=r"pip install 'hostcheck\[images\]'"):
+        open_target(str(tmp_path / "disk"))
 
 
 def test_neither_file_nor_folder(tmp_path: pathlib.Path) -> None:
@@ -500,7 +500,7 @@ def test_neither_file_nor_folder(tmp_path: pathlib.Path) -> None:
     import os
 
     os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(ImageError, match="neither"):
-        open_image(str(tmp_path / "fifo"))
-    with pytest.raises(ImageError, match="No such file"):
-        open_image(str(tmp_path / "missing"))
+    with pytest.raises(NoTarget, match="neither"):
+        open_target(str(tmp_path / "fifo"))
+    with pytest.raises(NoTarget, match="No such file"):
+        open_target(str(tmp_path / "missing"))

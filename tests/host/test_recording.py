@@ -13,13 +13,13 @@ from typing import Any, Union
 import pytest
 
 from hostcheck import cli, plugins
-from hostcheck.host import DiskUsage, Host, Unavailable
+from hostcheck.host import DiskUsage, Host, NoTarget, Unavailable
 from hostcheck.host._redact import RULES, redact_text
 from hostcheck.host.live import LiveHost
 from hostcheck.host.recorded import ARCHIVE_LIMIT, BadRecording, RecordedHost
 from hostcheck.host.recorder import RecordingHost, save
 from hostcheck.host.root import RootHost
-from hostcheck.host.target import NoTarget, open_target
+from hostcheck.host.target import open_target
 from hostcheck.policy import Policy, names
 from hostcheck.record_command import record
 from hostcheck.reporters.json import to_dict
@@ -356,11 +356,15 @@ def test_no_target(tmp_path: pathlib.Path) -> None:
     (tmp_path / "text").write_text("no archive")
     (tmp_path / "half.tar.gz").write_bytes(b"\x1f\x8b\x08\x00")
     os.mkfifo(tmp_path / "fifo")
-    plain = archive(tmp_path / "tree.tar.gz", [("etc/hosts", b"", tarfile.REGTYPE, "")])
-    for path in (tmp_path / "none", tmp_path / "text", tmp_path / "half.tar.gz", tmp_path / "fifo", plain):
+    for path in (tmp_path / "none", tmp_path / "text", tmp_path / "half.tar.gz", tmp_path / "fifo"):
         with pytest.raises(NoTarget):
             open_target(str(path))
     # A root tree has a folder /root too.
+    plain = archive(
+        tmp_path / "tree.tar.gz",
+        [("etc/hosts", b"", tarfile.REGTYPE, ""), ("root/x", b"", tarfile.REGTYPE, "")],
+    )
+    assert open_target(str(plain)).kind == "image"
     (tmp_path / "tree/root").mkdir(parents=True)
     (tmp_path / "tree/etc").mkdir()
     assert isinstance(open_target(str(tmp_path / "tree")), RootHost)
