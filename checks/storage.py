@@ -50,18 +50,6 @@ def known_driver(host: Host) -> storage.Driver | None:
         return None
 
 
-def held(host: Host, folder: str) -> Iterator[tuple[str, mounts.Mount]]:
-    """Yield the mounts that hold a folder now and after the next boot, as far as they are known."""
-    if host.kind == "live":
-        current = mounts.now(host, folder)
-        if current:
-            yield "now", current
-    upcoming = mounts.boot(host, folder)
-    # A root that fstab leaves out, and a mount that something else makes, say nothing of the next boot.
-    if upcoming and (host.kind != "live" or not current or len(upcoming.point) >= len(current.point)):
-        yield "boot", upcoming
-
-
 def no_mount(host: Host) -> Exception:
     """Return why nothing could be said of the file systems of a host."""
     if host.kind == "live":
@@ -246,7 +234,7 @@ class StorageQuota(Check):
         if not any(option.strip().lower().startswith("overlay2.size=") for option in options):
             raise NotApplicable("overlay2.size is not set")
         folder = storage.data_root(host)[0]
-        found = list(held(host, folder))
+        found = list(mounts.held(host, folder))
         if not found:
             raise no_mount(host)
         for when, mount in found:
@@ -293,7 +281,7 @@ class StorageBacking(Check):
         """See `Check.run`."""
         silent = True
         for folder, owner in folders(host).items():
-            for when, mount in held(host, folder):
+            for when, mount in mounts.held(host, folder):
                 if mount.type in ("auto", "none"):
                     continue
                 silent = False
@@ -362,18 +350,21 @@ class StorageDtype(Check):
         if host.kind != "live":
             raise NotApplicable("the file system is made where this will be deployed")
         seen: set[str] = set()
-        for folder in folders(host):
+        for folder, owner in folders(host).items():
             mount = mounts.now(host, folder)
-            if mount is None or mount.point in seen:
+            # Nothing of the kubelet's own is a layer.
+            if mount is None or mount.point in seen or owner == "the kubelet":
                 continue
             seen.add(mount.point)
             answer = storage.dtype(host, mount)
             where = {"path": mount.path, "line": mount.line, "expected": "ftype=1"}
             if answer is False:
+                severity, then = self._harm(host, owner)
                 yield failed(
                     folder,
-                    f"{mount.point} is {mount.type} without d_type (ftype=0): overlay2 does not work on it",
+                    f"{mount.point} is {mount.type} without d_type (ftype=0): {then}",
                     value="ftype=0",
+                    severity=severity,
                     hint="make a volume with mkfs.xfs -n ftype=1 and mount it at the data root",
                     **where,
                 )
@@ -386,6 +377,29 @@ class StorageDtype(Check):
                 yield passed(folder, f"{mount.point} is {mount.type}, made with d_type by default", **where)
         if not seen:
             raise no_mount(host)
+
+    def _harm(self, host: Host, owner: str) -> tuple[Severity, str]:
+        """Return what comes of a file system without d_type, which depends on what is to use it."""
+        fatal = Severity.REQUIRED, "overlay2 does not work on it"
+        chosen = known_driver(host) if engine.stage(host) == "installed" else None
+        if chosen is None or owner not in ("docker", "containerd"):
+            return fatal
+        if owner == "containerd":
+            needed = chosen.store == "containerd" or "kubelet" in engine.installed(host)
+            return fatal if needed else (Severity.INFO, "only containerd's own image store would miss it")
+        if chosen.store == "containerd":
+            return Severity.INFO, "images lie elsewhere, in the image store of containerd"
+        if chosen.name in ("overlay2", "overlay"):
+            if storage.endures_without_dtype(host, engine.docker_version(host)):
+                return (
+                    Severity.RECOMMENDED,
+                    "dockerd goes on with its layers, which go wrong where files are removed",
+                )
+            return fatal
+        return (
+            Severity.RECOMMENDED,
+            f"overlay2 does not work on it, and dockerd takes {chosen.name or 'none'}",
+        )
 
     def _may_lack_it(self, host: Host) -> bool:
         """Return whether this may be an installation of the time when mkfs.xfs left it out: EL 7."""
@@ -474,18 +488,26 @@ class StorageMountOptions(Check):
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
         silent = True
-        for folder in folders(host):
-            for when, mount in held(host, folder):
+        for folder, owner in folders(host).items():
+            for when, mount in mounts.held(host, folder):
                 silent = False
-                yield from self._judge(host, folder, when, mount)
+                yield from self._judge(host, folder, owner, when, mount)
         if silent:
             raise no_mount(host)
 
-    def _judge(self, host: Host, folder: str, when: str, mount: mounts.Mount) -> Iterator[Finding]:
+    def _judge(
+        self, host: Host, folder: str, owner: str, when: str, mount: mounts.Mount
+    ) -> Iterator[Finding]:
         where = {"path": mount.path, "line": mount.line, "when": when}
         bad = False
+        # containerd keeps no volumes, and what an overlay shows runs whatever the mounts below it allow.
+        noexec = (
+            ("noexec", "containers of its native snapshotter do not run", Severity.INFO)
+            if owner == "containerd"
+            else ("noexec", "programs in volumes do not run", Severity.REQUIRED)
+        )
         for option, effect, severity in (
-            ("noexec", "programs in volumes do not run", Severity.REQUIRED),
+            noexec,
             ("ro", "nothing can be written to it", Severity.REQUIRED),
             ("nosuid", "setuid programs in volumes lose their rights", self._lesser(host)),
             ("nodev", "device files in volumes do not work", Severity.INFO),
@@ -962,7 +984,7 @@ class StorageRootlessHome(Check):
             own = text(host, f"{home}/.config/containers/storage.conf") if host.kind == "live" else None
             if own and "graphroot" in own:
                 continue
-            for when, mount in held(host, home):
+            for when, mount in mounts.held(host, home):
                 silent = False
                 where = {"value": mount.type, "path": mount.path, "line": mount.line, "when": when}
                 if mount.type in ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "lustre", "beegfs", "gpfs"):
@@ -996,7 +1018,7 @@ class StorageTmpNoexec(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        noexec = [(when, mount) for when, mount in held(host, TMP) if "noexec" in mount.options]
+        noexec = [(when, mount) for when, mount in mounts.held(host, TMP) if "noexec" in mount.options]
         if not noexec:
             raise NotApplicable(f"{TMP} is not mounted noexec")
         if not self._unpacks_itself(host):

@@ -346,6 +346,17 @@ def now(host: Host, path: str) -> Mount | None:
     return holder(mounted(host), _folder(host, path))
 
 
+def held(host: Host, path: str) -> Iterator[tuple[str, Mount]]:
+    """Yield the mounts that hold a path, `now` and after the next `boot`, as far as they are known."""
+    current = now(host, path) if host.kind == "live" else None
+    if current:
+        yield "now", current
+    upcoming = boot(host, path)
+    # A root that fstab leaves out, and a mount that something else makes, say nothing of the next boot.
+    if upcoming and (current is None or len(upcoming.point) >= len(current.point)):
+        yield "boot", upcoming
+
+
 def boot(host: Host, path: str) -> Mount | None:
     """Return the mount that will hold `path` after the next boot, None if no file says so.
 

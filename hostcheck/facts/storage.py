@@ -7,12 +7,13 @@ from 29.0 on daemon/image_store_choice.go before it. What a file system must be 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Optional
 
 from hostcheck.facts import containerd, docker, engine, kernel, modules, mounts
 from hostcheck.facts.files import text, which
 from hostcheck.host import Host, NotApplicable, Unavailable
+from hostcheck.host import superblock as superblock_of
 from hostcheck.record import Record
 from hostcheck.versions import Version
 
@@ -310,7 +311,8 @@ def unusable(host: Host, name: str, version: Version | None) -> str:
     held = backing(host, f"{root}/{name}" if host.exists(f"{root}/{name}") else root)
     kind = held.type if held else ""
     if name in ("overlay2", "overlay"):
-        return _overlay_unusable(host, kind, held)
+        lenient = name == "overlay2" and endures_without_dtype(host, version)
+        return _overlay_unusable(host, kind, None if lenient else held)
     if name in ("btrfs", "zfs"):
         if kind not in ("", "auto", name):
             return f"the data root is on {kind}"
@@ -322,8 +324,24 @@ def unusable(host: Host, name: str, version: Version | None) -> str:
     if name == "aufs":
         # No kernel of kernel.org ever had it, so not knowing is no.
         return "" if kernel_has(host, "aufs") else "the kernel is not known to have aufs"
-    if name == "devicemapper" and kernel_has(host, "dm_thin_pool") is False:
+    if name == "devicemapper":
+        return _devicemapper_unusable(host)
+    return ""
+
+
+def _devicemapper_unusable(host: Host) -> str:
+    if kernel_has(host, "dm_thin_pool") is False:
         return "the kernel has no dm_thin_pool"
+    if host.kind != "live":
+        return ""
+    # What dockerd asks the kernel for first is the version of its device mapper (devmapper/deviceset.go).
+    try:
+        registered = (text(host, "/proc/misc") or "").split()
+        modules_there = modules.tree(host, kernel.running_release(host)).folder is not None
+    except (OSError, Unavailable):
+        return ""
+    if registered and "device-mapper" not in registered and not modules_there:
+        return "the kernel has no device mapper, and there are no modules for it"
     return ""
 
 
@@ -346,6 +364,12 @@ def _overlay_unusable(host: Host, kind: str, held: mounts.Mount | None) -> str:
     if held and dtype(host, held) is False:
         return f"the {kind} file system has no d_type (ftype=0)"
     return ""
+
+
+def endures_without_dtype(host: Host, version: Version | None) -> bool:
+    """Return whether dockerd goes on with its layers of overlay2 where there is no d_type: before 23.0."""
+    old = version is not None and version < Version("23.0")
+    return old and "overlay2" in prior_drivers(host)
 
 
 def overlay2_kernel(release: str) -> bool:
@@ -444,31 +468,43 @@ def _superblocks(host: Host) -> dict[str, frozenset[str]]:
     return {}
 
 
-def _superblock(host: Host, mount: mounts.Mount) -> Iterator[str]:
+def _superblock(host: Host, mount: mounts.Mount) -> Iterable[str]:
     try:
-        for system in host.file_systems():
-            if system.point == mount.point:
-                yield from system.features
-        return
+        return next((each.features for each in host.file_systems() if each.point == mount.point), ())
     except Unavailable:
         pass  # Not a disk image: the tools of the running host know.
-    argv: tuple[str, ...]
     if mount.type == "xfs":
-        argv = ("xfs_info", mount.point)
-    elif mount.type in ("ext2", "ext3", "ext4") and mount.source.startswith("/"):
-        argv = ("dumpe2fs", "-h", mount.source)
-    else:
-        return
+        told = _output(host, "xfs_info", mount.point)
+        if told is not None:
+            return [f"{name}={value}" for name, value in parse_xfs_info(told).items()]
+        return superblock_of.xfs_features(_first_bytes(host, mount.source))
+    if mount.type in ("ext2", "ext3", "ext4") and mount.source.startswith("/"):
+        told = _output(host, "dumpe2fs", "-h", mount.source)
+        if told is not None:
+            return parse_ext_features(told)
+        return superblock_of.ext_features(_first_bytes(host, mount.source)[superblock_of.EXT_OFFSET :])
+    return ()
+
+
+def _output(host: Host, *argv: str) -> str | None:
+    """Return what a command prints, None where it is not there or fails."""
     try:
         done = host.run(*argv)
     except (OSError, Unavailable):
-        return
-    if done.code:
-        return
-    if mount.type == "xfs":
-        yield from (f"{name}={value}" for name, value in parse_xfs_info(done.out).items())
-    else:
-        yield from parse_ext_features(done.out)
+        return None
+    return None if done.code else done.out
+
+
+def _first_bytes(host: Host, device: str) -> bytes:
+    """Return the first 2 KiB of a block device, read by od, which every system has; none where it cannot be read.
+
+    Minimal systems have neither dumpe2fs nor xfs_info.
+    """
+    told = _output(host, "od", "-A", "n", "-v", "-t", "x1", "-N", "2048", device)
+    try:
+        return bytes.fromhex(told or "")
+    except ValueError:
+        return b""
 
 
 def dtype(host: Host, mount: mounts.Mount) -> bool | None:

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, cast
 
 from hostcheck.host import READ_LIMIT, FileStat, FileSystem, NoTarget, Unavailable
 from hostcheck.host.root import RestingHost
+from hostcheck.host.superblock import EXT_OFFSET, ext_features, xfs_features
 from hostcheck.record import Record
 
 MISSING = "it takes libraries that are not installed: pip install 'hostcheck[images]'"
@@ -41,16 +42,6 @@ LIVE_FILES = (
     "/images/install.img",
 )
 """Where live systems keep their root on an ISO: Debian, Ubuntu, Fedora and EL, Arch."""
-
-_EXT_FEATURES = {
-    0x2: "filetype",
-    0x40: "extent",
-    0x80: "64bit",
-    0x8000: "inline_data",
-    0x10000: "encrypt",
-    0x20000: "casefold",
-}
-"""Of s_feature_incompat (kernel, fs/ext4/ext4.h)."""
 
 
 class _Nameless(io.RawIOBase):
@@ -201,22 +192,17 @@ def _volume(filesystem: Any, file: BinaryIO, names: Sequence[str], role: str) ->
 def _superblock(file: BinaryIO, kind: str) -> tuple[str, frozenset[str], list[str]]:
     """Return the type as the kernel names it, features, and the names by which fstab may call it.
 
-    Source: kernel, fs/ext4/ext4.h (struct ext4_super_block), fs/xfs/libxfs/xfs_format.h (struct xfs_dsb),
-    fs/btrfs (struct btrfs_super_block), fs/fat (struct fat_boot_sector).
+    Source: kernel, fs/btrfs (struct btrfs_super_block), fs/fat (struct fat_boot_sector), and `superblock`.
     """
     if kind == "ext":
-        block = _peek(file, 1024, 256)
-        compat, incompat = (int.from_bytes(block[at : at + 4], "little") for at in (0x5C, 0x60))
-        features = {name for bit, name in _EXT_FEATURES.items() if incompat & bit}
-        kind = "ext4" if features & {"extent", "64bit"} else "ext3" if compat & 0x4 else "ext2"
-        return kind, frozenset(features), [_uuid(block[0x68:0x78]), _label(block[0x78:0x88])]
+        block = _peek(file, EXT_OFFSET, 256)
+        journal = block[0x5C] & 0x4
+        features = ext_features(block)
+        kind = "ext4" if features & {"extent", "64bit"} else "ext3" if journal else "ext2"
+        return kind, features, [_uuid(block[0x68:0x78]), _label(block[0x78:0x88])]
     if kind == "xfs":
         block = _peek(file, 0, 256)
-        crc = int.from_bytes(block[100:102], "big") & 0xF == 5
-        field, bit = (block[216:220], 0x1) if crc else (block[200:204], 0x200)
-        ftype = bool(int.from_bytes(field, "big") & bit)
-        features = {f"crc={crc:d}", f"ftype={ftype:d}"}
-        return kind, frozenset(features), [_uuid(block[32:48]), _label(block[108:120])]
+        return kind, xfs_features(block), [_uuid(block[32:48]), _label(block[108:120])]
     if kind == "btrfs":
         block = _peek(file, 0x10000, 0x22B)
         return kind, frozenset(), [_uuid(block[32:48]), _label(block[0x12B:])]

@@ -253,6 +253,59 @@ def test_dtype_on_el7_without_xfs_info_cannot_be_told() -> None:
     assert ask(checks.StorageDtype, live(files)).outcome is Outcome.UNKNOWN
 
 
+WITHOUT = {("dumpe2fs", "-h", "/dev/vda1"): "Filesystem features:      has_journal extent\n"}
+
+
+@pytest.mark.parametrize(
+    ("docker", "files", "severity"),
+    [
+        ("20.10.24", {}, Severity.RECOMMENDED),
+        ("26.1.5", {}, Severity.RECOMMENDED),
+        ("26.1.5", {"/etc/docker/daemon.json": '{"storage-driver": "overlay2"}'}, Severity.REQUIRED),
+        ("20.10.24", {"/etc/docker/daemon.json": '{"storage-driver": "overlay2"}'}, Severity.REQUIRED),
+        ("20.10.24", {"/var/lib/docker/overlay2/l/": ""}, Severity.RECOMMENDED),
+        ("26.1.5", {"/var/lib/docker/overlay2/l/": ""}, Severity.REQUIRED),
+        ("29.0.0", {}, Severity.INFO),
+        ("29.0.0", {"/usr/bin/containerd": "\x7fELF"}, Severity.INFO),
+    ],
+)
+def test_what_comes_of_no_dtype(docker: str, files: dict[str, Any], severity: Severity) -> None:
+    """With a driver named or its layers there dockerd refuses; without it takes vfs."""
+    result = ask(checks.StorageDtype, live(files, docker, commands=WITHOUT))
+    assert worst(result) is severity
+
+
+def test_dtype_under_the_image_store_of_containerd() -> None:
+    files = info("/var/lib/containerd rw - ext4 /dev/vdb rw") | {"/usr/bin/containerd": "\x7fELF"}
+    commands = {("dumpe2fs", "-h", "/dev/vdb"): "Filesystem features: extent\n"}
+    told = {
+        d: worst(ask(checks.StorageDtype, live(files, d, commands=commands))) for d in ("28.5.2", "29.0.0")
+    }
+    assert told == {"28.5.2": Severity.INFO, "29.0.0": Severity.REQUIRED}
+
+
+def test_dtype_without_dumpe2fs() -> None:
+    """Minimal systems have no e2fsprogs; od is part of coreutils and of busybox."""
+    superblock = bytearray(2048)
+    superblock[1080:1082] = b"\x53\xef"
+    superblock[1120] = 0x40  # extent
+    printed = "\n".join(superblock[i : i + 16].hex(" ") for i in range(0, 2048, 16))
+    command = ("od", "-A", "n", "-v", "-t", "x1", "-N", "2048", "/dev/vda1")
+    assert ask(checks.StorageDtype, live(commands={command: printed})).outcome is Outcome.FAIL
+    assert ask(checks.StorageDtype, live(commands={command: "00 00\n"})).outcome is Outcome.PASS
+
+
+def test_devicemapper_on_a_kernel_without_it() -> None:
+    wanted = {
+        "/etc/docker/daemon.json": '{"storage-driver": "devicemapper"}',
+        "/proc/misc": "229 fuse\n",
+        "/proc/sys/kernel/osrelease": "9.9.9-of-my-own\n",
+    }
+    assert "no device mapper" in ask(checks.StorageDriver, live(wanted, "20.10.24")).failures[0].message
+    there = {**wanted, "/proc/misc": "236 device-mapper\n229 fuse\n"}
+    assert worst(ask(checks.StorageDriver, live(there, "20.10.24"))) is Severity.RECOMMENDED
+
+
 def test_casefold() -> None:
     command = ("dumpe2fs", "-h", "/dev/vda1")
     folded = {command: "Filesystem features:  has_journal filetype casefold\n"}
@@ -284,6 +337,13 @@ def test_mount_options_that_only_volumes_feel() -> None:
     assert worst(ask(checks.StorageMountOptions, live(files))) is Severity.INFO
     vfs = files | {"/etc/docker/daemon.json": '{"storage-driver": "vfs"}'}
     assert worst(ask(checks.StorageMountOptions, live(vfs))) is Severity.RECOMMENDED
+
+
+def test_noexec_under_containerd_stops_nothing() -> None:
+    files = info("/var/lib/containerd rw,noexec - xfs /dev/b rw") | {"/usr/bin/containerd": "\x7fELF"}
+    assert worst(ask(checks.StorageMountOptions, live(files))) is Severity.INFO
+    files = info("/var/lib/containerd ro - xfs /dev/b rw") | {"/usr/bin/containerd": "\x7fELF"}
+    assert worst(ask(checks.StorageMountOptions, live(files))) is Severity.REQUIRED
 
 
 def test_the_printed_sed_takes_the_option_out(tmp_path: Any) -> None:

@@ -158,7 +158,8 @@ R, W, I = "required", "recommended", "info"  # noqa: E741
 
 CASES: list[tuple[str, dict[str, str | None], dict[str, str]]] = [
     # LimitNOFILE
-    ("limits", {DROP_IN: service("LimitNOFILE=64")}, {"docker.service LimitNOFILE": R}),
+    ("limits", {DROP_IN: service("LimitNOFILE=39")}, {"docker.service LimitNOFILE": R}),
+    ("limits", {DROP_IN: service("LimitNOFILE=64")}, {"docker.service LimitNOFILE": W}),
     ("limits", {DROP_IN: service("LimitNOFILE=1024")}, {"docker.service LimitNOFILE": W}),
     ("limits", {DROP_IN: service("LimitNOFILE=512:524288")}, {"docker.service LimitNOFILE": W}),
     ("limits", {DROP_IN: service("LimitNOFILE=infinity")}, {}),
