@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-faults lint format bench docs test-oldest clean
+.PHONY: run test test-faults fuzz lint format bench docs test-oldest clean
 
 # 1 says that the host is not ready: that is an answer, not a failure of make.
 run: $(VENV)/run.stamp
@@ -16,6 +16,10 @@ test: $(VENV)/test.stamp
 # Every fault on the real engines of Debian 12 and 13; several minutes, as root.
 test-faults: $(VENV)/test.stamp
 	HOSTCHECK_ALL_FAULTS=1 $(BIN)/pytest tests/engine/test_faults.py
+
+# Generated daemon.json files, judged here and by three real dockerd; some minutes, as root.
+fuzz: $(VENV)/test.stamp
+	$(BIN)/python scripts/fuzz_daemon_json.py
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

@@ -219,7 +219,7 @@ def _is_shim(name: str) -> bool:
 def hosts(c: Configuration) -> None:
     """Addresses to listen on are unix, tcp or fd."""
     for text, node in c.items("hosts"):
-        wrong = go.check_bind_address(text, c.release >= (24,))
+        wrong = go.check_bind_address(text, c.release)
         if wrong:
             c.refuse("invalid-value", "hosts", f"cannot listen on {text!r}: {wrong}", node)
 
@@ -711,7 +711,7 @@ def flag_fault(key: str, value: object, release: Release) -> Optional[str]:
     if key == "registry-mirrors":
         return mirror_fault(value, release)
     if key == "hosts":
-        return go.check_bind_address(value, release >= (24,))
+        return go.check_bind_address(value, release)
     if key == "labels" and "=" not in value:
         return "it is not NAME=VALUE"
     if key == "dns-search" and not go.is_search_domain(value):

@@ -388,11 +388,8 @@ def check_generic_resources(terms: list[str]) -> Optional[str]:
     return None
 
 
-def check_bind_address(text: str, doubled_scheme: bool = True) -> Optional[str]:
-    """Return why opts.ValidateHost of moby refuses an address to listen on.
-
-    `doubled_scheme`: whether unix://unix://x is refused (24.0 and later).
-    """
+def check_bind_address(text: str, release: tuple[int, ...]) -> Optional[str]:
+    """Return why opts.ValidateHost of moby refuses an address to listen on."""
     text = text.strip()
     if not text:
         return None
@@ -402,7 +399,7 @@ def check_bind_address(text: str, doubled_scheme: bool = True) -> Optional[str]:
     if proto == "fd":
         return None
     if proto in ("unix", "npipe"):
-        if not doubled_scheme and address.startswith(proto + "://"):
+        if release < (24,) and address.startswith(proto + "://"):
             address = address[len(proto) + 3 :]
         return f"{address!r} is not a path" if "://" in address else None
     if proto != "tcp":
@@ -418,4 +415,34 @@ def check_bind_address(text: str, doubled_scheme: bool = True) -> Optional[str]:
     port = host.rpartition(":")[2] if ":" in host.rpartition("]")[2] else ""
     if port and int(port) == 0:
         return "port 0"
-    return None
+    return _bracketed(host, release)
+
+
+def _bracketed(host: str, release: tuple[int, ...]) -> Optional[str]:
+    """Return why a host that has to stand in brackets cannot.
+
+    dockerd reads an address, joins its parts with net.JoinHostPort and reads that again. There a zone's % is no
+    escape; and Go refuses what is not IPv6 in brackets since 1.24.8, which the releases named here are built with.
+
+    >>> _bracketed("[fe80::1%25eth0]:1", (26,)), _bracketed("fe80::1:2375", (26,)), _bracketed("[::1]:1", (29,))
+    ('a zone cannot be used here', None, None)
+    >>> _bracketed("[1.2.3.4]:1", (28, 5, 2)), _bracketed("::1", (28, 5, 2))
+    ("'1.2.3.4' in brackets is no IPv6 address", "':' is no IPv6 address, which must stand in brackets")
+    """
+    if release < (23,):
+        return None
+    before, bracket, inside = host.rpartition("[")
+    if bracket:
+        literal = inside.partition("]")[0]
+        if "%25" in literal:
+            return "a zone cannot be used here"
+    else:
+        literal = host.rpartition(":")[0]
+    strict = release >= (28, 5, 1) or (25, 0, 17) <= release < (26,)
+    if not strict or (not bracket and ":" not in literal):
+        return None
+    address = parse_addr(literal)
+    if address is not None and address.family == 6 and not before:
+        return None
+    how = "in brackets is no IPv6 address" if bracket else "is no IPv6 address, which must stand in brackets"
+    return f"{literal!r} {how}"
