@@ -417,6 +417,11 @@ def _write(name: str, path: str | None, report: Report, options: argparse.Namesp
     folder = os.path.dirname(os.path.abspath(path))
     temporary = None
     try:
+        if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+            # A device or a pipe, such as /dev/null: a rename would put a file in its place.
+            with open(path, "w", encoding="utf-8") as stream:
+                write(report, stream, style)
+            return
         # Written beside the target and renamed, so that a reader never sees half a report.
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", dir=folder, prefix=".hostcheck-", delete=False

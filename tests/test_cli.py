@@ -87,6 +87,16 @@ def test_fail_on_and_strict(tmp_path: pathlib.Path) -> None:
         assert (done.returncode, more) == (code, more), done.stderr
 
 
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: pathlib.Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE, text=True)
+    done = hostcheck("--root", DEBIAN, "-f", "json", "-o", str(pipe))
+    text, _ = reader.communicate(timeout=60)
+    assert (done.returncode, json.loads(text)["schema"]) == (0, 1)
+    assert pipe.is_fifo()
+
+
 def test_several_outputs_from_one_run(tmp_path: pathlib.Path) -> None:
     target = tmp_path / "report.json"
     target.write_text("old")
