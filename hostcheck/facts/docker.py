@@ -411,6 +411,33 @@ class Facts(HostFacts):
         return any(line.partition(":")[0].strip() in known for line in (content or "").splitlines())
 
 
+KEY_FIELDS = {"EC": ("crv", "x", "y", "d"), "RSA": ("n", "e", "d", "p", "q", "dp", "dq", "qi")}
+"""What a private key must have, by its kind (libtrust, ec_key.go and rsa_key.go)."""
+
+
+def key_problem(content: str) -> str:
+    """Return why libtrust takes a text for no private key (JWK), empty if nothing is known against it.
+
+    >>> key_problem("")
+    'it is empty'
+    >>> key_problem('{"kty": "EC", "crv": "P-256", "x": "a", "y": "b"}')
+    'it has no d'
+    """
+    import json  # only docker before 23.0 has a key
+
+    if not content.strip():
+        return "it is empty"
+    try:
+        key = json.loads(content)
+    except (ValueError, RecursionError):
+        return "it is no JSON"
+    kind = key.get("kty") if isinstance(key, dict) else None
+    if kind not in KEY_FIELDS:
+        return "it names no kind of key"
+    missing = [name for name in KEY_FIELDS[kind] if not isinstance(key.get(name), str)]
+    return f"it has no {missing[0]}" if missing else ""
+
+
 def data_root_hint(host: Host) -> str:
     """Return the data root as a plain reading of flags and file has it, without judging either."""
     for word in command_line(host).argv:
