@@ -297,15 +297,15 @@ def parse_toml(text: str) -> dict[str, Any]:
     return parse_toml_plainly(text)
 
 
-_TOKEN = re.compile(
-    r'"""(?P<long>(?:[^\\]|\\.)*?)"""'
+# Compiled where it is used: from Python 3.11 on that is never.
+_TOKEN = (
+    r'(?s)"""(?P<long>(?:[^\\]|\\.)*?)"""'
     r"|'''(?P<raw>.*?)'''"
     r'|"(?P<basic>(?:[^"\\\n]|\\.)*)"'
     r"|'(?P<literal>[^'\n]*)'"
     r"|(?P<bare>[A-Za-z0-9_+:-]+(?:\.[0-9]+[A-Za-z0-9_+:-]*)?)"
     r"|(?P<mark>\[\[|\]\]|[\[\]{}=,.])"
-    r"|(?P<space>[ \t]+|\#[^\n]*|\r?\n)",
-    re.DOTALL,
+    r"|(?P<space>[ \t]+|\#[^\n]*|\r?\n)"
 )
 
 
@@ -414,7 +414,7 @@ class _Plain:
                 return keys
 
     def value(self) -> Any:
-        found = _TOKEN.match(self.text, self.at)
+        found = re.compile(_TOKEN).match(self.text, self.at)
         if not found or found.lastgroup == "space":
             raise self.fail("no value where one should be")
         if found.lastgroup == "mark":

@@ -131,17 +131,18 @@ def config_file(host: Host) -> str:
 def _config_file(host: Host) -> str:
     if host.assumptions.get("daemon.json"):
         return host.assumptions["daemon.json"]
-    flags, _ = daemonjson.parse_flags(command_line(host).argv, version_judged_by(host).numbers)
-    for flag in reversed(flags):
-        if flag.name == "config-file" and flag.value is not None:
-            return flag.value
-    return DAEMON_JSON
+    return next((flag.value for flag in reversed(_named_files(host)) if flag.value is not None), DAEMON_JSON)
+
+
+def _named_files(host: Host) -> list[daemonjson.Flag]:
+    argv = command_line(host).argv
+    flags, _ = daemonjson.parse_flags(argv, version_judged_by(host).numbers) if argv else ([], [])
+    return [flag for flag in flags if flag.name == "config-file"]
 
 
 def names_config_file(host: Host) -> bool:
     """Return whether the command line names the file, which then must exist."""
-    flags, _ = daemonjson.parse_flags(command_line(host).argv, version_judged_by(host).numbers)
-    return any(flag.name == "config-file" and flag.value for flag in flags)
+    return any(flag.value for flag in _named_files(host))
 
 
 def rootless_files(host: Host) -> tuple[str, ...]:
