@@ -280,7 +280,7 @@ def _look(host: Host, tool: Tool) -> Found | None:
 def version_at(host: Host, tool: Tool, path: str) -> Found:
     """Return what is known of the version of the program at `path`."""
     owned = _owner(host, tool, path)
-    if host.recorded:
+    if host.recording:
         ran = _ran(host, tool, path, owned.name if owned else "", path)
         if ran:
             return ran
