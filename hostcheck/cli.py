@@ -9,14 +9,15 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Callable, TextIO, cast
+from typing import TYPE_CHECKING, Any, Callable
 
-from hostcheck import __version__, plugins
+from hostcheck import __version__, output, plugins
 from hostcheck.check import Check
 from hostcheck.finding import Report, Severity
 from hostcheck.host import Host, NotApplicable, NoTarget, Unavailable
+from hostcheck.output import OutputError
 from hostcheck.policy import DEFAULT, Policy, PolicyError
-from hostcheck.reporters import FORMATS, Style
+from hostcheck.runner import Configured
 from hostcheck.runner import run as run_checks
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ examples:
   hostcheck -f json:report.json -f table      a file for a program and a table for a person, from one run
   hostcheck -f prometheus -o /var/lib/node_exporter/hostcheck.prom
   hostcheck --select 'cgroup.*' --ignore cgroup.delegation
-  journalctl -u docker | hostcheck why -      what the engine's messages mean, and which causes are found here
+  hostcheck a.qcow2 b.tar -f table -f junit:report.xml   images that never booted, in parallel, for a CI system
+  hostcheck diff a.qcow2 b.qcow2              what one fails that the other does not
   hostcheck explain network.ip_forward        why it matters, what it needs, where the rule comes from
   hostcheck facts sysctl units --root DIR     what was read, with file and line, as JSON
 
@@ -106,33 +108,17 @@ def _add_run(commands: Commands) -> None:
         formatter_class=_Help,
     )
     run.add_argument(
-        "target",
-        nargs="?",
+        "targets",
+        nargs="*",
         metavar="PATH",
-        help="a root tree, an image file or a recording (default: this host)",
+        help="root trees, image files or recordings (default: this host)",
     )
     _add_host(run)
     _add_checks(run)
+    output.add_arguments(run)
     run.add_argument(
-        "-f",
-        "--format",
-        action="append",
-        metavar="FORMAT[:FILE]",
-        help=f"{', '.join(FORMATS)}; with a file, written there atomically; may be repeated",
+        "--baseline", metavar="FILE", help="a JSON report of before: only what it does not know counts"
     )
-    run.add_argument(
-        "-o", "--output", metavar="FILE", help="write the one report without a file of its own to FILE"
-    )
-    run.add_argument("--strict", action="store_true", help="exit with 3 if anything is unknown or broke")
-    run.add_argument(
-        "--fail-on",
-        choices=["required", "recommended"],
-        default="required",
-        help="the least severity that makes the exit code 1 (default: required)",
-    )
-    run.add_argument("-v", "--verbose", action="store_true", help="show every check and every finding")
-    run.add_argument("-q", "--quiet", action="store_true", help="show the verdict alone")
-    run.add_argument("--no-color", action="store_true", help="no colours (also: NO_COLOR in the environment)")
 
 
 def _add_list(commands: Commands) -> None:
@@ -166,11 +152,16 @@ def _add_record(commands: Commands) -> None:
     record_command.add_parser(commands)
 
 
-def _add_why(commands: Commands) -> None:
-    # Imported here: the table of messages is large, and no other command needs it.
-    from hostcheck import why_command
+def _add_diff(commands: Commands) -> None:
+    # Imported here: only one command compares.
+    from hostcheck import diff_command
 
-    why_command.add_parser(commands)
+    diff = commands.add_parser(
+        "diff", help="what differs between two targets or reports", formatter_class=_Help
+    )
+    diff_command.add_arguments(diff)
+    _add_assumptions(diff)
+    _add_checks(diff)
 
 
 def _add_facts(commands: Commands) -> None:
@@ -187,7 +178,11 @@ def _add_facts(commands: Commands) -> None:
 
 
 def _add_host(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--root", metavar="DIR", help="the same as PATH: a root tree or a recording")
+    parser.add_argument("--root", metavar="PATH", help="the same as PATH")
+    _add_assumptions(parser)
+
+
+def _add_assumptions(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stage",
         choices=["auto", "before", "installed"],
@@ -247,7 +242,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = command(options)
         sys.stdout.flush()
         return code
-    except (PolicyError, UsageError) as error:
+    except (PolicyError, UsageError, OutputError, NoTarget) as error:
         print(f"hostcheck: {error}", file=sys.stderr)
         return USAGE
     except BrokenPipeError:
@@ -268,28 +263,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE
 
 
-def _host_at(root: str | None, target: str | None = None) -> Host:
-    """Return the host at a path, told by its content, or without one the machine that this runs on."""
-    if root is None and target is None:
+def _host_at(path: str | None) -> Host:
+    """Return the host at a path, told by its content, or without one the machine that this runs on.
+
+    Raises:
+        NoTarget: the path holds none.
+
+    """
+    if path is None:
         from hostcheck.host.live import LiveHost
 
         return LiveHost()
-    if root is not None and target is not None:
-        raise UsageError(f"both {target} and --root {root}: one host at a time")
     from hostcheck.host.target import open_target
 
-    path = cast(str, root if target is None else target)
     try:
         return open_target(path)
     except NoTarget as error:
-        command = (
-            "" if root or "/" in path or os.path.lexists(path) else f", and no command is called {path!r}"
-        )
-        raise UsageError(f"{'--root ' if root is not None else ''}{error}{command}") from None
+        if "/" in path or os.path.lexists(path):
+            raise
+        raise NoTarget(f"{error}, and no command is called {path!r}") from None
 
 
-def _open_host(options: argparse.Namespace) -> Host:
-    host = _host_at(options.root, options.target)
+def _assuming(host: Host, options: argparse.Namespace) -> Host:
+    """Return the host with what the options say of it that no file does."""
     if options.stage != "auto":
         host.assumptions["stage"] = options.stage
     if options.docker_version:
@@ -341,7 +337,65 @@ def _all_checks(options: argparse.Namespace, patterns: Sequence[str] = ("*",)) -
 
 
 def _run(options: argparse.Namespace) -> int:
-    outputs = _outputs(options)
+    wanted = output.destinations(options)
+    known = _known(options.baseline)
+    policy, configured = _configured(options)
+
+    def judge(path: str | None) -> Report:
+        report = make_report(_assuming(_host_at(path), options), policy, configured)
+        if options.baseline:
+            from hostcheck import baseline
+
+            baseline.apply(report.results, known, options.baseline)
+        return report
+
+    targets = _targets(options)
+    if len(targets) > 1:
+        from hostcheck import batch
+
+        answers = batch.judge_all(targets, judge)
+    else:
+        answers = [(judge(targets[0] if targets else None), "")]
+    reports = [report for report, _ in answers if report is not None]
+    if reports:
+        output.write(wanted, reports, options)
+    for _, problem in answers:
+        if problem:
+            print(f"hostcheck: {problem}", file=sys.stderr)
+    if len(reports) < len(answers):
+        return USAGE
+    return max((_exit_code(report, options) for report in reports), key=_worst)
+
+
+def _worst(code: int) -> int:
+    """Rank exit codes: a failure is worse than what could not be told."""
+    return (OK, UNDECIDED, FAILED).index(code)
+
+
+def _targets(options: argparse.Namespace) -> list[str]:
+    if options.root is None:
+        return list(options.targets)
+    if options.targets:
+        raise UsageError(
+            f"both {options.targets[0]} and --root {options.root}: --root is one target, written otherwise"
+        )
+    return [options.root]
+
+
+def _known(path: str | None) -> set[tuple[str, str, str]]:
+    """Return what the baseline knows."""
+    if path is None:
+        return set()
+    from hostcheck import baseline
+
+    try:
+        return {key for report in baseline.load(path) for key, _ in baseline.failures(report)}
+    except baseline.BadReport as error:
+        raise UsageError(f"--baseline {error}") from None
+
+
+def _configured(options: argparse.Namespace) -> tuple[Policy, list[Configured]]:
+    """Return the policy, and its checks ready to run."""
     policy = Policy.load(options.policy)
     # An unchanged policy names no check of another family, so only the selected ones are imported.
     patterns = (
@@ -350,11 +404,23 @@ def _run(options: argparse.Namespace) -> int:
     configured = policy.configure(_all_checks(options, patterns), options.select, options.ignore)
     if not configured:
         raise UsageError("no check is left to run: --select and --ignore take all away")
-    host = _open_host(options)
-    report = make_report(host, policy, configured)
-    for name, path in outputs:
-        _write(name, path, report, options)
-    return _exit_code(report, options)
+    return policy, configured
+
+
+def _diff(options: argparse.Namespace) -> int:
+    from hostcheck import baseline, diff_command
+    from hostcheck.reporters.json import to_dict
+
+    policy, configured = _configured(options)
+
+    def judge(path: str) -> dict[str, Any]:
+        return to_dict(make_report(_assuming(_host_at(path), options), policy, configured))
+
+    try:
+        reports = [diff_command.report_at(path, judge) for path in (options.old, options.new)]
+    except (baseline.BadReport, NoTarget) as error:
+        raise UsageError(str(error)) from None
+    return diff_command.show(reports[0], reports[1], options)
 
 
 def make_report(host: Host, policy: Policy, configured: Sequence[Any]) -> Report:
@@ -389,78 +455,6 @@ def _exit_code(report: Report, options: argparse.Namespace) -> int:
     if options.strict and report.undecided():
         return UNDECIDED
     return OK
-
-
-def _outputs(options: argparse.Namespace) -> list[tuple[str, str | None]]:
-    """Return each format with its file; None is standard output."""
-    outputs: list[tuple[str, str | None]] = []
-    for text in options.format or ["table"]:
-        name, _, path = text.partition(":")
-        if name not in FORMATS:
-            raise UsageError(f"no format {name!r}; there are {', '.join(FORMATS)}")
-        outputs.append((name, path or None))
-    bare = [number for number, (_, path) in enumerate(outputs) if path is None]
-    if options.output:
-        if len(bare) != 1:
-            raise UsageError(
-                f"-o {options.output} needs exactly one format without a file, there are {len(bare)}"
-            )
-        outputs[bare[0]] = (outputs[bare[0]][0], options.output)
-    elif len(bare) > 1:
-        raise UsageError("only one format can go to standard output; give the others a file: -f json:FILE")
-    return outputs
-
-
-def _write(name: str, path: str | None, report: Report, options: argparse.Namespace) -> None:
-    from hostcheck.reporters import reporter
-
-    write = reporter(name)
-    if path is None or path == "-":
-        write(report, sys.stdout, _style(options, sys.stdout))
-        return
-    # Imported here: it costs a few ms, and only a file needs it.
-    import tempfile
-
-    style = Style(verbosity=int(options.verbose) - int(options.quiet))
-    folder = os.path.dirname(os.path.abspath(path))
-    temporary = None
-    try:
-        if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
-            # A device or a pipe, such as /dev/null: a rename would put a file in its place.
-            with open(path, "w", encoding="utf-8") as stream:
-                write(report, stream, style)
-            return
-        # Written beside the target and renamed, so that a reader never sees half a report.
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=folder, prefix=".hostcheck-", delete=False
-        ) as file:
-            temporary = file.name
-            write(report, cast(TextIO, file), style)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary:
-            try:
-                os.unlink(temporary)
-            except OSError:
-                pass
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
-
-
-def _style(options: argparse.Namespace, stream: TextIO) -> Style:
-    terminal = stream.isatty()
-    width = 120
-    if terminal or os.environ.get("COLUMNS"):
-        # Imported here: a pipe does not need it.
-        import shutil
-
-        width = shutil.get_terminal_size((120, 40)).columns
-    color = terminal and not options.no_color and not os.environ.get("NO_COLOR")
-    color = color and os.environ.get("TERM") != "dumb"
-    encoding = (getattr(stream, "encoding", None) or "ascii").lower().replace("-", "")
-    return Style(width, color, encoding.startswith("utf"), int(options.verbose) - int(options.quiet))
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -530,22 +524,16 @@ def _record(options: argparse.Namespace) -> int:
     return record_command.run(options, _host_at(options.root), FACTS.values())
 
 
-def _why(options: argparse.Namespace) -> int:
-    from hostcheck import why_command
-
-    return why_command.run(options, _host_at(options.root))
-
-
 def _facts(options: argparse.Namespace) -> int:
     import json
 
-    options.target = None
+    target = options.root
     if options.names and options.names[-1] not in FACTS and os.path.exists(options.names[-1]):
-        options.target = options.names.pop()
+        target = options.names.pop()
     for name in options.names:
         if name not in FACTS:
             raise UsageError(f"no fact {name!r}; there are {', '.join(FACTS)}")
-    host = _open_host(options)
+    host = _assuming(_host_at(target), options)
     values: dict[str, object] = {}
     for name in options.names or FACTS:
         try:
@@ -563,11 +551,11 @@ def _facts(options: argparse.Namespace) -> int:
 COMMANDS: dict[str, tuple[Callable[[Commands], object], Callable[[argparse.Namespace], int]]] = {
     "run": (_add_run, _run),
     "record": (_add_record, _record),
-    "why": (_add_why, _why),
     "list": (_add_list, _list),
     "explain": (_add_explain, _explain),
     "policies": (_add_policies, _policies),
     "daemon-json": (_add_daemon_json, _daemon_json),
     "facts": (_add_facts, _facts),
+    "diff": (_add_diff, _diff),
 }
 """Each command's name, what adds its parser to the command line's, and what runs it."""

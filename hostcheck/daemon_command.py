@@ -305,12 +305,12 @@ def _written(judged: Iterator[Judged], version: str, options: argparse.Namespace
     if options.format == "text":
         stream.write(_tally(tally, version, not options.docker_version))
     elif options.format != "json":
-        from hostcheck.reporters import reporter
+        from hostcheck.reporters import write
 
         verbosity = -1 if options.quiet else 0
         encoding = (getattr(stream, "encoding", None) or "ascii").lower()
         style = Style(unicode=encoding.startswith("utf"), verbosity=verbosity)
-        reporter(options.format)(_merged(kept, version), stream, style)
+        write(options.format, [_merged(kept, version)], stream, style)
     return code
 
 
@@ -346,9 +346,8 @@ def _failures(judged: Judged) -> list[tuple[str, str, Finding]]:
 
 
 def _message(finding: Finding) -> str:
-    from hostcheck.reporters.table import sentence
 
-    text = sentence(finding)
+    text = finding.sentence
     # The place stands in front already.
     tail = f" (line {finding.line}, column {getattr(finding, 'column', None)})"
     return text[: -len(tail)] if text.endswith(tail) else text

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Callable
+
+_PREDICATES = frozenset(["is", "has", "was", "does", "cannot", "lacks", "sets", "may", "will"])
+_ABOUT = frozenset(["it", "missing", "not", "no", "nothing", "set", "unset", "only", "infinity"])
+"""How a message begins that says its subject's value, and so needs its subject in front."""
 
 
 class Severity(str, enum.Enum):
@@ -43,12 +47,12 @@ class Outcome(str, enum.Enum):
 
 
 class Verdict(str, enum.Enum):
-    """The answer to the question that hostcheck is asked."""
+    """The answer to the question that hostcheck is asked, from the best to the worst."""
 
     READY = "ready"
     WARNINGS = "ready with warnings"
-    NOT_READY = "not ready"
     CANNOT_TELL = "cannot tell"
+    NOT_READY = "not ready"
 
     def __str__(self) -> str:
         return self.value
@@ -116,6 +120,29 @@ class Finding:
         if hint or commands:
             self.fix = {"hint": hint, "commands": list(commands)}
 
+    @property
+    def place(self) -> str:
+        """The file and the line that say so, as editors write it; empty if no file does."""
+        return f"{self.path}{f':{self.line}' if self.line else ''}" if self.path else ""
+
+    @property
+    def sentence(self) -> str:
+        """The message, with what it is about in front where it begins as a statement about it.
+
+        >>> Finding(False, "/usr/sbin/runc", "is empty").sentence
+        '/usr/sbin/runc is empty'
+        >>> Finding(False, "net.ipv4.ip_forward", "0 after the next boot").sentence
+        'net.ipv4.ip_forward: 0 after the next boot'
+        """
+        first = self.message.partition(" ")[0]
+        if self.subject in self.message or self.subject.rpartition(" ")[2] in self.message:
+            return self.message
+        if first in _PREDICATES:
+            return f"{self.subject} {self.message}"
+        if first[:1].isdigit() or first in _ABOUT:
+            return f"{self.subject}: {self.message}"
+        return self.message
+
     def __repr__(self) -> str:
         return f"<{'ok' if self.ok else 'FAIL'} {self.subject} {self.when}: {self.message}>"
 
@@ -133,7 +160,17 @@ def failed(subject: str, message: str, **more: Any) -> Finding:
 class Result:
     """How one check ended on one host."""
 
-    __slots__ = ("check", "findings", "outcome", "reason", "seconds", "severity", "title", "waived")
+    __slots__ = (
+        "check",
+        "findings",
+        "outcome",
+        "reason",
+        "references",
+        "seconds",
+        "severity",
+        "title",
+        "waived",
+    )
 
     def __init__(
         self,
@@ -145,8 +182,10 @@ class Result:
         reason: str | None = None,
         seconds: float = 0.0,
         waived: dict[str, Any] | None = None,
+        references: Sequence[str] = (),
     ) -> None:
         """Keep how it ended; `severity` is that of its worst failure, or the check's own."""
+        self.references = tuple(references)
         self.check = check
         self.title = title
         self.severity = severity
@@ -160,6 +199,21 @@ class Result:
     def failures(self) -> list[Finding]:
         """The findings that are not ok and not waived."""
         return [finding for finding in self.findings if not finding.ok and not finding.waived]
+
+    def waive(self, waiver: dict[str, Any], covers: Callable[[Finding], bool]) -> None:
+        """Waive the failures that are covered; what is left decides the severity, and nothing left waives all."""
+        left = []
+        for finding in self.failures:
+            if covers(finding):
+                finding.waived = waiver
+            else:
+                left.append(finding)
+        if self.outcome is not Outcome.FAIL or self.waived:
+            return
+        if left:
+            self.severity = max((self.severity_of(finding) for finding in left), key=lambda s: s.rank)
+        else:
+            self.waived = waiver
 
     def severity_of(self, finding: Finding) -> Severity:
         """Return the severity of one of the findings."""

@@ -41,6 +41,10 @@ class Waiver:
         """Return whether its last day is over."""
         return self.expires is not None and today > self.expires
 
+    def covers(self, finding: Finding) -> bool:
+        """Return whether it is about this finding's subject."""
+        return fnmatch.fnmatchcase(finding.subject, self.subject)
+
     def to_dict(self) -> dict[str, Any]:
         """Return it for a report."""
         return {
@@ -129,7 +133,7 @@ class Policy:
                 if waiver.subject == "*":
                     result.waived = waiver.to_dict()
                 else:
-                    _waive_findings(result, waiver)
+                    result.waive(waiver.to_dict(), waiver.covers)
         if self.waivers:
             results.append(_waivers_result(self.waivers, today))
 
@@ -280,20 +284,6 @@ def _suggest(name: str, checks: Sequence[type[Check] | Check]) -> str:
 
     close = difflib.get_close_matches(name, [check.id for check in checks], 1)
     return f"; did you mean {close[0]!r}?" if close else "; `hostcheck list` shows them"
-
-
-def _waive_findings(result: Result, waiver: Waiver) -> None:
-    left = []
-    for finding in result.failures:
-        if fnmatch.fnmatchcase(finding.subject, waiver.subject):
-            finding.waived = waiver.to_dict()
-        else:
-            left.append(finding)
-    if result.outcome is Outcome.FAIL:
-        if not left:
-            result.waived = waiver.to_dict()
-        else:
-            result.severity = max((result.severity_of(f) for f in left), key=lambda severity: severity.rank)
 
 
 def _waivers_result(waivers: Sequence[Waiver], today: datetime.date) -> Result:

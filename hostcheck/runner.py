@@ -65,7 +65,9 @@ def run_one(configured: Configured, host: Host) -> Result:
         severity = max((finding.severity or severity for finding in failures), key=lambda s: s.rank)
         for finding in findings:
             finding.severity = finding.severity or configured.effective
-    return Result(check.id, check.title(), severity, outcome, findings, reason, seconds)
+    return Result(
+        check.id, check.title(), severity, outcome, findings, reason, seconds, references=check.references
+    )
 
 
 def run(checks: Sequence[Configured], host: Host) -> list[Result]:

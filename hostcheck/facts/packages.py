@@ -13,12 +13,6 @@ from hostcheck.record import Record
 DPKG = "/var/lib/dpkg"
 APK = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")
 PACMAN = "/var/lib/pacman/local"
-RPM = tuple(
-    f"{folder}/{name}"
-    for folder in ("/var/lib/rpm", "/usr/lib/sysimage/rpm", "/usr/share/rpm")
-    for name in ("rpmdb.sqlite", "Packages.db", "Packages")
-)
-"""In the order in which they are looked for; /usr/share/rpm is where OSTree systems keep it."""
 
 # `triggers-*` is installed and working, only a cache is to be refreshed (dpkg(1), package states).
 _INSTALLED = frozenset(("installed", "triggers-pending", "triggers-awaited"))
@@ -154,23 +148,13 @@ def _pacman(host: Host) -> Iterator[Package]:
             yield package
 
 
-def _rpm_database(host: Host) -> str | None:
-    for path in RPM:
-        try:
-            if host.stat(path).is_file:
-                return path
-        except (FileNotFoundError, Unavailable):
-            continue
-    return None
-
-
 def _rpm(host: Host) -> Iterable[Package]:
-    path = _rpm_database(host)
-    if path is None:
-        return ()
     # Imported here: only hosts with an rpm database need its reader.
     from hostcheck.facts import rpmdb
 
+    path = rpmdb.database(host)
+    if path is None:
+        return ()
     found = [
         Package(header.name, header.version, header.arch, "rpm", path)
         for header in rpmdb.headers(host, path)
@@ -231,11 +215,10 @@ def owner(host: Host, path: str, likely: Iterable[str] = ()) -> Package | None:
         name = _deb_owner(host, wanted, likely)
         if name:
             return have.get(name) or have.get(name.partition(":")[0])
-    database = _rpm_database(host) if "rpm" in managers else None
-    if database:
+    if "rpm" in managers:
         from hostcheck.facts import rpmdb
 
-        name = rpmdb.owner(host, database, wanted)
+        name = rpmdb.owner(host, wanted)
         if name:
             return have.get(name)
     if "apk" in managers:

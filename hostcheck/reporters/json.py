@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, TextIO
 
-from hostcheck.finding import Finding, Report, Result
+from hostcheck.finding import Finding, Report, Result, Verdict
 from hostcheck.reporters import Style
 
 SCHEMA = 1
@@ -57,7 +58,18 @@ def to_dict(report: Report) -> dict[str, Any]:
 
 def write(report: Report, stream: TextIO, style: Style) -> None:
     """Write one JSON object, a result a line: json's own indentation is ten times as slow."""
+    stream.write(_text(report) + "\n")
+
+
+def write_all(reports: Sequence[Report], stream: TextIO, style: Style) -> None:
+    """Write one JSON object with the worst verdict, and the reports in their order."""
+    worst = str(max((report.verdict for report in reports), key=list(Verdict).index))
+    texts = ",\n".join(map(_text, reports))
+    stream.write(f'{{"schema": {SCHEMA}, "verdict": {json.dumps(worst)}, "reports": [\n{texts}\n]}}\n')
+
+
+def _text(report: Report) -> str:
     whole = to_dict(report)
     results = ",\n".join(json.dumps(result, ensure_ascii=False) for result in whole.pop("results"))
     head = json.dumps(whole, ensure_ascii=False)
-    stream.write(f'{head[:-1]}, "results": [\n{results}\n]}}\n')
+    return f'{head[:-1]}, "results": [\n{results}\n]}}'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TextIO
 
 from hostcheck.finding import Report
@@ -18,3 +19,13 @@ def write(report: Report, stream: TextIO, style: Style) -> None:
     registry = CollectorRegistry()
     registry.register(ReportCollector(report))
     stream.write(generate_latest(registry).decode())
+
+
+def write_all(reports: Sequence[Report], stream: TextIO, style: Style) -> None:
+    """Refuse: a scrape is of one host.
+
+    Raises:
+        ValueError: always, with the way out.
+
+    """
+    raise ValueError("the format prometheus holds one host: check one at a time")

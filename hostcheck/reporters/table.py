@@ -18,10 +18,6 @@ SHOWN = 6
 REASONS = 3
 """Reasons for skipping that are shown without -v, the commonest first."""
 
-_PREDICATES = frozenset(["is", "has", "was", "does", "cannot", "lacks", "sets", "may", "will"])
-_ABOUT = frozenset(["it", "missing", "not", "no", "nothing", "set", "unset", "only", "infinity"])
-"""How a message begins that says its subject's value, and so needs its subject in front."""
-
 _STYLES = {
     "": "",
     "bad": "bold red",
@@ -67,6 +63,18 @@ def write(report: Report, stream: TextIO, style: Style) -> None:
             shown.append(text if style.unicode else _ascii(text), style=_STYLES.get(name, ""))
         # What is long was broken where it may be; a path or a command stays whole for copying.
         console.print(shown, soft_wrap=True)
+
+
+def write_all(reports: Sequence[Report], stream: TextIO, style: Style) -> None:
+    """Write one table below the other, then a line a report with its verdict."""
+    for report in reports:
+        write(report, stream, style)
+        stream.write("\n")
+    column = max(len(str(report.host.get("name"))) for report in reports)
+    for report in reports:
+        name = str(report.host.get("name")).ljust(column)
+        line = f"{name}  {str(report.verdict).upper()}"
+        stream.write((line if style.unicode else _ascii(line)) + "\n")
 
 
 def _ascii(text: str) -> str:
@@ -160,32 +168,6 @@ def _verdict(report: Report, width: int) -> Line:
     return line
 
 
-def place(finding: Finding) -> str:
-    """Return where a finding was seen: `file:line`, the file, or nothing."""
-    if not finding.path:
-        return ""
-    return f"{finding.path}:{finding.line}" if finding.line else finding.path
-
-
-def sentence(finding: Finding) -> str:
-    """Return the message, with what it is about in front where it begins as a statement about it.
-
-    >>> sentence(Finding(False, "/usr/sbin/runc", "is empty"))
-    '/usr/sbin/runc is empty'
-    >>> sentence(Finding(False, "net.ipv4.ip_forward", "0 after the next boot"))
-    'net.ipv4.ip_forward: 0 after the next boot'
-    """
-    subject, message = finding.subject, finding.message
-    first = message.partition(" ")[0]
-    if subject in message or subject.rpartition(" ")[2] in message:
-        return message
-    if first in _PREDICATES:
-        return f"{subject} {message}"
-    if first[:1].isdigit() or first in _ABOUT:
-        return f"{subject}: {message}"
-    return message
-
-
 def _problem(kind: str, result: Result, column: int, style: Style) -> Iterator[Line]:
     mark = _MARKS[kind][0 if style.unicode else 1]
     name = result.check.ljust(column)
@@ -202,7 +184,7 @@ def _problem(kind: str, result: Result, column: int, style: Style) -> Iterator[L
         own = "bad" if result.severity_of(finding) is Severity.REQUIRED else "warn"
         own_mark = _MARKS[own][0 if style.unicode else 1]
         head = f"{own_mark} {name}" if number == 0 else f"{own_mark} {' ' * column}"
-        yield from _sentence(head, own, sentence(finding), place(finding), style)
+        yield from _sentence(head, own, finding.sentence, finding.place, style)
         later = [_fix(other) for other in shown[number + 1 :]]
         fix = _fix(finding)
         if fix and fix not in later and fix not in said:
@@ -291,7 +273,7 @@ def _everything(report: Report, style: Style) -> Iterator[Line]:
             )
             boot = " [boot]" if finding.when == "boot" else ""
             yield from _sentence(
-                f"  {own} ", "good" if finding.ok else kind, text + boot, place(finding), style
+                f"  {own} ", "good" if finding.ok else kind, text + boot, finding.place, style
             )
     yield []
 

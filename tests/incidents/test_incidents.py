@@ -26,11 +26,7 @@ DESERVES = {
     "degraded": Severity.RECOMMENDED,
     "insecure": Severity.RECOMMENDED,
 }
-"""The severity that an effect deserves; `none` is a host that only looks broken.
-
-A row's own `deserves` comes before it, where the effect depends on what will run there: a healthy host has the
-same, or the engine of today copes.
-"""
+"""The severity that an effect deserves; `none` is a host that only looks broken."""
 
 
 @functools.cache
@@ -84,8 +80,7 @@ def new_failures(incident: dict[str, Any], least: Severity) -> set[tuple[str, st
 
 def foreseen(incident: dict[str, Any]) -> bool:
     """Return whether the expected check says it, at the severity that it deserves."""
-    least = Severity(incident["deserves"]) if "deserves" in incident else DESERVES[incident["effect"]]
-    found = new_failures(incident, least)
+    found = new_failures(incident, DESERVES[incident["effect"]])
     return any(check == incident["check"] for check, _subject in found)
 
 
