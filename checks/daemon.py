@@ -212,8 +212,7 @@ class DaemonAddressPools(Check):
         if not isinstance(pools, list) or not pools:
             raise NotApplicable("no address pools are configured: the built-in ones count")
         seen: list[tuple[Address, int, str]] = []
-        room = 0
-        four = False
+        room, widest = 0, 0
         for number, pool in enumerate(pools[:MANY]):
             base = parse_cidr(str((pool or {}).get("base") or "")) if isinstance(pool, dict) else None
             if base is None:
@@ -223,7 +222,7 @@ class DaemonAddressPools(Check):
             size = int(pool.get("size") or 0)
             name = f"{pool['base']} in pieces of /{size}"
             if address.family == 4 and length <= size <= 32:
-                room, four = room + (1 << (size - length)), True
+                room, widest = room + (1 << (size - length)), max(widest, 33 - size)
             other = next((text for a, n, text in seen if overlap(a, n, address, length)), None)
             seen.append((address, length, str(pool["base"])))
             if other is not None:
@@ -233,7 +232,16 @@ class DaemonAddressPools(Check):
                 yield failed(subject("default-address-pools"), message, value=name, **where)
             else:
                 yield passed(subject("default-address-pools"), name, value=name, **where)
-        if four and room < self.networks:
+        if widest == 1:
+            yield failed(
+                subject("default-address-pools"),
+                "networks of /32 have one address, which the gateway takes: no container gets one",
+                value="/32",
+                expected="/30 or wider",
+                severity=Severity.REQUIRED,
+                **spot(host, "default-address-pools"),
+            )
+        elif widest and room < self.networks:
             yield failed(
                 subject("default-address-pools"),
                 f"the pools have room for {room} network{'s' * (room != 1)}, the default bridge included",
@@ -255,8 +263,9 @@ def overlap(one: Any, length: int, other: Any, others_length: int) -> bool:
 class DaemonDataRoot(Check):
     """The data root is a folder that has one place.
 
-    *Why*: images, containers and volumes live there. A relative path depends on where dockerd was started,
-    and where a file stands in the way dockerd does not start. What file system holds it is `storage.backing`.
+    *Why*: images, containers and volumes live there. With a relative path dockerd hangs at its start (20.10), or
+    no container finds its root (26.1). Where a file stands in the way dockerd does not start. What file system
+    holds it is `storage.backing`.
 
     *Needs*: data-root of daemon.json or of the flags.
 
@@ -270,6 +279,8 @@ class DaemonDataRoot(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """Look at the path."""
+        from hostcheck.facts._daemon_rules import file_in_the_way  # judging the configuration has loaded it
+
         judged(host)
         setting = docker.effective(host).get("data-root")
         if setting is None or not setting.value:
@@ -277,14 +288,17 @@ class DaemonDataRoot(Check):
         root = str(setting.value)
         where = {**spot(host, "data-root"), "value": root}
         if not root.startswith("/"):
-            text = f"{root} is relative: where the data lies depends on where dockerd is started"
-            yield failed(subject("data-root"), text, expected="an absolute path", **where)
+            text = f"{root} is relative: no container starts"
+            expected = "an absolute path"
+            yield failed(subject("data-root"), text, expected=expected, severity=Severity.REQUIRED, **where)
             return
-        found = docker.Facts(host).path(root)
-        if found in ("file", "program"):
-            text = f"{root} is a file: dockerd will not start"
+        facts = docker.Facts(host)
+        file = file_in_the_way(facts, root)
+        if file:
+            text = f"{file} is a file: dockerd will not start"
             yield failed(subject("data-root"), text, expected="a folder", severity=Severity.REQUIRED, **where)
             return
+        found = facts.path(root)
         there = {"folder": "is a folder", "missing": "will be made by dockerd"}.get(
             found or "", "is an absolute path"
         )
@@ -392,10 +406,10 @@ class DaemonCgroupDriver(Check):
 class DaemonGroup(Check):
     """The group that owns dockerd's socket exists.
 
-    *Why*: where the configured group is missing, dockerd warns and leaves the socket to root: no one else
-    can use docker.
+    *Why*: dockerd does not start where it makes the socket itself and the configured group is missing; only
+    for a missing group `docker` it warns and leaves the socket to root. Behind `-H fd://` systemd makes it.
 
-    *Needs*: `group` of daemon.json, where it is set, and /etc/group.
+    *Needs*: `group` of daemon.json, where it is set, `hosts` and /etc/group.
 
     *Fix*: `groupadd --system NAME`.
     """
@@ -403,26 +417,37 @@ class DaemonGroup(Check):
     id = "daemon.group"
     aliases = ("docker.group",)
     severity = Severity.RECOMMENDED
-    references = ("https://docs.docker.com/engine/install/linux-postinstall/", REFERENCE)
+    references = (
+        "https://docs.docker.com/engine/install/linux-postinstall/",
+        "https://github.com/moby/moby/blob/v28.5.2/daemon/listeners/listeners_linux.go",
+    )
 
     def run(self, host: Host) -> Iterator[Finding]:
         """Look for the group."""
-        judged(host)
+        effective = judged(host).effective
         setting = docker.effective(host).get("group")
         if setting is None or not setting.value:
             raise NotApplicable("no group is configured")
-        found = docker.Facts(host).group(str(setting.value))
+        name = str(setting.value)
+        where = {**spot(host, "group"), "value": name}
+        hosts = [address.strip() for address in effective.get("hosts") or [""]]
+        if not any(address.startswith("unix://") or not address for address in hosts):
+            yield passed(subject("group"), "not looked up: dockerd makes no socket itself", **where)
+            return
+        # dockerd takes any number for a group, known or not.
+        found = True if name.isdigit() else docker.Facts(host).group(name)
         if found is None:
             raise Unavailable("groups are not only in /etc/group")
-        where = spot(host, "group")
         if found:
-            yield passed(subject("group"), f"{setting.value} exists", value=setting.value, **where)
-        else:
-            yield failed(
-                subject("group"),
-                f"there is no group {setting.value}: only root can use the socket",
-                value=setting.value,
-                expected="a group of this host",
-                commands=[f"groupadd --system {posixpath.basename(str(setting.value))}"],
-                **where,
-            )
+            yield passed(subject("group"), f"{name} exists", **where)
+            return
+        fatal = name != "docker"
+        then = "dockerd will not start" if fatal else "only root can use the socket"
+        yield failed(
+            subject("group"),
+            f"there is no group {name}: {then}",
+            expected="a group of this host",
+            severity=Severity.REQUIRED if fatal else None,
+            commands=[f"groupadd --system {posixpath.basename(name)}"],
+            **where,
+        )

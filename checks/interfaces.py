@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Optional
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import files, network, packages
+from hostcheck.facts import docker, files, network, packages
 
 
 class InterfacesNetworkd(Check):
@@ -190,6 +190,52 @@ class InterfacesCloudSetup(Check):
             "nm-cloud-setup",
             f"{' and '.join(units)} enabled: its routing rules catch the replies of containers",
             commands=["systemctl disable --now nm-cloud-setup.timer nm-cloud-setup.service", "reboot"],
+            **more,
+        )
+
+
+class InterfacesBridge(Check):
+    """The bridge that dockerd is told to use is there.
+
+    *Why*: dockerd makes docker0 itself, and no other: with `bridge` it does not start before somebody has made
+    that bridge ("must be created manually").
+
+    *Needs*: `bridge` of daemon.json or of the flags. On a running host the interface; else a file of
+    systemd-networkd, ifupdown, NetworkManager, netplan or network-scripts that makes it at boot.
+
+    *Fix*: make it before docker starts, or take `bridge` out.
+    """
+
+    id = "interfaces.bridge"
+    severity = Severity.REQUIRED
+    references = (
+        "https://docs.docker.com/reference/cli/dockerd/",
+        "https://github.com/moby/moby/blob/v28.5.2/libnetwork/drivers/bridge/setup_device_linux.go",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        name = str(network.engine_option(host, "bridge", "") or "")
+        if name in ("", "none", "docker0"):
+            raise NotApplicable("dockerd makes docker0 itself, or no bridge at all")
+        subject = "daemon.json bridge"
+        path, line = docker.where(host, "bridge")
+        more: dict[str, object] = {"value": name, "expected": "a bridge", "path": path, "line": line}
+        made = network.definition(host, name)
+        if made is not None:
+            yield passed(subject, f"{made.path} makes {name}", when="boot", **more)
+        elif host.kind != "live":
+            raise Unavailable(f"no file is known that makes the bridge {name}; a program may")
+        if host.kind != "live":
+            return
+        if host.exists(f"/sys/class/net/{name}/bridge"):
+            yield passed(subject, f"{name} is there", **more)
+            return
+        there = host.exists(f"/sys/class/net/{name}")
+        yield failed(
+            subject,
+            f"dockerd will not start: {name} is {'no bridge' if there else 'not there, and dockerd does not make it'}",
+            hint=f"make {name} before docker starts, with what manages this host's network",
             **more,
         )
 

@@ -16,7 +16,7 @@ from hostcheck.api import (
     failed,
     passed,
 )
-from hostcheck.facts import engine, files, firewall, modules, network, sysctl
+from hostcheck.facts import docker, engine, files, firewall, modules, network, sysctl
 from hostcheck.facts import kernel as kernel_facts
 
 FORWARD = "net.ipv4.ip_forward"
@@ -39,9 +39,9 @@ def mend(host: Host, key: str, value: str, setting: Optional[sysctl.Setting]) ->
 
 
 def docker_runs(host: Host) -> bool:
-    """Return whether dockerd runs now, by its pid file."""
+    """Return whether dockerd runs now: its pid file may be left from one that was killed."""
     try:
-        return host.exists("/run/docker.pid") or host.exists("/var/run/docker.pid")
+        return bool(host.pids("dockerd"))
     except (PermissionError, Unavailable):
         return False
 
@@ -223,6 +223,61 @@ def bridge_keys_at_boot(host: Host) -> tuple[bool, Optional[files.Source], str]:
                     "a udev rule sets them when the module is loaded",
                 )
     return False, None, f"nothing loads {MODULE} at boot"
+
+
+SWITCHED_OFF = (
+    ("bridge", "none", "containers have no network but those that `docker network create` makes"),
+    (
+        "ip-masq",
+        False,
+        "containers reach no other machine but those that have a route back to their network",
+    ),
+    (
+        "iptables",
+        False,
+        "containers reach no other machine, and published ports answer only where docker-proxy serves them, unless"
+        " rules of your own see to it",
+    ),
+)
+"""Settings that take the default network's ways out or in: key, value, and what follows."""
+
+
+class NetworkDefaultBridge(Check):
+    """The default network of docker leads out, and published ports lead in.
+
+    *Why*: with `bridge` none, `ip-masq` false or `iptables` false containers start and reach nothing, and are
+    not reached. That is right where something else makes their network, as for Kubernetes.
+
+    *Needs*: the three settings at their defaults, or a kubelet on this host, whose network is not docker's.
+
+    *Fix*: take the setting out; or waive this where the network is made otherwise.
+    """
+
+    id = "network.default_bridge"
+    severity = Severity.RECOMMENDED
+    references = (
+        "https://docs.docker.com/engine/network/packet-filtering-firewalls/#prevent-docker-from-manipulating-iptables",
+        "https://docs.docker.com/engine/network/drivers/bridge/",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        docker.relevant(host)
+        docker.effective(host)
+        kubelet = "kubelet" in engine.installed(host)
+        for key, off, follows in SWITCHED_OFF:
+            subject = f"daemon.json {key}"
+            value = network.engine_option(host, key)
+            if value != off or value is None:
+                yield passed(subject, "leads out and in", value=value, when="boot")
+                continue
+            path, line = docker.where(host, key)
+            more: dict[str, object] = {"value": str(off).lower(), "path": path, "line": line, "when": "boot"}
+            if kubelet:
+                yield passed(subject, "the kubelet's network takes its place", **more)
+            else:
+                hint = f"take {key} out of {path}, or waive this where the network is made otherwise"
+                yield failed(subject, follows, expected="not set", hint=hint, **more)
 
 
 class NetworkBridgeNfCall(Check):

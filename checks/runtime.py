@@ -591,7 +591,7 @@ class RuntimeHelpers(Check):
     def _init(self, host: Host, engine_version: Version | None) -> Finding:
         path = engine.helper(host, "docker-init", engine_version)
         if path is None:
-            always = _setting(host, "init") is True
+            always = _setting(host, "init") is True and not _setting(host, "init-path")
             return failed(
                 "docker-init",
                 "is missing: no container starts, since `init` is on"

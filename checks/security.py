@@ -152,7 +152,7 @@ class SecurityAppArmorProfile(Check):
             raise NotApplicable("docker is not installed")
         if security.apparmor_now(host).value != "enabled":
             raise NotApplicable("AppArmor is not enabled")
-        if not host.exists("/run/docker.pid") and not host.pids("dockerd"):
+        if not host.pids("dockerd"):
             raise NotApplicable("dockerd does not run")
         loaded = security.apparmor_profiles(host)
         path = security.APPARMOR_PROFILES

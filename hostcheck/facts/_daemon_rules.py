@@ -9,12 +9,14 @@ daemon/graphdriver of moby/moby.
 
 from __future__ import annotations
 
+import posixpath
 from typing import TYPE_CHECKING, Callable, Optional
 
 from hostcheck.facts import _govalues as go
+from hostcheck.facts._daemon_logging import log_driver
 
 if TYPE_CHECKING:
-    from hostcheck.facts.daemonjson import Configuration, Release
+    from hostcheck.facts.daemonjson import Configuration, HostFacts, Release
 
 STORAGE_DRIVERS = (
     ("overlay2", (1, 12), None),
@@ -27,39 +29,6 @@ STORAGE_DRIVERS = (
     ("devicemapper", (1, 0), (25,)),
 )
 """The storage drivers that dockerd has on Linux, from and until which release."""
-
-LOG_DRIVERS = (
-    ("json-file", (1, 6), None),
-    ("syslog", (1, 6), None),
-    ("journald", (1, 7), None),
-    ("gelf", (1, 8), None),
-    ("fluentd", (1, 8), None),
-    ("awslogs", (1, 9), None),
-    ("splunk", (1, 10), None),
-    ("gcplogs", (1, 11), None),
-    ("etwlogs", (99,), None),
-    ("logentries", (1, 13), (25,)),
-    ("local", (18, 9), None),
-    ("none", (1, 6), None),
-)
-"""The log drivers that dockerd has on Linux."""
-
-LOG_OPTIONS = {
-    "json-file": (
-        ("max-size", (1, 8)),
-        ("max-file", (1, 8)),
-        ("labels", (1, 9)),
-        ("env", (1, 9)),
-        ("env-regex", (17, 6)),
-        ("tag", (18, 2)),
-        ("compress", (18, 4)),
-        ("labels-regex", (20, 10)),
-    ),
-    "local": (("max-size", (18, 9)), ("max-file", (18, 9)), ("compress", (18, 9))),
-}
-"""The options of the drivers that most hosts use, from which release; each driver also has the common ones."""
-
-COMMON_LOG_OPTIONS = ("mode", "max-buffer-size")
 
 OVERLAY_OPTIONS = ("overlay2.size", "overlay2.override_kernel_check")
 
@@ -456,6 +425,10 @@ def tls_files(c: Configuration) -> None:
         elif c.facts.path(path) == "missing":
             c.refuse("tls-file", key, f"{path} does not exist")
             return
+        content = c.facts.content(path) if key != "tlscacert" else None
+        if content is not None and "-----BEGIN " not in content:
+            c.refuse("tls-file", key, f"{path} is not in PEM format")
+            return
 
 
 def bridge_and_address(c: Configuration) -> None:
@@ -568,12 +541,31 @@ def pools_size(c: Configuration) -> None:
             c.refuse("invalid-value", f"default-address-pools[{i}].base", message, c.places.get(key))
 
 
+def pools_room(c: Configuration) -> None:
+    """The default bridge finds an IPv4 network in the pools, and up to 20.10 one of four addresses or more."""
+    pools = c.get("default-address-pools")
+    if not isinstance(pools, list) or not pools or c.get("bip") or c.get("bridge"):
+        return
+    four = []
+    for pool in pools:
+        base = go.parse_cidr(pool.get("base") or "") if isinstance(pool, dict) else None
+        if base is None:
+            return
+        if base[0].family == 4:
+            four.append(pool.get("size") or 0)
+    if not four:
+        c.refuse("invalid-value", "default-address-pools", "no pool has IPv4 networks for the default bridge")
+    elif min(four) > 30 and c.release < (23,):
+        message = f"a network of /{min(four)} has no room for the gateway of the default bridge"
+        c.refuse("invalid-value", "default-address-pools", message)
+
+
 def seccomp(c: Configuration) -> None:
-    """A seccomp profile is a file, or from 23.0 on one of two words."""
+    """A seccomp profile is a file, or from 23.0 on one of two words. dockerd starts in /."""
     path = c.get("seccomp-profile")
     if not path or (c.release >= (23,) and path in ("unconfined", "builtin", "default")):
         return
-    found = c.facts.path(path) if path.startswith("/") else None
+    found = c.facts.path(posixpath.join("/", path))
     if found in ("missing", "folder") or (c.release < (23,) and path in ("unconfined", "builtin")):
         c.refuse("invalid-value", "seccomp-profile", f"the file {path} cannot be read")
 
@@ -594,29 +586,6 @@ def runtime_entries(c: Configuration) -> None:
                 c.refuse("invalid-value", key, "has options, which go with a runtimeType only")
             elif kind and entry.get("runtimeArgs"):
                 c.refuse("invalid-value", key, "has runtimeArgs, which go with a path only")
-
-
-def log_driver(c: Configuration) -> None:
-    """Options belong to a log driver that exists and knows them."""
-    driver, options = c.get("log-driver"), c.get("log-opts")
-    if not options:
-        return
-    known = {name for name, since, until in LOG_DRIVERS if _there(c.release, since, until)}
-    if driver not in known:
-        c.refuse("invalid-value", "log-driver", f"there is no log driver {driver!r}")
-        return
-    if driver in LOG_OPTIONS:
-        have = {name for name, since in LOG_OPTIONS[driver] if since <= c.release} | {*COMMON_LOG_OPTIONS}
-        for name in options:
-            if name not in have:
-                meant = {"max-files": "max-file", "maxsize": "max-size", "max_size": "max-size"}.get(name, "")
-                message = f"the log driver {driver} has no option {name}"
-                c.refuse("invalid-value", f"log-opts.{name}", message, suggestion=meant)
-    mode = options.get("mode", "")
-    if mode not in ("", "blocking", "non-blocking"):
-        c.refuse("invalid-value", "log-opts.mode", f"{mode!r} is neither blocking nor non-blocking")
-    if "max-buffer-size" in options and mode != "non-blocking":
-        c.refuse("invalid-value", "log-opts.max-buffer-size", "needs the mode non-blocking")
 
 
 def _there(release: Release, since: Release, until: Optional[Release]) -> bool:
@@ -666,10 +635,67 @@ def metrics(c: Configuration) -> None:
 
 
 def metrics_address(c: Configuration) -> None:
-    """The address for metrics is host:port."""
+    """The address for metrics is host:port, with a number for the port."""
     address = c.get("metrics-addr")
-    if address and go.split_host_port(address) is None:
+    if not address:
+        return
+    host, port = go.split_host_port(address) or ("", "")
+    if not host:
         c.refuse("invalid-value", "metrics-addr", f"{address!r} is not HOST:PORT")
+    elif not go.is_integer(port) or not 0 <= int(port) <= 65535:
+        c.refuse("invalid-value", "metrics-addr", f"{port!r} of {address!r} is no port")
+
+
+def mtu(c: Configuration) -> None:
+    """The kernel gives a bridge an MTU from 68 on; with IPv6 from 1280 on. dockerd sets it from 25.0 on."""
+    value = c.get("mtu")
+    if not value or value < 0 or c.get("bridge") == "none":
+        return
+    wrong = mtu_fault(value, bool(c.get("ipv6")))
+    if wrong:
+        c.refuse("invalid-value", "mtu", wrong)
+
+
+def mtu_fault(value: int, ipv6: bool) -> Optional[str]:
+    """Return why the kernel refuses an MTU to an Ethernet interface of a container network."""
+    if not 68 <= value <= 65535:
+        return f"{value} is not between 68 and 65535"
+    return f"{value} is less than the 1280 that IPv6 needs" if ipv6 and value < 1280 else None
+
+
+def oom_score_range(c: Configuration) -> None:
+    """The kernel knows scores from -1000 to 1000."""
+    value = c.get("oom-score-adjust")
+    if value and not -1000 <= value <= 1000:
+        c.refuse("invalid-value", "oom-score-adjust", f"{value} is not between -1000 and 1000")
+
+
+def folders(c: Configuration) -> None:
+    """The folders that dockerd makes at its start can be made."""
+    for key in ("exec-root", "pidfile"):
+        path = c.get(key)
+        if not isinstance(path, str) or not path.startswith("/"):
+            continue
+        if key == "pidfile":
+            if c.facts.path(path) == "folder":
+                c.refuse("invalid-value", key, f"{path} is a folder")
+            path = path.rpartition("/")[0]
+        hit = file_in_the_way(c.facts, path)
+        if hit:
+            c.refuse("invalid-value", key, f"{path} cannot be made: {hit} is a file")
+
+
+def file_in_the_way(facts: HostFacts, path: str) -> Optional[str]:
+    """Return the part of a path that is a file, so that it can be no folder; None where none is seen."""
+    parts = path.strip("/").split("/")
+    for number in range(1, len(parts) + 1):
+        here = "/" + "/".join(parts[:number])
+        found = facts.path(here)
+        if found in ("file", "program"):
+            return here
+        if found != "folder":
+            return None
+    return None
 
 
 def live_restore_swarm(c: Configuration) -> None:
@@ -787,12 +813,17 @@ RULES: tuple[Rule, ...] = (
     ((20, 10), (28,), "start", ipv6_subnet),
     ((18, 6), (27,), "start", pools_base),
     ((18, 6), None, "start", pools_size),
+    ((18, 6), None, "start", pools_room),
     ((1, 13), None, "start", seccomp),
     ((1, 10), None, "start", log_driver),
     ((1, 10), None, "start", storage_driver),
     ((1, 10), None, "start", storage_opts),
     ((1, 13), (20, 10), "start", metrics),
     ((20, 10), None, "start", metrics_address),
+    ((1, 10), (23,), "start", _not_negative("mtu")),
+    ((25,), None, "start", mtu),
+    ((1, 12), (25,), "start", oom_score_range),
+    ((1, 10), None, "start", folders),
     ((1, 12), None, "start", live_restore_swarm),
     ((29,), None, "start", nftables_swarm),
     ((29,), None, "start", min_api_version),

@@ -22,7 +22,7 @@ Release = tuple[int, ...]
 
 # bytes.TrimSpace: Unicode's White_Space, which str.strip() exceeds.
 _WHITE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
-_PARSE_BOOL = {
+PARSE_BOOL = {
     **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
     **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
 }
@@ -176,6 +176,14 @@ class HostFacts:
 
     def group(self, name: str) -> Optional[bool]:
         """Return whether there is a group of that name or number."""
+        return None
+
+    def plugin(self, name: str) -> Optional[bool]:
+        """Return whether dockerd finds a plugin of that name."""
+        return None
+
+    def content(self, path: str) -> Optional[str]:
+        """Return the text of a file; None too where there is none."""
         return None
 
     def subordinate(self, name: str, kind: str) -> Optional[bool]:
@@ -606,7 +614,7 @@ class Configuration:
             kind = self.kinds.get(key, "str")
             value: Any = flag.value
             if kind == "bool":
-                value = _PARSE_BOOL.get("true" if value is None else value)
+                value = PARSE_BOOL.get("true" if value is None else value)
             elif kind == "int":
                 value = int(value) if value is not None and go.is_integer(value) else None
             if value is None:
@@ -631,7 +639,7 @@ class Configuration:
             name, _, setting = str(value).partition("=")
             entry: Any = setting
             if kind == "bools":
-                entry = _PARSE_BOOL.get(setting or "true", False)
+                entry = PARSE_BOOL.get(setting or "true", False)
             elif kind == "runtimes":
                 entry = {"path": setting}
             elif kind == "ulimits":
@@ -907,7 +915,7 @@ class Configuration:
         """Return what a boolean flag is set to by the file: strconv.ParseBool of the value as Go prints it."""
         node = self.flattened[name].node
         if node.kind in ("bool", "string"):
-            return _PARSE_BOOL.get(str(node.value).lower() if node.kind == "bool" else str(node.value), False)
+            return PARSE_BOOL.get(str(node.value).lower() if node.kind == "bool" else str(node.value), False)
         if node.kind == "number":
             return float(str(node.value)) == 1
         return False

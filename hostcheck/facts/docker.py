@@ -393,6 +393,19 @@ class Facts(HostFacts):
                 return None
         return False
 
+    def plugin(self, name: str) -> Optional[bool]:
+        """See `HostFacts.plugin`."""
+        from hostcheck.facts import plugins  # few hosts have any
+
+        return plugins.has_plugin(self.host, name, data_root_hint(self.host))
+
+    def content(self, path: str) -> Optional[str]:
+        """See `HostFacts.content`."""
+        try:
+            return text(self.host, path)
+        except (OSError, Unavailable):
+            return None
+
     def subordinate(self, name: str, kind: str) -> Optional[bool]:
         """See `HostFacts.subordinate`."""
         try:

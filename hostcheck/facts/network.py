@@ -371,6 +371,40 @@ def bridges(host: Host) -> Iterator[tuple[str, files.Source]]:
                 yield name, files.Source(path, number)
 
 
+DEFINITIONS = (
+    *((folder, ".netdev", "name={}") for folder in NETWORKD_FOLDERS),
+    ("/etc/network", "interfaces", "iface {}"),
+    ("/etc/network/interfaces.d", "", "iface {}"),
+    ("/etc/sysconfig/network-scripts", "", "device={}"),
+    ("/etc/NetworkManager/system-connections", ".nmconnection", "interface-name={}"),
+    ("/etc/netplan", ".yaml", "{}:"),
+)
+"""Where a host's network is described: folder, how a file's name ends, how a line that names an interface begins."""
+
+
+def definition(host: Host, interface: str) -> files.Source | None:
+    """Return what makes an interface of that name at boot, None if no file names it.
+
+    Raises:
+        PermissionError: a file that may name it cannot be read.
+
+    """
+    for folder, suffix, pattern in DEFINITIONS:
+        wanted = pattern.format(interface.lower()).split()
+        try:
+            listed = [name for name in files.names(host, folder) if name.endswith(suffix)]
+        except Unavailable:
+            continue
+        for name in listed:
+            path = f"{folder}/{name}"
+            if host.stat(path).is_file:
+                for number, line in enumerate((files.text(host, path) or "").splitlines(), 1):
+                    words = line.lower().replace(" = ", "=").replace('"', "").replace("'", "").split()
+                    if words[: len(wanted)] == wanted:
+                        return files.Source(path, number)
+    return None
+
+
 def export(host: Host) -> dict[str, object]:
     """Return the resolvers, what switches forwarding on, and on a running host the routes."""
     answer: dict[str, object] = {}

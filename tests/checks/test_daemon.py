@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -121,6 +122,12 @@ def test_address_pools(pools: str, failing: bool) -> None:
     assert (result.outcome is Outcome.FAIL) is failing
 
 
+@pytest.mark.parametrize(("size", "expected"), [(32, ["required"]), (31, []), (24, [])])
+def test_address_pools_without_room_for_containers(size: int, expected: list[str]) -> None:
+    text = f'{{"default-address-pools": [{{"base": "10.200.0.0/22", "size": {size}}}]}}'
+    assert [severity for _, severity in failures(ask(checks.DaemonAddressPools, host(text)))] == expected
+
+
 def test_address_pools_parameter() -> None:
     text = '{"default-address-pools": [{"base": "10.200.0.0/22", "size": 24}]}'
     assert ask(checks.DaemonAddressPools, host(text)).outcome is Outcome.PASS
@@ -131,7 +138,8 @@ def test_address_pools_parameter() -> None:
     ("root", "files", "expected"),
     [
         ("/data/docker", {}, []),
-        ("data", {}, [("daemon.json data-root", "recommended")]),
+        ("data", {}, [("daemon.json data-root", "required")]),
+        ("/data/docker", {"/data": "x"}, [("daemon.json data-root", "required")]),
         ("/data", {"/data": "x"}, [("daemon.json data-root", "required")]),
     ],
 )
@@ -179,8 +187,27 @@ def test_cgroup_driver(driver: str, systemd: bool, version: int, expected: str |
     assert [severity for _, severity in failures(result)] == ([expected] if expected else [])
 
 
-def test_group() -> None:
+SOCKET = "unix:///run/docker.sock"
+
+
+@pytest.mark.parametrize(
+    ("group", "hosts", "expected"),
+    [
+        ("docker", [SOCKET], None),
+        ("dockers", [SOCKET], "required"),
+        ("dockers", [], "required"),
+        ("dockers", ["tcp://127.0.0.1:2375", "fd://"], None),
+        ("4711", [SOCKET], None),
+    ],
+)
+def test_group(group: str, hosts: list[str], expected: str | None) -> None:
     files = {"/etc/group": "docker:x:999:\n"}
-    assert ask(checks.DaemonGroup, host('{"group": "docker"}', files=files)).outcome is Outcome.PASS
-    (finding,) = ask(checks.DaemonGroup, host('{"group": "dockers"}', files=files)).failures
-    assert finding.fix == {"hint": "", "commands": ["groupadd --system dockers"]}
+    result = ask(checks.DaemonGroup, host(json.dumps({"group": group, "hosts": hosts}), files=files))
+    assert failures(result) == ([("daemon.json group", expected)] if expected else [])
+
+
+def test_group_docker_gone() -> None:
+    """dockerd forgives a missing group of just that name."""
+    result = ask(checks.DaemonGroup, host('{"group": "docker"}', files={"/etc/group": "root:x:0:\n"}))
+    assert failures(result) == [("daemon.json group", "recommended")]
+    assert result.failures[0].fix == {"hint": "", "commands": ["groupadd --system docker"]}

@@ -142,3 +142,47 @@ def test_mtu(mtu: str, daemon: str, outcome: Outcome) -> None:
     result = ask(checks.InterfacesMtu, host)
     assert result.outcome is outcome, result.reason
     assert all(result.severity_of(finding) is Severity.INFO for finding in result.failures)
+
+
+BRIDGE = '{"bridge": "br0"}'
+JSON = "/etc/docker/daemon.json"
+
+
+@pytest.mark.parametrize(
+    "files, kind, outcome",
+    [
+        ({JSON: "{}"}, "live", Outcome.SKIP),
+        ({JSON: '{"bridge": "none"}'}, "live", Outcome.SKIP),
+        ({JSON: '{"bridge": "docker0"}'}, "live", Outcome.SKIP),
+        ({JSON: BRIDGE}, "live", Outcome.FAIL),
+        ({JSON: BRIDGE, "/sys/class/net/br0/mtu": "1500"}, "live", Outcome.FAIL),
+        ({JSON: BRIDGE, "/sys/class/net/br0/bridge/": ""}, "live", Outcome.PASS),
+        ({JSON: BRIDGE}, "root", Outcome.UNKNOWN),
+        (
+            {JSON: BRIDGE, "/etc/systemd/network/a.netdev": "[NetDev]\nName = br0\nKind=bridge\n"},
+            "root",
+            Outcome.PASS,
+        ),
+        ({JSON: BRIDGE, "/etc/systemd/network/a.netdev": "[NetDev]\nName=br01\n"}, "root", Outcome.UNKNOWN),
+        (
+            {JSON: BRIDGE, "/etc/network/interfaces": "auto br0\niface br0 inet static\n"},
+            "root",
+            Outcome.PASS,
+        ),
+        ({JSON: BRIDGE, "/etc/netplan/01.yaml": "network:\n  bridges:\n    br0:\n"}, "root", Outcome.PASS),
+        ({JSON: BRIDGE, "/etc/sysconfig/network-scripts/ifcfg-br0": 'DEVICE="br0"\n'}, "root", Outcome.PASS),
+        (
+            {JSON: BRIDGE, "/etc/NetworkManager/system-connections/b.nmconnection": "interface-name=br0\n"},
+            "root",
+            Outcome.PASS,
+        ),
+        (
+            {JSON: BRIDGE, "/etc/network/interfaces": "iface br0 inet static\n"},
+            "live",
+            Outcome.FAIL,
+        ),
+    ],
+)
+def test_bridge(files: dict[str, Any], kind: str, outcome: Outcome) -> None:
+    result = ask(checks.InterfacesBridge, FakeHost({"/usr/bin/dockerd": "\x7fELF", **files}, kind=kind))
+    assert result.outcome is outcome, result.findings or result.reason

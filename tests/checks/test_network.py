@@ -53,7 +53,8 @@ FORWARDING: list[tuple[dict[str, Content], list[str]]] = [
     ({NOW: "1\n", "/etc/sysctl.d/a.conf": f"{KEY}=1\n"}, []),
     ({NOW: "1\n", "/etc/sysctl.d/a.conf": f"{KEY}=2\n"}, []),
     # dockerd runs, and somebody took it back.
-    ({NOW: "0\n", "/run/docker.pid": "7"}, ["now"]),
+    # A pid file that a killed dockerd left.
+    ({NOW: "0\n", "/run/docker.pid": "7"}, []),
     # A file says 0, whatever dockerd does.
     ({NOW: "1\n", "/etc/sysctl.d/a.conf": f"{KEY}=0\n"}, ["boot"]),
     ({NOW: "1\n", "/etc/sysctl.d/a.conf": "net.ipv4.conf.all.forwarding=0\n"}, ["boot"]),
@@ -99,6 +100,13 @@ FORWARDING: list[tuple[dict[str, Content], list[str]]] = [
         [],
     ),
 ]
+
+
+def test_forwarding_taken_back() -> None:
+    laid = {**DOCKER, NOW: "0\n"}
+    assert failures(ask(checks.NetworkIpForward, FakeHost(laid, pids={"dockerd": (7,)}))) == [
+        (KEY, "now", "required")
+    ]
 
 
 @pytest.mark.parametrize("laid, whens", FORWARDING)
@@ -396,3 +404,24 @@ def test_no_other_incident_is_blamed_on_the_network(incidents: dict[str, dict[st
     print(f"{len(incidents) - len(MINE)} incidents of others, blamed: {blamed}")
     # Any host with userns-remap and the kernel's own quota of 200 keys is told so.
     assert blamed == {"userns-remap-without-subid-range": [("sysctl.keys", "kernel.keys.maxkeys")]}
+
+
+@pytest.mark.parametrize(
+    "text, kubelet, subjects",
+    [
+        ("{}", False, []),
+        ('{"iptables": true, "ip-masq": true, "bridge": "br0"}', False, []),
+        ('{"iptables": false}', False, ["iptables"]),
+        ('{"ip-masq": false}', False, ["ip-masq"]),
+        ('{"bridge": "none", "iptables": false}', False, ["bridge", "iptables"]),
+        ('{"bridge": "none", "iptables": false, "ip-masq": false}', True, []),
+    ],
+)
+def test_default_bridge(text: str, kubelet: bool, subjects: list[str]) -> None:
+    files = {
+        **DOCKER,
+        "/etc/docker/daemon.json": text,
+        **({"/usr/bin/kubelet": "\x7fELF"} if kubelet else {}),
+    }
+    result = ask(checks.NetworkDefaultBridge, FakeHost(files, kind="root"))
+    assert failures(result) == [(f"daemon.json {key}", "boot", "recommended") for key in subjects]

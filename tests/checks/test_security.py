@@ -27,7 +27,6 @@ DEBIAN: dict[str, Any] = {
     "/etc/apparmor.d/tunables/proc": "@{PROC}=/proc/\n",
     "/etc/group": "root:x:0:\ndocker:x:998:\n",
     "/usr/bin/dockerd": "\x7fELF",
-    "/run/docker.pid": "1",
     "/run/docker.sock": "",
 }
 ROCKY: dict[str, Any] = {
@@ -53,6 +52,7 @@ def laid(
     if kind != "live":
         files = {path: text for path, text in files.items() if not path.startswith(("/proc", "/sys", "/run"))}
     more.setdefault("modes", {"/run/docker.sock": 0o660})
+    more.setdefault("pids", {"dockerd": (1,)})
     assumptions = {"docker": docker, "stage": "installed"} if docker else {"stage": "before"}
     return FakeHost(files, kind=kind, assumptions=assumptions, **more)
 
@@ -125,8 +125,7 @@ def test_apparmor_files() -> None:
 def test_apparmor_profile() -> None:
     gone = {"/sys/kernel/security/apparmor/profiles": "lsb_release (enforce)\n"}
     assert worst(ask(checks.SecurityAppArmorProfile, laid(DEBIAN, gone))) is Severity.RECOMMENDED
-    stopped = {"/run/docker.pid": None}
-    assert ask(checks.SecurityAppArmorProfile, laid(DEBIAN, gone, stopped)).outcome is Outcome.SKIP
+    assert ask(checks.SecurityAppArmorProfile, laid(DEBIAN, gone, pids={})).outcome is Outcome.SKIP
     closed = {"/sys/kernel/security/apparmor/profiles": PermissionError("root only")}
     assert ask(checks.SecurityAppArmorProfile, laid(DEBIAN, closed)).outcome is Outcome.UNKNOWN
 

@@ -1,0 +1,210 @@
+"""What dockerd gives to every container by default: where the kernel refuses it, no container starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Optional
+
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable
+from hostcheck.facts import docker, engine, files
+
+from ._daemon import DAEMON, MANY, failed, judged, passed, spot, subject
+
+LIMITS = "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack"
+"""The limits that runc knows (libcontainer/specconv and rlimits_linux.go of opencontainers/runc)."""
+
+ACTIONS = "ALLOW ERRNO KILL KILL_PROCESS KILL_THREAD LOG NOTIFY TRACE TRAP"
+"""What a seccomp profile may do with a call, behind SCMP_ACT_ (libcontainer/seccomp/config.go of runc)."""
+
+
+class DefaultsMtu(Check):
+    """The kernel takes the MTU that containers' interfaces get.
+
+    *Why*: the kernel refuses less than 68 and more than 65535, and with IPv6 less than 1280. From 25.0 on dockerd
+    then does not start, see `docker.start_rules`; before, no container does.
+
+    *Needs*: `mtu` of daemon.json or of the flags, and `ipv6` and `bridge` beside it.
+
+    *Fix*: the MTU of the network that carries containers' packets, mostly 1500 or a little less.
+    """
+
+    id = "defaults.mtu"
+    severity = Severity.REQUIRED
+    references = (
+        "https://github.com/moby/moby/blob/v28.5.2/libnetwork/drivers/bridge/setup_device_linux.go",
+        "https://www.rfc-editor.org/rfc/rfc8200#section-5",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """Compare the MTU with the kernel's bounds."""
+        judgement = judged(host)
+        mtu = judgement.effective.get("mtu")
+        if not mtu or not isinstance(mtu, int):
+            raise NotApplicable("no MTU is set")
+        if judgement.effective.get("bridge") == "none":
+            raise NotApplicable("docker has no default bridge here")
+        if judgement.version.numbers >= (25,):
+            raise NotApplicable("dockerd itself finds a wrong one at its start: docker.start_rules")
+        from hostcheck.facts import _daemon_rules as rules  # judging the configuration has loaded it
+
+        wrong = rules.mtu_fault(mtu, bool(judgement.effective.get("ipv6")))
+        where = {**spot(host, "mtu"), "value": mtu}
+        if wrong is None:
+            yield passed(subject("mtu"), f"the kernel takes {mtu}", **where)
+            return
+        text = f"no container starts on the default network: {wrong}"
+        yield failed(subject("mtu"), text, expected="1280 to 65535", **where)
+
+
+class DefaultsUlimits(Check):
+    """The limits that containers get by default can be set.
+
+    *Why*: runc sets them as the container starts. The kernel refuses a soft limit above the hard one and more
+    open files than fs.nr_open; runc refuses a limit that it does not know. No container starts then.
+
+    *Needs*: `default-ulimits`, of which `Name`, `Soft` and `Hard` count, not the key; -1 is no limit.
+
+    *Fix*: as {"nofile": {"Name": "nofile", "Soft": 65536, "Hard": 65536}}.
+    """
+
+    id = "defaults.ulimits"
+    severity = Severity.REQUIRED
+    references = (
+        "https://docs.docker.com/reference/cli/dockerd/#default-ulimit-settings",
+        "https://man7.org/linux/man-pages/man2/setrlimit.2.html",
+        "https://github.com/opencontainers/runc/blob/main/libcontainer/configs/rlimit.go",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """Judge each limit."""
+        limits = judged(host).effective.get("default-ulimits") or {}
+        if not isinstance(limits, dict) or not limits:
+            raise NotApplicable("no limits are set")
+        for key, limit in list(limits.items())[:MANY]:
+            name = f"default-ulimits.{key}"
+            where = {**spot(host, name), "value": self._shown(limit)}
+            wrong = self._wrong(host, limit)
+            if wrong:
+                expected = "a Name, and a Soft that is at most Hard"
+                yield failed(subject(name), f"no container starts: {wrong}", expected=expected, **where)
+            else:
+                yield passed(subject(name), "can be set", **where)
+
+    def _shown(self, limit: Any) -> str:
+        return f"{limit.get('Soft')}:{limit.get('Hard')}" if isinstance(limit, dict) else "null"
+
+    def _wrong(self, host: Host, limit: Any) -> Optional[str]:
+        """Return why the limit cannot be set."""
+        if not isinstance(limit, dict):
+            return "the limit is null, over which dockerd stumbles"
+        name = str(limit.get("Name") or "")
+        if name.lower() not in LIMITS.split():
+            return f"runc knows no limit {name!r}" if name else "the limit has no Name"
+        # The kernel compares without a sign: -1 is more than any other number.
+        soft, hard = (int(limit.get(side) or 0) % (1 << 64) for side in ("Soft", "Hard"))
+        if soft > hard:
+            return f"the soft limit of {name} is above the hard one"
+        most = self._most_files(host) if name.lower() == "nofile" else hard
+        return f"{name} is above fs.nr_open, {most}" if hard > most else None
+
+    def _most_files(self, host: Host) -> int:
+        """Return fs.nr_open: of a host that runs as it is, of another as the kernel begins, or without a bound."""
+        path = "/proc/sys/fs/nr_open"
+        text = (files.text(host, path) or "").strip() if host.kind == "live" else ""
+        return int(text) if text.isdigit() else 1 << 64
+
+
+class DefaultsInit(Check):
+    """The program that is to be process 1 of every container is there.
+
+    *Why*: with `init` on, dockerd binds the program of `init-path` into each container and starts it first. It
+    does not look at its start whether there is one: each container then fails.
+
+    *Needs*: `init` and `init-path`. Without `init-path` it is docker-init, see `runtime.helpers`.
+
+    *Fix*: name an executable, static program, as /usr/bin/docker-init, or take init-path out.
+    """
+
+    id = "defaults.init"
+    severity = Severity.REQUIRED
+    references = ("https://docs.docker.com/reference/cli/dockerd/", DAEMON)
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """Look for the program."""
+        effective = judged(host).effective
+        path = str(effective.get("init-path") or "")
+        if not path:
+            raise NotApplicable("no init-path is set")
+        always = effective.get("init") is True
+        where = {**spot(host, "init-path"), "value": path}
+        if "/" in path:
+            found = docker.Facts(host).path(path)
+        else:
+            found = "program" if engine.helper(host, path, None) else "missing"
+        if found is None:
+            raise Unavailable(f"{path} cannot be seen")
+        if found == "program":
+            yield passed(subject("init-path"), f"{path} is there", **where)
+            return
+        said = "is not there" if found == "missing" else "is no executable file"
+        then = "no container starts" if always else "`docker run --init` fails"
+        yield failed(
+            subject("init-path"),
+            f"{then}: {path} {said}",
+            expected="an executable file",
+            severity=None if always else Severity.INFO,
+            hint=f"take init-path out of {where['path']}: dockerd then takes docker-init",
+            **where,
+        )
+
+
+class DefaultsSeccomp(Check):
+    """The seccomp profile that containers get by default can be read.
+
+    *Why*: dockerd reads the file at its start, and looks into it only as it starts a container: one that is no
+    JSON, or asks for an action that runc does not know, lets no container start.
+
+    *Needs*: the file that `seccomp-profile` names: a JSON object, `defaultAction` one of SCMP_ACT_*.
+
+    *Fix*: mend the profile, or take seccomp-profile out; the built-in one then counts.
+    """
+
+    id = "defaults.seccomp"
+    severity = Severity.REQUIRED
+    references = (
+        "https://docs.docker.com/engine/security/seccomp/",
+        "https://github.com/moby/moby/blob/v28.5.2/daemon/seccomp_linux.go",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """Read the profile."""
+        path = str(judged(host).effective.get("seccomp-profile") or "")
+        if path in ("", "builtin", "default", "unconfined"):
+            raise NotApplicable("no file is named: the built-in profile counts, or none")
+        if not path.startswith("/"):
+            raise Unavailable(f"{path} is relative: it depends on where dockerd is started")
+        profile = files.text(host, path)
+        if profile is None:
+            raise NotApplicable(f"{path} does not exist: docker.start_rules speaks of it")
+        where = {**spot(host, "seccomp-profile"), "value": path}
+        wrong = self._wrong(profile)
+        if wrong:
+            text = f"no container starts: {path} {wrong}"
+            yield failed(subject("seccomp-profile"), text, expected="a seccomp profile in JSON", **where)
+        else:
+            yield passed(subject("seccomp-profile"), f"{path} can be read", **where)
+
+    def _wrong(self, text: str) -> Optional[str]:
+        """Return why no container starts with the profile."""
+        import json  # few hosts name a profile
+
+        try:
+            profile = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            return f"is not JSON: {error}"
+        if not isinstance(profile, dict):
+            return "holds no JSON object"
+        action = profile.get("defaultAction") or ""
+        if action and action not in {f"SCMP_ACT_{name}" for name in ACTIONS.split()}:
+            return f"asks for {action!r}, which is no action"
+        return None

@@ -1,0 +1,137 @@
+"""The checks of what every container gets by default."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from typing import Any
+
+import pytest
+
+from hostcheck.finding import Outcome, Result
+from hostcheck.testing import FakeHost, ask
+
+checks: Any = importlib.import_module("hostcheck.checks.defaults")
+
+JSON = "/etc/docker/daemon.json"
+ELF = "\x7fELF"
+BASE = {
+    "/usr/lib/systemd/systemd": ELF,
+    "/usr/bin/dockerd": ELF,
+    "/etc/passwd": "root:x:0:0::/root:/bin/sh\n",
+}
+ALL = [checks.DefaultsMtu, checks.DefaultsUlimits, checks.DefaultsInit, checks.DefaultsSeccomp]
+
+
+def host(
+    version: str = "26.1.5", files: dict[str, Any] | None = None, kind: str = "root", **keys: Any
+) -> FakeHost:
+    text = json.dumps({key.replace("_", "-"): value for key, value in keys.items()})
+    return FakeHost({**BASE, JSON: text, **(files or {})}, kind=kind, assumptions={"docker": version})
+
+
+def severities(result: Result) -> list[str]:
+    return [str(result.severity_of(finding)) for finding in result.failures]
+
+
+@pytest.mark.parametrize("check", ALL)
+def test_nothing_set(check: Any) -> None:
+    assert ask(check, host()).outcome is Outcome.SKIP
+    assert ask(check, FakeHost({}, kind="root")).outcome is Outcome.SKIP
+    assert ask(check, FakeHost({**BASE, JSON: "{"}, kind="root")).outcome is Outcome.SKIP
+
+
+@pytest.mark.parametrize(
+    ("mtu", "more", "wrong"),
+    [
+        (67, {}, True),
+        (68, {}, False),
+        (1500, {}, False),
+        (65535, {}, False),
+        (65536, {}, True),
+        (1279, {}, False),
+        (1279, {"ipv6": True, "fixed_cidr_v6": "fd00::/64"}, True),
+        (1280, {"ipv6": True, "fixed_cidr_v6": "fd00::/64"}, False),
+    ],
+)
+def test_mtu(mtu: int, more: dict[str, Any], wrong: bool) -> None:
+    assert severities(ask(checks.DefaultsMtu, host("24.0.9", mtu=mtu, **more))) == ["required"] * wrong
+    # From 25.0 on dockerd finds it itself.
+    docker: Any = importlib.import_module("hostcheck.checks.docker")
+    newer = host("25.0.0", mtu=mtu, **more)
+    assert ask(checks.DefaultsMtu, newer).outcome is Outcome.SKIP
+    assert severities(ask(docker.DockerStartRules, newer)) == ["required"] * wrong
+
+
+def test_mtu_without_a_bridge() -> None:
+    assert ask(checks.DefaultsMtu, host("24.0.9", mtu=9, bridge="none")).outcome is Outcome.SKIP
+
+
+@pytest.mark.parametrize(
+    ("limit", "wrong"),
+    [
+        ({"Name": "nofile", "Soft": 1024, "Hard": 2048}, False),
+        ({"Name": "nofile", "Soft": 2048, "Hard": 2048}, False),
+        ({"Name": "nofile", "Soft": 2049, "Hard": 2048}, True),
+        ({"Name": "NOFILE", "Soft": 1, "Hard": 2}, False),
+        ({"Name": "memlock", "Soft": -1, "Hard": -1}, False),
+        ({"Name": "memlock", "Soft": 1, "Hard": -1}, False),
+        ({"Name": "memlock", "Soft": -1, "Hard": 1}, True),
+        ({"Name": "nofiles", "Soft": 1, "Hard": 2}, True),
+        ({"Soft": 1, "Hard": 2}, True),
+        (None, True),
+    ],
+)
+def test_ulimits(limit: Any, wrong: bool) -> None:
+    assert severities(ask(checks.DefaultsUlimits, host(default_ulimits={"x": limit}))) == ["required"] * wrong
+
+
+@pytest.mark.parametrize(("hard", "wrong"), [(1048576, False), (1048577, True), (-1, True)])
+def test_more_files_than_the_kernel_allows(hard: int, wrong: bool) -> None:
+    files = {"/proc/sys/fs/nr_open": "1048576\n"}
+    limits = {"nofile": {"Name": "nofile", "Soft": 9, "Hard": hard}}
+    live = host(files=files, kind="live", default_ulimits=limits)
+    assert severities(ask(checks.DefaultsUlimits, live)) == ["required"] * wrong
+    # The bound of a tree is that of the next boot, which a file may raise.
+    assert ask(checks.DefaultsUlimits, host(default_ulimits=limits)).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("path", "files", "always", "expected"),
+    [
+        ("/opt/tini", {"/opt/tini": ELF}, True, []),
+        ("/opt/tini", {}, True, ["required"]),
+        ("/opt/tini", {}, False, ["info"]),
+        ("/etc/passwd", {}, True, ["required"]),
+        ("tini", {"/usr/bin/tini": ELF}, True, []),
+        ("tini", {}, True, ["required"]),
+    ],
+)
+def test_init(path: str, files: dict[str, Any], always: bool, expected: list[str]) -> None:
+    assert severities(ask(checks.DefaultsInit, host(files=files, init=always, init_path=path))) == expected
+
+
+PROFILE = "/etc/docker/seccomp.json"
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        ("{}", Outcome.PASS),
+        ('{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}', Outcome.PASS),
+        ('{"defaultAction": "SCMP_ACT_NONE"}', Outcome.FAIL),
+        ("garbage", Outcome.FAIL),
+        ("[]", Outcome.FAIL),
+        ("", Outcome.FAIL),
+        (PermissionError(13, "no"), Outcome.UNKNOWN),
+    ],
+)
+def test_seccomp(text: Any, outcome: Outcome) -> None:
+    result = ask(checks.DefaultsSeccomp, host(files={PROFILE: text}, seccomp_profile=PROFILE))
+    assert result.outcome is outcome
+
+
+def test_seccomp_without_a_file() -> None:
+    assert ask(checks.DefaultsSeccomp, host(seccomp_profile="unconfined")).outcome is Outcome.SKIP
+    assert ask(checks.DefaultsSeccomp, host(seccomp_profile=PROFILE)).outcome is Outcome.SKIP
+    assert ask(checks.DefaultsSeccomp, host(seccomp_profile="profile.json")).outcome is Outcome.UNKNOWN
