@@ -15,8 +15,8 @@ DOCUMENT = "https://github.com/containerd/containerd/blob/main/docs/man/containe
 CRI_DOCUMENT = "https://github.com/containerd/containerd/blob/main/docs/cri/config.md"
 RELEASES = "https://github.com/containerd/containerd/blob/main/RELEASES.md"
 
-_FULL = re.compile(r"io\.containerd\.[^.]+\..")
-_PREFIX = re.compile(r"io\.containerd\.")
+_FULL = r"io\.containerd\.[^.]+\.."
+_PREFIX = r"io\.containerd\."
 
 KINDS = {
     "version": (int, "number"),
@@ -213,7 +213,7 @@ class ContainerdConfig(Check):
                 listed.extend((key, name) for name in (value if isinstance(value, list) else []))
             for key, name in listed:
                 full = _PREFIX if found.new else _FULL
-                if isinstance(name, str) and not full.match(name):
+                if isinstance(name, str) and not re.match(full, name):
                     yield self._refused(
                         found,
                         f"config.toml {key}",

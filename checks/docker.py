@@ -432,7 +432,7 @@ class DockerNullBooleans(Check):
         """Name the switches that are null."""
         path, judgement = configured(host)
         for key, value in judgement.null_switches.items():
-            by_default = daemonjson.default(key.rpartition(".")[2], judgement.version.numbers)
+            by_default = daemonjson.defaults(judgement.version.numbers).get(key.rpartition(".")[2])
             said = "off, and it is on by default" if by_default else "off"
             severity = None if by_default else Severity.INFO
             if key == "tlsverify":

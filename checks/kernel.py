@@ -339,22 +339,10 @@ def backported(here: Situation, release: str, version: Version, on_v2: bool) -> 
     return build.isdigit() and int(build) >= 514
 
 
-BAD_RELEASES = (
-    (
-        "4.15.0-60-generic",
-        "panics when containers start (https://bugs.launchpad.net/bugs/1842447)",
-        "install linux-image-4.15.0-62-generic or later",
-    ),
-)
-
-
 def known_bad(here: Situation, version: Version) -> Iterator[Finding]:
-    """Yield what is known of single releases, and of engines that ask for more."""
+    """Yield what is known of engines that ask for more, and of a leak."""
     release = here.kernel.release
     more = {"value": release, "when": here.kernel.when, "path": here.kernel.path}
-    for bad, what, mend in BAD_RELEASES:
-        if release == bad:
-            yield failed("linux regressions", f"{release} {what}", hint=mend, **more)
     # CVE-2019-5736: the fixed runc clones itself into a memfd, which came in 3.17; EL7 has it in 3.10.
     old = version < Version("3.17") and ".el7" not in release
     if old and here.docker is not None and here.docker >= Version("18.06.2"):

@@ -15,9 +15,8 @@ from hostcheck.api import (
     failed,
     passed,
 )
-from hostcheck.facts import cgroup, docker, elf, engine, kernel
+from hostcheck.facts import cgroup, docker, elf, engine
 from hostcheck.facts import os as os_facts
-from hostcheck.facts.files import which
 from hostcheck.facts.packages import has_file_list, owner, packages, removed
 from hostcheck.facts.versions import Found, found_tool, program_folders, tool_named, version_at
 
@@ -326,8 +325,8 @@ def _upgrade(host: Host, found: Found) -> list[str]:
 class RuntimeRunc(Check):
     """The runc that starts containers knows this host's control groups, and has no known hole.
 
-    *Why*: every container is started by it. Before 1.0.0-rc91 it fails on control groups v2; up to rc93 it
-    writes a kernel memory limit that kernels from 5.16 on refuse on v1; and its holes let containers out.
+    *Why*: every container is started by it. Before 1.0.0-rc91 it fails on control groups v2, and its holes let
+    containers out.
 
     *Needs*: 1.0.0-rc93 or later on control groups v2, and the fixes that its makers published. A
     distribution's package carries fixes back under an old number, so there only its presence counts.
@@ -340,9 +339,6 @@ class RuntimeRunc(Check):
     references = (
         "https://github.com/opencontainers/runc/blob/main/docs/cgroup-v2.md",
         "https://github.com/opencontainers/runc/blob/main/CHANGELOG.md",
-        "https://github.com/canonical/microk8s/issues/3028",
-        "https://github.com/containerd/containerd/issues/5547",
-        "https://github.com/opencontainers/runc/issues/3708",
     )
     minimum: str = "1.0.0-rc91"
     """The lowest version that starts containers on control groups v2."""
@@ -381,7 +377,7 @@ class RuntimeRunc(Check):
             )
             return
         version = _version_of(found, "runc")
-        bad = [*self._cgroups(host, found, version), *self._kernel(host, found, version)]
+        bad = list(self._cgroups(host, found, version))
         yield from bad
         if not bad:
             text = f"{found}, known by: {found.how}, {_origin(found)}"
@@ -406,53 +402,7 @@ class RuntimeRunc(Check):
                 commands=_upgrade(host, found),
             )
 
-    def _kernel(self, host: Host, found: Found, version: Version) -> Iterator[Finding]:
-        if version >= Version("1.0.0-rc94"):
-            return
-        mode = host.fact(cgroup.mode)
-        for when, kind in (("now", mode.now), ("boot", mode.boot)):
-            if kind not in ("v1", "hybrid"):
-                continue
-            if when == "now":
-                running = kernel.running_release(host)
-            else:
-                booted = kernel.boot_kernel(host)
-                running = booted.release if booted else ""
-            known = kernel.version_of(running)
-            if known and known >= Version("5.16"):
-                yield failed(
-                    "runc",
-                    f"{found} sets a limit that kernel {running} refuses: containers with a memory limit fail",
-                    value=found,
-                    expected=">= 1.0.0-rc94",
-                    path=found.path,
-                    when=when,
-                    commands=_upgrade(host, found),
-                )
-
     def _holes(self, host: Host, found: Found, version: Version) -> Iterator[Finding]:
-        if Version("1.0.0-rc94") <= version <= Version("1.0.0-rc95") and _from_makers(found):
-            yield failed(
-                "runc relative mounts",
-                f"{found} refuses mounts whose destination is no absolute path; such containers stop to start",
-                value=found,
-                expected=">= 1.0.0",
-                path=found.path,
-                severity=Severity.RECOMMENDED,
-                commands=_upgrade(host, found),
-            )
-        toolkit = next(filter(None, (which(host, name) for name in NVIDIA)), None)
-        if toolkit and Version("1.1.3") <= version < Version("1.1.7"):
-            yield failed(
-                "runc nvidia",
-                f"{found} forgets NVIDIA's devices at `systemctl daemon-reload`: running containers lose them",
-                value=found,
-                expected=">= 1.1.7",
-                path=found.path,
-                severity=Severity.RECOMMENDED,
-                commands=_upgrade(host, found),
-                hint="or make the links in /dev/char: nvidia-ctk system create-dev-char-symlinks --create-all",
-            )
         for name, harm, fixes in floors.RUNC_FIXES:
             fixed = _fixed(version, fixes)
             if fixed is None:
@@ -471,10 +421,6 @@ class RuntimeRunc(Check):
                     hint=f"install runc {fixed} or later ({RUNC_SECURITY})",
                     commands=_upgrade(host, found),
                 )
-
-
-NVIDIA = ("nvidia-container-runtime", "nvidia-container-runtime-hook", "nvidia-ctk")
-"""Programs of NVIDIA's toolkit for containers."""
 
 
 def _fixed(version: Version, fixes: tuple[tuple[str, str], ...]) -> str | None:

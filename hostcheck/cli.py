@@ -56,6 +56,7 @@ examples:
   hostcheck --select 'cgroup.*' --ignore cgroup.delegation
   hostcheck a.qcow2 b.tar -f table -f junit:report.xml   images that never booted, in parallel, for a CI system
   hostcheck diff a.qcow2 b.qcow2              what one fails that the other does not
+  journalctl -u docker | hostcheck why -      what the engine's messages mean, and which causes are found here
   hostcheck explain network.ip_forward        why it matters, what it needs, where the rule comes from
   hostcheck facts sysctl units --root DIR     what was read, with file and line, as JSON
 
@@ -162,6 +163,13 @@ def _add_diff(commands: Commands) -> None:
     diff_command.add_arguments(diff)
     _add_assumptions(diff)
     _add_checks(diff)
+
+
+def _add_why(commands: Commands) -> None:
+    # Imported here: the table of messages is large, and no other command needs it.
+    from hostcheck import why_command
+
+    why_command.add_parser(commands)
 
 
 def _add_facts(commands: Commands) -> None:
@@ -524,6 +532,12 @@ def _record(options: argparse.Namespace) -> int:
     return record_command.run(options, _host_at(options.root), FACTS.values())
 
 
+def _why(options: argparse.Namespace) -> int:
+    from hostcheck import why_command
+
+    return why_command.run(options, _host_at(options.root))
+
+
 def _facts(options: argparse.Namespace) -> int:
     import json
 
@@ -551,6 +565,7 @@ def _facts(options: argparse.Namespace) -> int:
 COMMANDS: dict[str, tuple[Callable[[Commands], object], Callable[[argparse.Namespace], int]]] = {
     "run": (_add_run, _run),
     "record": (_add_record, _record),
+    "why": (_add_why, _why),
     "list": (_add_list, _list),
     "explain": (_add_explain, _explain),
     "policies": (_add_policies, _policies),

@@ -125,20 +125,48 @@ def _config(host: Host) -> Config:
 
 def config_path(host: Host) -> str:
     """Return the configuration file that containerd.service names, or the usual one."""
+    return _flag(host, "config", "c")[0] or PATH
+
+
+SOCKET = "/run/containerd/containerd.sock"
+"""Where containerd listens when it is not told otherwise (defaults/defaults_unix.go)."""
+
+
+def address(host: Host) -> tuple[str | None, str | None, int | None]:
+    """Return where the containerd of containerd.service listens, and what says so; None if there is no such unit.
+
+    The flag counts before the file (cmd/containerd/command/main.go).
+
+    Raises:
+        BadConfig, PermissionError, Unavailable: the configuration cannot be read.
+
+    """
+    told, path, line = _flag(host, "address", "a")
+    if told or path is None:
+        return told, path, line
+    found = config(host)
+    said = _table(found.values.get("grpc")).get("address")
+    if isinstance(said, str) and said:
+        return said, found.path, found.line(said)
+    return SOCKET, path, line
+
+
+def _flag(host: Host, name: str, letter: str) -> tuple[str | None, str | None, int | None]:
+    """Return what a flag in containerd.service says, and the file and line of the command; all None without one."""
     # Imported here: the unit reader is the largest of the facts.
     from hostcheck.facts import systemd
 
     try:
         commands = systemd.exec_start(host, "containerd.service")
     except (OSError, Unavailable):
-        return PATH
+        return None, None, None
     for command in commands:
         for word, following in zip(command.argv, [*command.argv[1:], ""]):
-            if word in ("--config", "-c", "-config"):
-                return following
-            if word.startswith(("--config=", "-c=")):
-                return word.partition("=")[2]
-    return PATH
+            if word in (f"--{name}", f"-{letter}", f"-{name}"):
+                return following, command.path, command.line
+            if word.startswith((f"--{name}=", f"-{letter}=")):
+                return word.partition("=")[2], command.path, command.line
+    return (None, commands[0].path, commands[0].line) if commands else (None, None, None)
 
 
 def _glob(host: Host, pattern: str) -> list[str]:
@@ -269,15 +297,15 @@ def parse_toml(text: str) -> dict[str, Any]:
     return parse_toml_plainly(text)
 
 
-_TOKEN = re.compile(
-    r'"""(?P<long>(?:[^\\]|\\.)*?)"""'
+# Compiled where it is used: from Python 3.11 on that is never.
+_TOKEN = (
+    r'(?s)"""(?P<long>(?:[^\\]|\\.)*?)"""'
     r"|'''(?P<raw>.*?)'''"
     r'|"(?P<basic>(?:[^"\\\n]|\\.)*)"'
     r"|'(?P<literal>[^'\n]*)'"
     r"|(?P<bare>[A-Za-z0-9_+:-]+(?:\.[0-9]+[A-Za-z0-9_+:-]*)?)"
     r"|(?P<mark>\[\[|\]\]|[\[\]{}=,.])"
-    r"|(?P<space>[ \t]+|\#[^\n]*|\r?\n)",
-    re.DOTALL,
+    r"|(?P<space>[ \t]+|\#[^\n]*|\r?\n)"
 )
 
 
@@ -386,7 +414,7 @@ class _Plain:
                 return keys
 
     def value(self) -> Any:
-        found = _TOKEN.match(self.text, self.at)
+        found = re.compile(_TOKEN).match(self.text, self.at)
         if not found or found.lastgroup == "space":
             raise self.fail("no value where one should be")
         if found.lastgroup == "mark":

@@ -217,13 +217,12 @@ def keys(release: Release) -> dict[str, str]:
     return found
 
 
-def default(name: str, release: Release) -> Any:
-    """Return what counts where nobody sets a key."""
-    for known, _, _, _, defaults in tables.KEYS:
-        if known == name:
-            values = [value for since, value in defaults if since <= release]
-            return values[-1] if values else None
-    return None
+def defaults(release: Release) -> dict[str, Any]:
+    """Return what counts where nobody sets a key, by key."""
+    return {
+        name: next((value for since, value in reversed(values) if since <= release), None)
+        for name, _, _, _, values in tables.KEYS
+    }
 
 
 def flags_of(release: Release) -> dict[str, str]:
@@ -923,10 +922,11 @@ class Configuration:
     def merge(self) -> None:
         """Merge file, flags and defaults: zero values of the file count as not set (mergo)."""
         effective = self.judgement.effective
+        fallbacks = defaults(self.release)
         for name, kind in self.kinds.items():
             value = self.file.get(name)
             flag = self.judgement.flag_values.get(name)
-            fallback = default(name, self.release)
+            fallback = fallbacks.get(name)
             if kind == "bool":
                 if value is not True and name in self.flattened:
                     apart = name in self.nested and name in _COPIED

@@ -131,17 +131,18 @@ def config_file(host: Host) -> str:
 def _config_file(host: Host) -> str:
     if host.assumptions.get("daemon.json"):
         return host.assumptions["daemon.json"]
-    flags, _ = daemonjson.parse_flags(command_line(host).argv, version_judged_by(host).numbers)
-    for flag in reversed(flags):
-        if flag.name == "config-file" and flag.value is not None:
-            return flag.value
-    return DAEMON_JSON
+    return next((flag.value for flag in reversed(_named_files(host)) if flag.value is not None), DAEMON_JSON)
+
+
+def _named_files(host: Host) -> list[daemonjson.Flag]:
+    argv = command_line(host).argv
+    flags, _ = daemonjson.parse_flags(argv, version_judged_by(host).numbers) if argv else ([], [])
+    return [flag for flag in flags if flag.name == "config-file"]
 
 
 def names_config_file(host: Host) -> bool:
     """Return whether the command line names the file, which then must exist."""
-    flags, _ = daemonjson.parse_flags(command_line(host).argv, version_judged_by(host).numbers)
-    return any(flag.name == "config-file" and flag.value for flag in flags)
+    return any(flag.value for flag in _named_files(host))
 
 
 def rootless_files(host: Host) -> tuple[str, ...]:
@@ -422,6 +423,33 @@ class Facts(HostFacts):
             if len(fields) > 2 and name in (fields[0], fields[2]):
                 known |= {fields[0], fields[2]}
         return any(line.partition(":")[0].strip() in known for line in (content or "").splitlines())
+
+
+KEY_FIELDS = {"EC": ("crv", "x", "y", "d"), "RSA": ("n", "e", "d", "p", "q", "dp", "dq", "qi")}
+"""What a private key must have, by its kind (libtrust, ec_key.go and rsa_key.go)."""
+
+
+def key_problem(content: str) -> str:
+    """Return why libtrust takes a text for no private key (JWK), empty if nothing is known against it.
+
+    >>> key_problem("")
+    'it is empty'
+    >>> key_problem('{"kty": "EC", "crv": "P-256", "x": "a", "y": "b"}')
+    'it has no d'
+    """
+    import json  # only docker before 23.0 has a key
+
+    if not content.strip():
+        return "it is empty"
+    try:
+        key = json.loads(content)
+    except (ValueError, RecursionError):
+        return "it is no JSON"
+    kind = key.get("kty") if isinstance(key, dict) else None
+    if kind not in KEY_FIELDS:
+        return "it names no kind of key"
+    missing = [name for name in KEY_FIELDS[kind] if not isinstance(key.get(name), str)]
+    return f"it has no {missing[0]}" if missing else ""
 
 
 def data_root_hint(host: Host) -> str:

@@ -11,13 +11,11 @@ from hostcheck.record import Record
 Word = list[tuple[str, str, bool]]
 """Parts of a word: `text` or `var`, its text, and whether it stands in quotes."""
 
-_TOKEN = re.compile(
-    r"""(?P<space>[ \t\r]+|\\\n)|(?P<end>[\n;])|(?P<comment>\#[^\n]*)|'(?P<single>[^']*)'
+# Compiled where they are used: a host without GRUB has nothing to read.
+_TOKEN = r"""(?xs)(?P<space>[ \t\r]+|\\\n)|(?P<end>[\n;])|(?P<comment>\#[^\n]*)|'(?P<single>[^']*)'
     |"(?P<double>(?:\\.|[^"\\])*)"|\$\{(?P<braced>[^}\n]*)\}|\$(?P<plain>[A-Za-z0-9_]+|[?@\#*])
-    |\\(?P<escaped>.)|(?P<brace>[{}])|(?P<text>[^\s;'"$\\{}]+)|(?P<stray>.)""",
-    re.VERBOSE | re.DOTALL,
-)
-_INSIDE = re.compile(r"\\([\"\\$`\n])|\$\{([^}\n]*)\}|\$([A-Za-z0-9_]+)")
+    |\\(?P<escaped>.)|(?P<brace>[{}])|(?P<text>[^\s;'"$\\{}]+)|(?P<stray>.)"""
+_INSIDE = r"\\([\"\\$`\n])|\$\{([^}\n]*)\}|\$([A-Za-z0-9_]+)"
 
 DEPTH_LIMIT = 50
 """Blocks inside blocks. grub-mkconfig makes four."""
@@ -92,7 +90,7 @@ def _tokens(content: str) -> _Tokens:
             found.append((word, first))
             word = []
 
-    for match in _TOKEN.finditer(content):
+    for match in re.finditer(_TOKEN, content):
         kind, value = match.lastgroup, match.group(match.lastgroup or 0)
         if not word:
             first = line
@@ -120,7 +118,7 @@ def _tokens(content: str) -> _Tokens:
 
 def _inside(value: str) -> Iterator[tuple[str, str, bool]]:
     at = 0
-    for match in _INSIDE.finditer(value):
+    for match in re.finditer(_INSIDE, value):
         yield "text", value[at : match.start()], True
         if match.group(1) is not None:
             yield "text", match.group(1).strip("\n"), True

@@ -13,6 +13,12 @@ from hostcheck.record import Record
 DPKG = "/var/lib/dpkg"
 APK = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")
 PACMAN = "/var/lib/pacman/local"
+RPM = tuple(
+    f"{folder}/{name}"
+    for folder in ("/var/lib/rpm", "/usr/lib/sysimage/rpm", "/usr/share/rpm")
+    for name in ("rpmdb.sqlite", "Packages.db", "Packages")
+)
+"""In the order in which they are looked for; /usr/share/rpm is where OSTree systems keep it."""
 
 # `triggers-*` is installed and working, only a cache is to be refreshed (dpkg(1), package states).
 _INSTALLED = frozenset(("installed", "triggers-pending", "triggers-awaited"))
@@ -63,33 +69,33 @@ def parse_dpkg_status(text: str, path: str = DPKG + "/status") -> Iterator[Packa
     >>> list(parse_dpkg_status("Package: runc\nStatus: deinstall ok config-files\nVersion: 1.1\n"))
     []
     """
-    for package, state in _stanzas(text, path):
+    for package, state in _stanzas(text.encode(), path):
         if not state or state in _INSTALLED:
             yield package
 
 
-# One pass in C: a desktop has 3000 stanzas, of which four fields count. An empty line ends a stanza.
-_FIELDS = re.compile(r"\n(?:(Package|Status|Architecture|Version): (.*)|(?=\n))")
+# One pass in C over undecoded bytes: a desktop has 3000 stanzas, of which four fields count. An empty line ends one.
+_FIELDS = re.compile(rb"\n(?:(Package|Status|Architecture|Version): (.*)|(?=\n))")
 
 
-def _stanzas(text: str, path: str) -> Iterator[tuple[Package, str]]:
+def _stanzas(data: bytes, path: str) -> Iterator[tuple[Package, str]]:
     """Yield each package of a status file and its state: the last word of Status, empty where that is missing."""
-    fields: dict[str, str] = {}
-    for name, value in _FIELDS.findall(f"\n{text}\n\n"):
+    fields: dict[bytes, str] = {}
+    for name, value in _FIELDS.findall(b"\n" + data + b"\n\n"):
         if name:
-            fields.setdefault(name, value.strip())
+            fields.setdefault(name, value.decode("utf-8", "replace").strip())
         elif fields:
-            package, version = fields.get("Package", ""), fields.get("Version", "")
+            package, version = fields.get(b"Package", ""), fields.get(b"Version", "")
             if package:
-                state = fields.get("Status", "").rpartition(" ")[2]
-                yield Package(package, version, fields.get("Architecture", ""), "deb", path), state
+                state = fields.get(b"Status", "").rpartition(" ")[2]
+                yield Package(package, version, fields.get(b"Architecture", ""), "deb", path), state
             fields = {}
 
 
 def _dpkg_status(host: Host) -> tuple[tuple[Package, str], ...]:
     path = DPKG + "/status"
     try:
-        return tuple(_stanzas(host.read(path), path))
+        return tuple(_stanzas(host.read_bytes(path), path))
     except FileNotFoundError:
         return ()
 
@@ -148,13 +154,23 @@ def _pacman(host: Host) -> Iterator[Package]:
             yield package
 
 
+def _rpm_database(host: Host) -> str | None:
+    for path in RPM:
+        try:
+            if host.stat(path).is_file:
+                return path
+        except (FileNotFoundError, Unavailable):
+            continue
+    return None
+
+
 def _rpm(host: Host) -> Iterable[Package]:
+    path = _rpm_database(host)
+    if path is None:
+        return ()
     # Imported here: only hosts with an rpm database need its reader.
     from hostcheck.facts import rpmdb
 
-    path = rpmdb.database(host)
-    if path is None:
-        return ()
     found = [
         Package(header.name, header.version, header.arch, "rpm", path)
         for header in rpmdb.headers(host, path)
@@ -215,10 +231,11 @@ def owner(host: Host, path: str, likely: Iterable[str] = ()) -> Package | None:
         name = _deb_owner(host, wanted, likely)
         if name:
             return have.get(name) or have.get(name.partition(":")[0])
-    if "rpm" in managers:
+    database = _rpm_database(host) if "rpm" in managers else None
+    if database:
         from hostcheck.facts import rpmdb
 
-        name = rpmdb.owner(host, wanted)
+        name = rpmdb.owner(host, database, wanted)
         if name:
             return have.get(name)
     if "apk" in managers:

@@ -12,13 +12,6 @@ from typing import Callable, Literal
 from hostcheck.host import Host, Unavailable
 from hostcheck.record import Record
 
-DATABASES = tuple(
-    f"{folder}/{name}"
-    for folder in ("/var/lib/rpm", "/usr/lib/sysimage/rpm", "/usr/share/rpm")
-    for name in ("rpmdb.sqlite", "Packages.db", "Packages")
-)
-"""In the order in which they are looked for; /usr/share/rpm is where OSTree systems keep it."""
-
 SIZE_LIMIT = 512 << 20
 """Bytes of a database that are read; a workstation with everything installed has about 300 MiB."""
 
@@ -49,17 +42,6 @@ class Header(Record):
 
 Pages = Callable[[int, int], bytes]
 """Returns the bytes from an offset, of a length."""
-
-
-def database(host: Host) -> str | None:
-    """Return the path of the host's rpm database, None if it has none."""
-    for path in DATABASES:
-        try:
-            if host.stat(path).is_file:
-                return path
-        except (FileNotFoundError, Unavailable):
-            continue
-    return None
 
 
 def headers(host: Host, path: str) -> Iterator[Header]:
@@ -140,11 +122,8 @@ def _text(blob: bytes, field: tuple[int, int] | None) -> str:
     return blob[field[0] : blob.index(b"\0", field[0])].decode("utf-8", "replace")
 
 
-def owner(host: Host, wanted: Iterable[str]) -> str | None:
-    """Return the name of the package that has one of these files."""
-    path = database(host)
-    if path is None:
-        return None
+def owner(host: Host, path: str, wanted: Iterable[str]) -> str | None:
+    """Return the name of the package that has one of these files, from the database at `path`."""
     paths = frozenset(wanted)
     bases = [b"\0" + path.rpartition("/")[2].encode() + b"\0" for path in paths]
     for header in headers(host, path):

@@ -13,10 +13,11 @@ from hostcheck.host import Host, Unavailable
 from hostcheck.record import Record
 from hostcheck.versions import Version
 
-_BEFORE_RELEASE = re.compile(r"[-~_.]?(?:ce[-~.])?((?:alpha|beta|rc|tp|pre|dev|dirty)\.?\d*)", re.IGNORECASE)
+# Compiled where they are used: a host without an engine has no version to read.
+_BEFORE_RELEASE = r"(?i)[-~_.]?(?:ce[-~.])?((?:alpha|beta|rc|tp|pre|dev|dirty)\.?\d*)"
 # A commit in the place of a version: `containerd github.com/containerd/containerd 894b81a4b802e4eb2a9.m`.
-_COMMIT = re.compile(r"[0-9a-f]{7,40}(?:\.m|-dirty|-unsupported)?$")
-_NAMED = re.compile(r"(?:[A-Za-z][\w+.]*-|[:=\"]\"?)v?(\d+\.\d.*)")
+_COMMIT = r"[0-9a-f]{7,40}(?:\.m|-dirty|-unsupported)?$"
+_NAMED = r"(?:[A-Za-z][\w+.]*-|[:=\"]\"?)v?(\d+\.\d.*)"
 _LOG_LINES = ("time=", "level=", "WARN", "warning", "Warning", "Emulate", "INFO", "[", "DEBU")
 
 
@@ -61,7 +62,7 @@ def parse_version_output(tool: str, text: str) -> ToolVersion:
         if tool == "runc" and specification >= 0:
             # A runc that was built without a version prints only that of the specification that it follows.
             # On a line of its own that belongs to the version above.
-            before = _BEFORE_RELEASE.search(line, specification) if line.startswith("runc") else None
+            before = re.search(_BEFORE_RELEASE, line[specification:]) if line.startswith("runc") else None
             return ToolVersion("", before.group(1) if before else "", "")
         found = _in_line(line)
         if found is not None:
@@ -74,14 +75,14 @@ def _in_line(line: str) -> ToolVersion | None:
     words = [word.strip("(),;") for word in line.split()]
     if len(words) > 2 and words[1].startswith("github.com/"):
         # Name, package, version, commit. What is not a version there is a build without one.
-        return NOTHING if _COMMIT.match(words[2]) else parse_version(words[2])
+        return NOTHING if re.match(_COMMIT, words[2]) else parse_version(words[2])
     for word in words[1:] if len(words) > 1 else words:
-        if _COMMIT.match(word) or not word:
+        if re.match(_COMMIT, word) or not word:
             continue
         if re.match(r"v?\d", word):
             return parse_version(word)
         # The version behind a name: `iproute2-6.1.0`, `GitVersion:"v1.28.2"`.
-        named = None if "/" in word else _NAMED.search(word)
+        named = None if "/" in word else re.search(_NAMED, word)
         if named:
             return parse_version(named.group(1).partition(",")[0].strip('"'))
     if "version" in words:
@@ -100,7 +101,7 @@ def parse_version(word: str) -> ToolVersion:
     found = re.match(r"v?(\d+(?:\.\d+){0,2})", word)
     if not found:
         return NOTHING
-    before = _BEFORE_RELEASE.match(word, found.end())
+    before = re.match(_BEFORE_RELEASE, word[found.end() :])
     # A release of git's own count, `0.12.1.474-f5a2b5`, comes after 0.12.1 and is no prerelease of it.
     return ToolVersion(found.group(1), before.group(1) if before else "", word)
 
@@ -279,7 +280,7 @@ def _look(host: Host, tool: Tool) -> Found | None:
 def version_at(host: Host, tool: Tool, path: str) -> Found:
     """Return what is known of the version of the program at `path`."""
     owned = _owner(host, tool, path)
-    if host.recorded:
+    if host.recording:
         ran = _ran(host, tool, path, owned.name if owned else "", path)
         if ran:
             return ran
@@ -386,7 +387,7 @@ def _linked(info: elf.BuildInfo, variables: Sequence[str]) -> bytes:
     return b""
 
 
-_WHOLE = re.compile(rb"v?\d+\.\d+(?:\.\d+)?(?:[-+~][\w.~+-]*)?\s?$")
+_WHOLE = rb"v?\d+\.\d+(?:\.\d+)?(?:[-+~][\w.~+-]*)?\s?$"
 
 
 def _likeliest(tool: Tool, strings: Iterable[bytes]) -> ToolVersion:
@@ -395,7 +396,9 @@ def _likeliest(tool: Tool, strings: Iterable[bytes]) -> ToolVersion:
     The other versions that a Go program carries are those of libraries, whose defaults are lower than any
     that an engine has had (measured on docker 20.10 to 28, containerd 1.4 to 2.1 and runc 1.0 to 1.3).
     """
-    found = [parse_version(raw.decode("ascii", "replace").strip()) for raw in strings if _WHOLE.match(raw)]
+    found = [
+        parse_version(raw.decode("ascii", "replace").strip()) for raw in strings if re.match(_WHOLE, raw)
+    ]
     if tool.variables != _CONTAINERD_VERSION:
         # What the containerd library in other programs calls itself; Debian's containerd 2.1.9 does so too.
         found = [each for each in found if "+unknown" not in each.text]

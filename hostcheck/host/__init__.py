@@ -104,8 +104,6 @@ class Host(ABC):
     """Whether the answers come from a recording."""
     name: str
     """What a reader calls it: a host name, or the path of the tree."""
-    recorded = False
-    """Whether what commands print lies there already: then they are the first witness, not the dear one."""
 
     def __init__(self) -> None:
         """Start with nothing asked."""

@@ -144,7 +144,14 @@ class LiveHost(Host):
 
     def pids(self, name: str) -> tuple[int, ...]:
         """See `Host.pids`."""
-        # Imported here: it costs 34 ms, and only a host with an engine installed is asked.
-        import psutil
-
-        return tuple(sorted(p.pid for p in psutil.process_iter(["name"]) if p.info["name"] == name))
+        # Read here: psutil, which would do the same, costs 34 ms. The kernel keeps 15 bytes of a name.
+        wanted = name.encode()[:15] + b"\n"
+        found = []
+        for number in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{number}/comm", "rb", buffering=0) as file:
+                    if file.read(64) == wanted:
+                        found.append(int(number))
+            except OSError:
+                continue  # it has ended
+        return tuple(sorted(found))

@@ -70,6 +70,8 @@ def write_all(reports: Sequence[Report], stream: TextIO, style: Style) -> None:
 
 def _text(report: Report) -> str:
     whole = to_dict(report)
-    results = ",\n".join(json.dumps(result, ensure_ascii=False) for result in whole.pop("results"))
-    head = json.dumps(whole, ensure_ascii=False)
+    # One encoder for all: json.dumps makes a new one each time.
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    results = ",\n".join(map(encode, whole.pop("results")))
+    head = encode(whole)
     return f'{head[:-1]}, "results": [\n{results}\n]}}'

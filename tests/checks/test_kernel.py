@@ -436,7 +436,6 @@ def test_nothing_is_guessed(check: Any, host: FakeHost) -> None:
             {**V2, "/sys/fs/cgroup/system.slice/cgroup.freeze": "0\n"},
             {"linux hugetlb on cgroup v2": "info"},
         ),
-        ("4.15.0-60-generic", V1, {"linux regressions": "required"}),
         ("4.15.0-62-generic", V1, {}),
     ],
 )

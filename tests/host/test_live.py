@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 
 import pytest
@@ -21,3 +22,12 @@ def test_a_file_is_read_whole(tmp_path: pathlib.Path, size: int) -> None:
 def test_a_file_of_the_kernel_is_read_whole() -> None:
     path = "/proc/kallsyms"
     assert live.LiveHost().read_bytes(path) == pathlib.Path(path).read_bytes()
+
+
+def test_processes_are_found_by_name() -> None:
+    mine = pathlib.Path("/proc/self/comm").read_text().rstrip("\n")
+    host = live.LiveHost()
+    assert os.getpid() in host.pids(mine)
+    # The kernel has cut it; whoever asks need not know.
+    assert (os.getpid() in host.pids(mine + "-and-more")) == (len(mine) == 15)
+    assert host.pids("no-such-program") == ()

@@ -37,7 +37,7 @@ SET_UP = {
 class LaidHost(FakeHost):
     """A host whose commands were laid down as somebody typed them: by name, not by path."""
 
-    recorded = True
+    recording = True
 
     def run(self, *argv: str) -> Completed:
         """See `Host.run`."""

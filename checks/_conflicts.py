@@ -1,0 +1,198 @@
+"""Releases that do not go together: which, what happens, what mends it. Data as of 2026-11, each with its source.
+
+To add one, add a row. Its parts must all be there, and all its circumstances (see `CIRCUMSTANCES` in conflicts.py).
+A range is `FROM - BEFORE`; either may be left out, and several are joined by commas.
+"""
+
+from __future__ import annotations
+
+from hostcheck.api import Record
+
+REQUIRED, RECOMMENDED, INFO = "required", "recommended", "info"
+
+
+class Conflict(Record):
+    """Releases that do not go together."""
+
+    name: str
+    """What it is about, as a subject: stable."""
+    parts: tuple[tuple[str, str], ...]
+    """Each program, package or `linux`, and the releases of it that take part."""
+    severity: str
+    effect: str
+    """What happens, as the end of a sentence."""
+    fix: str
+    """What to do, in words."""
+    link: str
+    seen: str
+    """When it was reported, YYYY-MM."""
+    only: tuple[str, ...] = ()
+    """Circumstances without which nothing happens."""
+
+
+CONFLICTS: tuple[Conflict, ...] = (
+    Conflict(
+        "runc kernel memory limit",
+        (("linux", "5.16 -"), ("runc", "- 1.0.0-rc94")),
+        REQUIRED,
+        "the kernel refuses the limit of kernel memory that runc sets: containers with a memory limit fail",
+        "upgrade runc to 1.0.0-rc94 or later, or boot control groups v2",
+        "https://github.com/canonical/microk8s/issues/3028",
+        "2022-04",
+        ("v1",),
+    ),
+    Conflict(
+        "kubelet kernel memory statistics",
+        (("linux", "6.1.54 - 6.1.55"), ("runc", "- 1.1.10")),
+        REQUIRED,
+        "the kernel dropped memory.kmem.limit_in_bytes, whose absence the kubelet takes as fatal",
+        "boot a kernel from 6.1.55 on, which has it again, or control groups v2",
+        "https://github.com/kubernetes/kubernetes/issues/120813",
+        "2023-09",
+        ("v1", "kubelet"),
+    ),
+    Conflict(
+        "runc relative mounts",
+        (("runc", "1.0.0-rc94 - 1.0.0"),),
+        REQUIRED,
+        "containers with a mount whose destination is no absolute path do not start any more",
+        "upgrade containerd.io (from 1.4.8) or runc to 1.0.0 or later",
+        "https://github.com/containerd/containerd/issues/5547",
+        "2021-05",
+        ("runc of its makers",),
+    ),
+    Conflict(
+        "runc nvidia",
+        (("runc", "1.1.3 - 1.1.7"),),
+        REQUIRED,
+        "runc forgets devices without a link in /dev/char: containers lose the GPU at `systemctl daemon-reload`",
+        "upgrade runc to 1.1.7, or make the links: nvidia-ctk system create-dev-char-symlinks --create-all",
+        "https://github.com/opencontainers/runc/issues/3708",
+        "2023-01",
+        ("nvidia",),
+    ),
+    Conflict(
+        "nvidia on control groups v2",
+        (("libnvidia-container1", "- 1.8.0"),),
+        REQUIRED,
+        "it knows control groups v1 only: no container gets a GPU",
+        "upgrade nvidia-container-toolkit and libnvidia-container1 to 1.8.0 or later",
+        "https://github.com/NVIDIA/nvidia-docker/issues/1447",
+        "2021-01",
+        ("v2",),
+    ),
+    Conflict(
+        "kubelet iptables mark",
+        (("iptables", "1.8.8 -"), ("kubelet", "- 1.26")),
+        RECOMMENDED,
+        "kube-proxy's older iptables reads the kubelet's rule without its mark, and drops every packet",
+        "upgrade Kubernetes to 1.26 or later, or use iptables-legacy on the host",
+        "https://github.com/kubernetes/kubernetes/issues/112477",
+        "2022-09",
+        ("iptables-nft",),
+    ),
+    Conflict(
+        "kubelet iptables duplicates",
+        (("iptables", "1.8.1 - 1.8.3"), ("kubelet", "- 1.17")),
+        RECOMMENDED,
+        "each sync adds the same rule of KUBE-FIREWALL again, until the node is slow",
+        "upgrade iptables to 1.8.3 or later, or use iptables-legacy",
+        "https://github.com/kubernetes/kubernetes/issues/82361",
+        "2019-09",
+        ("iptables-nft",),
+    ),
+    Conflict(
+        "k3s iptables duplicates",
+        (("iptables", "1.8.0 - 1.8.5"),),
+        RECOMMENDED,
+        "this iptables-nft does not find rules again, and k3s adds them until the node fails",
+        "use iptables-legacy, or k3s with --prefer-bundled-bin",
+        "https://docs.k3s.io/known-issues#iptables",
+        "2021-06",
+        ("iptables-nft", "k3s"),
+    ),
+    Conflict(
+        "dockerd ipv6.disable",
+        (("dockerd", "20.10.6 - 20.10.7"),),
+        REQUIRED,
+        "dockerd publishes ports on IPv6 although the kernel has none: containers with ports do not start",
+        "upgrade docker to 20.10.7 or later",
+        "https://github.com/moby/moby/issues/42288",
+        "2021-04",
+        ("ipv6.disable=1",),
+    ),
+    Conflict(
+        "dockerd ip_set",
+        (("dockerd", "28.0.0 - 28.0.2"),),
+        REQUIRED,
+        "dockerd makes its rules with ip_set, which this kernel has not: it does not start",
+        "upgrade docker to 28.0.2 or later, which does without, or boot a kernel with CONFIG_IP_SET",
+        "https://github.com/moby/moby/issues/49505",
+        "2025-02",
+        ("no CONFIG_IP_SET",),
+    ),
+    Conflict(
+        "dockerd apparmor runc profile",
+        (("docker-ce", "- 26.1.0"),),
+        RECOMMENDED,
+        "AppArmor's own profile of runc keeps signals from containers: `docker stop` fails",
+        "upgrade docker to 26.1 or later, or: aa-disable /usr/sbin/runc",
+        "https://github.com/moby/moby/issues/47720",
+        "2024-04",
+        ("AppArmor profile of runc",),
+    ),
+    Conflict(
+        "seccomp time64",
+        (("libseccomp2", "- 2.4.2"),),
+        RECOMMENDED,
+        "it does not know the 64-bit time calls: 32-bit images from Alpine 3.13 and Ubuntu 20.04 on fail",
+        "upgrade libseccomp2 to 2.4.2 or later (Raspbian 10: from backports)",
+        "https://github.com/moby/moby/issues/40734",
+        "2020-04",
+        ("32-bit",),
+    ),
+    Conflict(
+        "seccomp clone3",
+        (("dockerd", "20.10.6 - 20.10.10"),),
+        INFO,
+        "its seccomp profile answers clone3 with EPERM: images with glibc 2.34 or later start no thread",
+        "upgrade docker to 20.10.10 or later",
+        "https://github.com/moby/moby/issues/42680",
+        "2021-07",
+    ),
+    Conflict(
+        "podman crun",
+        (("podman", "5 -"), ("crun", "- 1.14.3")),
+        REQUIRED,
+        "crun rejects the specification that podman writes (`unknown version specified`): no container starts",
+        "upgrade crun to 1.14.3 or later",
+        "https://github.com/podman-container-tools/podman/issues/27272",
+        "2025-10",
+    ),
+    Conflict(
+        "kube-proxy conntrack",
+        (("linux", "5.10.35 - 5.11, 5.12.2 -"),),
+        REQUIRED,
+        "nf_conntrack_max can be set on the host only, and kube-proxy in a node that is a container wants more",
+        "sysctl net.netfilter.nf_conntrack_max=524288 on the host, or kube-proxy --conntrack-max-per-core=0",
+        "https://github.com/kubernetes-sigs/kind/issues/2240",
+        "2021-05",
+        ("nodes in containers", "few connections"),
+    ),
+)
+
+RELEASES: tuple[tuple[str, str, str, str], ...] = (
+    (
+        r"4\.15\.0-60-generic",
+        "panics when containers start",
+        "boot another, or install linux-image-4.15.0-62-generic or later",
+        "https://bugs.launchpad.net/bugs/1842447",
+    ),
+    (
+        r"5\.13\.0-1028-aws",
+        "crashes when docker makes a container",
+        "boot another, or install linux-image-5.13.0-1029-aws or later",
+        "https://bugs.launchpad.net/bugs/1977919",
+    ),
+)
+"""Builds of kernels that fail with containers: a pattern of `uname -r`, what happens, what mends it, and its source."""

@@ -1,0 +1,214 @@
+"""What dockerd does before it listens: its folders, its key, and the containerd that it asks."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
+from hostcheck.facts import containerd, docker, engine, files, mounts
+
+MOBY = "https://github.com/moby/moby/blob"
+
+
+def installed_version(host: Host) -> Version | None:
+    """Return the version of dockerd, None where it cannot be told.
+
+    Raises:
+        NotApplicable: docker is not installed.
+
+    """
+    if engine.stage(host) == "before":
+        raise NotApplicable("docker is not installed")
+    return engine.docker_version(host)
+
+
+def dangling(host: Host, path: str) -> str | None:
+    """Return the part of a path that is a link which leads nowhere, None if no part is."""
+    here = ""
+    for part in path.strip("/").split("/"):
+        here = f"{here}/{part}"
+        try:
+            is_link = host.stat(here, follow=False).is_link
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if is_link and not host.exists(here):
+            return here
+    return None
+
+
+class StartupDataRoot(Check):
+    """The data root is there, or can be made.
+
+    *Why*: dockerd makes a folder that is missing, but not where a link stands that leads nowhere: `mkdir: file
+    exists`, and it does not start. So it goes when the disk that the link leads to is not mounted.
+
+    *Needs*: no dangling link in the path of data-root. What a mount of fstab or a line of tmpfiles.d will bring
+    counts as there at the next boot.
+
+    *Fix*: mount what is missing, or make the folder that the link leads to.
+    """
+
+    id = "startup.data_root"
+    severity = Severity.REQUIRED
+    references = (f"{MOBY}/v20.10.24/daemon/daemon_unix.go", f"{MOBY}/v28.5.2/daemon/daemon_unix.go")
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        installed_version(host)
+        root = docker.data_root(host)
+        link = dangling(host, root)
+        now = "now" if host.kind == "live" else "boot"
+        if link is None:
+            yield passed(root, "no link in its path leads nowhere", value=root, path=root, when=now)
+            return
+        target = host.resolve(link)
+        brought = self._brought(host, target)
+        if brought and host.kind != "live":
+            yield passed(root, f"{link} leads to {target}, which {brought} brings", value=target, when="boot")
+            return
+        yield failed(
+            root,
+            f"{link} leads to {target}, which is not there: dockerd cannot make its data root and does not start",
+            value=target,
+            expected="a folder",
+            path=link,
+            when=now,
+            commands=[f"mount {brought}" if brought.startswith("/") else f"mkdir -p {target}"],
+        )
+
+    def _brought(self, host: Host, target: str) -> str:
+        """Return what makes the folder at boot: a mount point, or a file of tmpfiles.d; empty if nothing does."""
+        mount = mounts.boot(host, target)
+        if mount and mount.point != "/":
+            return mount.point
+        for path in files.merged_conf(host, ("/etc/tmpfiles.d", "/run/tmpfiles.d", "/usr/lib/tmpfiles.d")):
+            lines = (files.text(host, path) or "").splitlines()
+            if any(line.split()[1:2] == [target] for line in lines):
+                return posixpath.basename(path)
+        return ""
+
+
+class StartupKeyFile(Check):
+    """dockerd before 23.0 can read its key, or make one.
+
+    *Why*: up to 20.10 dockerd reads /etc/docker/key.json at its start, makes it where it is missing, and does not
+    start if it can do neither. A loss of power leaves it empty; on a read-only /etc it cannot be made.
+
+    *Needs*: a private key in JSON (JWK), or none and a folder that can be written. 23.0 keeps no key any more.
+
+    *Fix*: remove the file: dockerd makes a new one, and with it a new ID of the engine.
+    """
+
+    id = "startup.key_file"
+    severity = Severity.REQUIRED
+    references = (
+        f"{MOBY}/v20.10.24/daemon/trustkey.go",
+        f"{MOBY}/v23.0.6/daemon/id.go",
+        "https://github.com/docker/libtrust/blob/master/key_files.go",
+    )
+    default: str = "/etc/docker/key.json"
+    """Where the key is, unless deprecated-key-path names another place."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        version = installed_version(host)
+        if version is None:
+            raise Unavailable("the version of docker is not known")
+        if version >= Version("23.0"):
+            raise NotApplicable(f"docker {version} keeps no key")
+        told = docker.effective(host).get("deprecated-key-path")
+        path = str(told.value) if told and told.value else self.default
+        text = files.text(host, path)
+        when = "now" if host.kind == "live" else "boot"
+        if text is None:
+            yield from self._can_be_made(host, path)
+            return
+        problem = docker.key_problem(text)
+        if problem:
+            yield failed(
+                path,
+                f"is no private key ({problem}): dockerd does not start",
+                value=problem,
+                expected="a key in JSON",
+                path=path,
+                when=when,
+                commands=[f"mv {path} {path}.broken", "systemctl restart docker"],
+            )
+        else:
+            yield passed(path, "is a private key", path=path, when=when)
+
+    def _can_be_made(self, host: Host, path: str) -> Iterator[Finding]:
+        folder = posixpath.dirname(path)
+        silent = True
+        for when, mount in mounts.held(host, folder):
+            silent = False
+            where = {"path": mount.path, "line": mount.line, "when": when, "expected": "rw"}
+            if "ro" in mount.options:
+                yield failed(
+                    path,
+                    f"is not there, and {mount.point} is read-only: dockerd cannot make it and does not start",
+                    value="ro",
+                    hint=f"mount {mount.point} read-write for the first start, or upgrade to docker 23.0",
+                    **where,
+                )
+            else:
+                yield passed(path, f"is not there yet, {folder} can be written", value="rw", **where)
+        if silent:
+            yield passed(path, "is not there yet: dockerd makes it", when="boot")
+
+
+class StartupContainerdAddress(Check):
+    """dockerd asks containerd where containerd listens.
+
+    *Why*: docker.service names the socket of containerd. Where containerd is set to another, dockerd waits for a
+    minute and gives up.
+
+    *Needs*: the same address in --containerd (or `containerd` of daemon.json), and in --address of containerd.service
+    or `[grpc] address` of config.toml. Without --containerd dockerd starts one of its own.
+
+    *Fix*: take the address out of /etc/containerd/config.toml, or name it in docker.service too.
+    """
+
+    id = "startup.containerd_address"
+    severity = Severity.REQUIRED
+    references = (
+        f"{MOBY}/v28.5.2/cmd/dockerd/daemon_unix.go",
+        "https://github.com/containerd/containerd/blob/main/docs/man/containerd-config.toml.5.md",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        installed_version(host)
+        told = docker.effective(host).get("containerd")
+        if told is None or not told.value:
+            raise NotApplicable("dockerd is not told which containerd to ask: it starts one of its own")
+        asked = socket_path(str(told.value))
+        try:
+            listens, path, line = containerd.address(host)
+        except containerd.BadConfig as error:
+            raise Unavailable(f"{error.path} is no TOML: see containerd.config") from None
+        if listens is None:
+            raise NotApplicable("no containerd.service is there to listen")
+        listens = socket_path(listens)
+        more = {"value": listens, "expected": asked, "path": path, "line": line, "when": "boot"}
+        if listens == asked:
+            yield passed("containerd address", f"both have {asked}", **more)
+        else:
+            # Another address than the usual one may be that of another containerd, such as k3s has.
+            alone = asked == containerd.SOCKET
+            yield failed(
+                "containerd address",
+                f"containerd listens at {listens}, dockerd asks at {asked}"
+                + (": it does not start" if alone else ", where another containerd must listen"),
+                severity=Severity.REQUIRED if alone else Severity.INFO,
+                hint=f"name one address in {path or told.path} and in --containerd of {told.path or 'docker.service'}",
+                **more,
+            )
+
+
+def socket_path(address: str) -> str:
+    """Return the path in an address of containerd: without a scheme, and /run for /var/run."""
+    path = address[len("unix://") :] if address.startswith("unix://") else address
+    path = posixpath.normpath(path)
+    return path[len("/var") :] if path.startswith("/var/run/") else path

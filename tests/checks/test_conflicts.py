@@ -1,0 +1,162 @@
+"""Releases that do not go together: each row of the table on a host that has it, and on one just beside."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import pytest
+
+from hostcheck.finding import Severity
+from hostcheck.testing import Content, FakeHost, ask
+from hostcheck.versions import Version
+
+conflicts: Any = importlib.import_module("hostcheck.checks.conflicts")
+CONFLICTS: Any = conflicts.CONFLICTS
+RELEASES: Any = conflicts.RELEASES
+
+ELF = b"\x7fELF\x02\x01\x01" + bytes(57)
+
+V1 = "cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\n"
+V2 = "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n"
+
+PRINTED = {
+    "runc": "runc version {}",
+    "dockerd": "Docker version {}, build 1",
+    "iptables": "iptables v{} (nf_tables)",
+    "kubelet": "Kubernetes v{}",
+    "podman": "podman version {}",
+    "crun": "crun version {}",
+}
+
+
+def host(versions: dict[str, str], mounts: str = V2, **files: Content) -> FakeHost:
+    """Make a running host with these programs, packages and kernel (`linux`)."""
+    laid: dict[str, Content] = {
+        "/proc/self/mounts": mounts,
+        "/proc/mounts": mounts,
+        "/proc/cmdline": files.pop("cmdline", "ro quiet\n"),
+        "/proc/sys/kernel/osrelease": versions.get("linux", "6.12.1") + "\n",
+    }
+    commands: dict[tuple[str, ...], str] = {}
+    status = []
+    for name, version in versions.items():
+        if name in PRINTED:
+            laid[f"/usr/bin/{name}"] = ELF
+            commands[f"/usr/bin/{name}", "--version"] = PRINTED[name].format(version)
+            commands[name, "--version"] = PRINTED[name].format(version)
+        elif name != "linux":
+            status.append(f"Package: {name}\nStatus: install ok installed\nVersion: {version}\n")
+    laid["/var/lib/dpkg/status"] = "\n".join(status)
+    laid.update({"/" + name.replace("__", "/"): content for name, content in files.items()})
+    return FakeHost(laid, commands=commands)
+
+
+Row = tuple[str, dict[str, str], dict[str, Content]]
+
+HIT: list[Row] = [
+    ("runc kernel memory limit", {"linux": "5.16.11-1-generic", "runc": "1.0.0-rc92"}, {"mounts": V1}),
+    (
+        "kubelet kernel memory statistics",
+        {"linux": "6.1.54", "runc": "1.1.9", "kubelet": "1.28.2"},
+        {"mounts": V1},
+    ),
+    ("runc relative mounts", {"runc": "1.0.0-rc95", "containerd.io": "1.4.6-1"}, {}),
+    ("runc nvidia", {"runc": "1.1.5"}, {"usr__bin__nvidia-ctk": ELF}),
+    ("nvidia on control groups v2", {"libnvidia-container1": "1.3.1-1"}, {}),
+    ("kubelet iptables mark", {"iptables": "1.8.8", "kubelet": "1.25.0"}, {}),
+    ("kubelet iptables duplicates", {"iptables": "1.8.2", "kubelet": "1.14.1"}, {}),
+    ("k3s iptables duplicates", {"iptables": "1.8.4"}, {"usr__local__bin__k3s": ELF}),
+    ("dockerd ipv6.disable", {"dockerd": "20.10.6"}, {"cmdline": "ro ipv6.disable=1\n"}),
+    ("dockerd ip_set", {"dockerd": "28.0.1", "linux": "6.6.1"}, {"boot__config-6.6.1": "CONFIG_NET=y\n"}),
+    ("dockerd apparmor runc profile", {"docker-ce": "5:24.0.7-1"}, {"etc__apparmor.d__runc": "profile\n"}),
+    ("seccomp time64", {"libseccomp2": "2.3.3-4"}, {"lib__ld-linux-armhf.so.3": ELF}),
+    ("seccomp clone3", {"dockerd": "20.10.8"}, {}),
+    ("podman crun", {"podman": "5.6.2", "crun": "1.14.1"}, {}),
+    (
+        "kube-proxy conntrack",
+        {"linux": "5.12.2-arch1-1"},
+        {
+            "usr__bin__kind": ELF,
+            "proc__sys__net__netfilter__nf_conntrack_max": "65536\n",
+            "proc__cpuinfo": "processor\t: 0\n",
+        },
+    ),
+]
+
+BESIDE: list[Row] = [
+    ("runc kernel memory limit", {"linux": "5.16.11", "runc": "1.0.0-rc92"}, {"mounts": V2}),
+    ("runc kernel memory limit", {"linux": "5.15.0", "runc": "1.0.0-rc92"}, {"mounts": V1}),
+    ("runc kernel memory limit", {"linux": "5.16.11", "runc": "1.0.0-rc94"}, {"mounts": V1}),
+    ("kubelet kernel memory statistics", {"linux": "6.1.54", "runc": "1.1.9"}, {"mounts": V1}),
+    (
+        "kubelet kernel memory statistics",
+        {"linux": "6.1.55", "runc": "1.1.9", "kubelet": "1.28.2"},
+        {"mounts": V1},
+    ),
+    ("runc nvidia", {"runc": "1.1.5"}, {}),
+    ("runc nvidia", {"runc": "1.1.7"}, {"usr__bin__nvidia-ctk": ELF}),
+    ("nvidia on control groups v2", {"libnvidia-container1": "1.3.1-1"}, {"mounts": V1}),
+    ("kubelet iptables mark", {"iptables": "1.8.7", "kubelet": "1.25.0"}, {}),
+    ("k3s iptables duplicates", {"iptables": "1.8.4"}, {}),
+    ("dockerd ipv6.disable", {"dockerd": "20.10.6"}, {}),
+    ("dockerd ip_set", {"dockerd": "28.0.1", "linux": "6.6.1"}, {"boot__config-6.6.1": "CONFIG_IP_SET=m\n"}),
+    ("dockerd apparmor runc profile", {"docker-ce": "5:24.0.7-1"}, {}),
+    ("seccomp time64", {"libseccomp2": "2.3.3-4"}, {}),
+    ("podman crun", {"podman": "4.9.3", "crun": "1.14.1"}, {}),
+    ("kube-proxy conntrack", {"linux": "5.12.2-arch1-1"}, {"usr__bin__kind": ELF}),
+]
+
+
+def found(row: Row) -> dict[str, Severity]:
+    _name, versions, more = row
+    more = dict(more)
+    mounts = str(more.pop("mounts", V2))
+    result = ask(conflicts.ConflictsReleases, host(versions, mounts, **more))
+    return {finding.subject: result.severity_of(finding) for finding in result.failures}
+
+
+@pytest.mark.parametrize("row", HIT, ids=lambda row: row[0])
+def test_a_pair_that_does_not_go_together(row: Row) -> None:
+    expected = {each.name: Severity(each.severity) for each in CONFLICTS}[row[0]]
+    assert found(row).get(row[0]) is expected
+
+
+@pytest.mark.parametrize("row", BESIDE, ids=lambda row: f"{row[0]} {row[1]}")
+def test_one_just_beside(row: Row) -> None:
+    assert row[0] not in found(row)
+
+
+def test_every_row_is_tried() -> None:
+    assert {row[0] for row in HIT} == {each.name for each in CONFLICTS}
+    assert len({each.name for each in CONFLICTS}) == len(CONFLICTS)
+    for conflict in CONFLICTS:
+        assert set(conflict.only) <= set(conflicts.CIRCUMSTANCES)
+        assert conflict.link.startswith("https://")
+        Severity(conflict.severity)
+
+
+@pytest.mark.parametrize(
+    "ranges, inside, outside",
+    [
+        ("1.0 - 2.0", ["1.0", "1.9.9"], ["0.9", "2.0", "2.0.1"]),
+        ("- 1.0.0-rc94", ["0.1", "1.0.0-rc93"], ["1.0.0-rc94", "1.0.0"]),
+        ("5.16 -", ["5.16", "6.1"], ["5.15.9"]),
+        ("5.10.35 - 5.11, 5.12.2 -", ["5.10.40", "5.12.2", "6.1"], ["5.11.0", "5.12.1", "5.10.1"]),
+        ("1.0.0-rc94 - 1.0.0", ["1.0.0-rc95"], ["1.0.0", "1.0.0-rc93"]),
+    ],
+)
+def test_ranges(ranges: str, inside: list[str], outside: list[str]) -> None:
+    assert [each for each in inside if not conflicts.within(Version(each), ranges)] == []
+    assert [each for each in outside if conflicts.within(Version(each), ranges)] == []
+
+
+def test_a_bad_build_waits_for_the_next_boot() -> None:
+    laid = host({"linux": "4.15.0-58-generic"}, V1)
+    assert ask(conflicts.ConflictsKernelBuilds, laid).failures == []
+    laid = host({"linux": "4.15.0-58-generic"}, V1, **{"boot__vmlinuz-4.15.0-60-generic": "x"})
+    (finding,) = ask(conflicts.ConflictsKernelBuilds, laid).failures
+    assert (finding.value, finding.when) == ("4.15.0-60-generic", "boot")
+    running = ask(conflicts.ConflictsKernelBuilds, host({"linux": "4.15.0-60-generic"}, V1))
+    assert [each.when for each in running.failures] == ["now"]
+    assert all(link.startswith("https://") for *_rest, link in RELEASES)

@@ -1,0 +1,135 @@
+"""What dockerd does before it listens: one table of hosts, each with what must fail there."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from typing import Any
+
+import pytest
+
+from hostcheck.check import Check
+from hostcheck.finding import Outcome
+from hostcheck.testing import FakeHost, ask
+
+startup: Any = importlib.import_module("hostcheck.checks.startup")
+
+KEY = json.dumps({"kty": "EC", "crv": "P-256", "x": "a", "y": "b", "d": "c", "kid": "A:B"})
+ROOT = "27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda1 rw\n"
+READ_ONLY_ETC = ROOT + "28 27 254:0 /etc /etc ro,relatime shared:1 - ext4 /dev/vda1 rw\n"
+DOCKER = "[Service]\nExecStart=/usr/bin/dockerd -H fd:// --containerd=/run/containerd/containerd.sock\n"
+CONTAINERD = "[Service]\nExecStart=/usr/bin/containerd\n"
+DOCKER_UNIT, CONTAINERD_UNIT = (
+    f"/usr/lib/systemd/system/{name}.service" for name in ("docker", "containerd")
+)
+TOML = "/etc/containerd/config.toml"
+HEALTHY = {
+    "/usr/bin/dockerd": "\x7fELF",
+    "/usr/bin/containerd": "\x7fELF",
+    "/proc/self/mountinfo": ROOT,
+    "/etc/docker/key.json": KEY,
+    "/var/lib/docker/": "",
+    DOCKER_UNIT: DOCKER,
+    CONTAINERD_UNIT: CONTAINERD,
+}
+
+
+def hosts(changes: dict[str, Any], docker: str) -> list[FakeHost]:
+    """Return the healthy host with changes (None takes a file away), running and as a tree."""
+    files = {path: text for path, text in {**HEALTHY, **changes}.items() if text is not None}
+    at_rest = {path: text for path, text in files.items() if not path.startswith(("/proc", "/run"))}
+    told = {"docker": docker, "stage": "installed"}
+    return [FakeHost(files, assumptions=told), FakeHost(at_rest, kind="root", assumptions=told)]
+
+
+def outcomes(check: type[Check], changes: dict[str, Any], docker: str = "20.10.24") -> list[str]:
+    """Return what a check says of the running host and of the tree: the worst severity, or the outcome."""
+    found = []
+    for host in hosts(changes, docker):
+        result = ask(check, host)
+        severities = [str(f.severity or result.severity) for f in result.failures]
+        worst = next((name for name in ("required", "recommended", "info") if name in severities), "")
+        found.append(worst or result.outcome.value)
+    return found
+
+
+LINK = {"/var/lib/docker/": None, "/var/lib/docker": "-> /mnt/data/docker"}
+FSTAB = {"/etc/fstab": "/dev/a / ext4\n/dev/b /mnt/data ext4\n"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "live", "tree"),
+    [
+        ({}, "pass", "pass"),
+        ({"/var/lib/docker/": None}, "pass", "pass"),
+        (LINK, "required", "required"),
+        ({**LINK, "/mnt/data/docker/": ""}, "pass", "pass"),
+        ({**LINK, **FSTAB}, "required", "pass"),
+        ({**LINK, "/usr/lib/tmpfiles.d/d.conf": "d /mnt/data/docker 0711\n"}, "required", "pass"),
+        (
+            {"/etc/docker/daemon.json": '{"data-root": "/data/docker"}', "/data": "-> /gone"},
+            "required",
+            "required",
+        ),
+    ],
+)
+def test_data_root(changes: dict[str, Any], live: str, tree: str) -> None:
+    assert outcomes(startup.StartupDataRoot, changes) == [live, tree]
+
+
+@pytest.mark.parametrize(
+    ("docker", "changes", "live", "tree"),
+    [
+        ("20.10.24", {}, "pass", "pass"),
+        ("20.10.24", {"/etc/docker/key.json": ""}, "required", "required"),
+        ("20.10.24", {"/etc/docker/key.json": '{"kty": "oct"}'}, "required", "required"),
+        ("19.03.15", {"/etc/docker/key.json": "xx"}, "required", "required"),
+        ("23.0.0", {"/etc/docker/key.json": "xx"}, "skip", "skip"),
+        ("20.10.24", {"/etc/docker/key.json": None}, "pass", "pass"),
+        ("20.10.24", {"/proc/self/mountinfo": READ_ONLY_ETC}, "pass", "pass"),
+        (
+            "20.10.24",
+            {"/proc/self/mountinfo": READ_ONLY_ETC, "/etc/docker/key.json": None},
+            "required",
+            "pass",
+        ),
+        (
+            "20.10.24",
+            {"/etc/fstab": "/dev/a / ext4 ro\n", "/etc/docker/key.json": None},
+            "required",
+            "required",
+        ),
+        ("20.10.24", {"/etc/docker/key.json": PermissionError("no")}, "unknown", "unknown"),
+        (
+            "20.10.24",
+            {"/etc/docker/daemon.json": '{"deprecated-key-path": "/k.json"}', "/k.json": "{}"},
+            "required",
+            "required",
+        ),
+    ],
+)
+def test_key_file(docker: str, changes: dict[str, Any], live: str, tree: str) -> None:
+    assert outcomes(startup.StartupKeyFile, changes, docker) == [live, tree]
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({}, "pass"),
+        ({TOML: 'version = 2\n[grpc]\naddress = "/var/run/containerd/containerd.sock"\n'}, "pass"),
+        ({TOML: 'version = 2\n[grpc]\naddress = "/run/c.sock"\n'}, "required"),
+        ({CONTAINERD_UNIT: CONTAINERD.rstrip() + " --address=/run/c.sock\n"}, "required"),
+        ({CONTAINERD_UNIT: CONTAINERD.rstrip() + " -a /run/containerd/containerd.sock\n"}, "pass"),
+        ({DOCKER_UNIT: DOCKER.replace("/run/containerd/", "/run/k3s/containerd/")}, "info"),
+        ({DOCKER_UNIT: "[Service]\nExecStart=/usr/bin/dockerd -H fd://\n"}, "skip"),
+        ({CONTAINERD_UNIT: None}, "skip"),
+        ({TOML: "[grpc\n"}, "unknown"),
+    ],
+)
+def test_containerd_address(changes: dict[str, Any], outcome: str) -> None:
+    assert outcomes(startup.StartupContainerdAddress, changes) == [outcome, outcome]
+
+
+@pytest.mark.parametrize("name", ["StartupDataRoot", "StartupKeyFile", "StartupContainerdAddress"])
+def test_nothing_is_said_before_docker_is_installed(name: str) -> None:
+    assert ask(getattr(startup, name), FakeHost({})).outcome is Outcome.SKIP
