@@ -1,0 +1,96 @@
+"""The loader and the shared libraries that a program asks for, and where the loader looks for them.
+
+Source: ld.so(8), ldconfig(8), elf(5); for musl its ldso/dynlink.c.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import struct
+from collections.abc import Iterator
+
+from hostcheck.facts import elf
+from hostcheck.facts.files import names, text
+from hostcheck.host import Host, Unavailable
+from hostcheck.record import Record
+
+_NEEDED, _RPATH, _RUNPATH = 1, 15, 29
+"""Tags of the dynamic section (elf.h)."""
+
+_DYNAMIC_LIMIT = 1 << 20
+_INCLUDES_LIMIT = 100
+
+DEFAULT = ("/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib", "/lib32", "/usr/lib32")
+
+
+class Dynamic(Record):
+    """What a program's dynamic section says."""
+
+    needed: tuple[str, ...]
+    """Libraries by name, as `libc.so.6`."""
+    paths: tuple[str, ...]
+    """Folders in which they are looked for first, as written: `$ORIGIN` is not put in."""
+
+
+def dynamic(host: Host, program: elf.Elf) -> Dynamic:
+    """Return what a program asks its loader for; nothing for a static one, or one without section headers."""
+    section, strings = program.section(".dynamic"), program.section(".dynstr")
+    if section is None or strings is None:
+        return Dynamic((), ())
+    data = host.read_bytes(program.path, min(section.size, _DYNAMIC_LIMIT), section.offset)
+    texts = host.read_bytes(program.path, min(strings.size, _DYNAMIC_LIMIT), strings.offset)
+    entry = struct.Struct(program.order + ("QQ" if program.bits == 64 else "II"))
+    found: dict[int, list[str]] = {_NEEDED: [], _RPATH: [], _RUNPATH: []}
+    for tag, value in entry.iter_unpack(data[: len(data) // entry.size * entry.size]):
+        if tag in found and b"\0" in texts[value:]:
+            found[tag].append(texts[value : texts.index(b"\0", value)].decode("utf-8", "replace"))
+    # RPATH counts only where there is no RUNPATH.
+    listed = found[_RUNPATH] or found[_RPATH]
+    return Dynamic(tuple(found[_NEEDED]), tuple(part for each in listed for part in each.split(":") if part))
+
+
+def missing(host: Host, program: elf.Elf) -> tuple[str, ...]:
+    """Return the libraries that the loader will not find.
+
+    Raises:
+        Unavailable: not one of them is found, so it is not known where libraries lie here.
+
+    """
+    asked = dynamic(host, program)
+    origin = posixpath.dirname(host.resolve(program.path))
+    own = [part.replace("${ORIGIN}", origin).replace("$ORIGIN", origin) for part in asked.paths]
+    folders = (*own, *host.fact(folders_of_loader))
+    absent = tuple(name for name in asked.needed if "/" not in name and not _found(host, name, folders))
+    # A part with $LIB or $PLATFORM leads we know not where.
+    if absent and (len(absent) == len(asked.needed) or any("$" in folder for folder in own)):
+        raise Unavailable(f"it is not known where the libraries of {program.path} lie")
+    return absent
+
+
+def _found(host: Host, name: str, folders: tuple[str, ...]) -> bool:
+    return any(host.exists(f"{folder}/{name}") for folder in folders)
+
+
+def folders_of_loader(host: Host) -> tuple[str, ...]:
+    """Return the folders in which a loader looks: those of ld.so.conf or of musl's path file, then the usual ones."""
+    found = list(_configured(host, "/etc/ld.so.conf", 0))
+    for name in names(host, "/etc"):
+        if name.startswith("ld-musl-") and name.endswith(".path"):
+            found += (text(host, f"/etc/{name}") or "").replace(":", "\n").split()
+    found += DEFAULT
+    for folder in ("/lib", "/usr/lib", "/usr/local/lib"):
+        found += [f"{folder}/{name}" for name in names(host, folder) if "-linux-" in name]
+    return tuple(dict.fromkeys(found))
+
+
+def _configured(host: Host, path: str, depth: int) -> Iterator[str]:
+    for line in (text(host, path) or "").splitlines():
+        words = line.partition("#")[0].replace(",", " ").split()
+        if words[:1] == ["include"]:
+            for pattern in words[1:]:
+                folder, _, ending = posixpath.join(posixpath.dirname(path), pattern).rpartition("/")
+                listed = [name for name in names(host, folder) if name.endswith(ending.lstrip("*"))]
+                for name in listed[:_INCLUDES_LIMIT] if depth < 3 else []:
+                    yield from _configured(host, f"{folder}/{name}", depth + 1)
+        elif words[:1] != ["hwcap"]:
+            yield from (word.rstrip("/") for word in words if word.startswith("/"))

@@ -1,0 +1,209 @@
+"""The engine's programs can run: real ELF files of this machine stand in for them, with a library more or less."""
+
+from __future__ import annotations
+
+import importlib
+import pathlib
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from hostcheck.facts import elf, libraries
+from hostcheck.finding import Outcome
+from hostcheck.testing import Content, FakeHost, ask
+
+programs: Any = importlib.import_module("hostcheck.checks.programs")
+
+LOADER = "/lib64/ld-linux-x86-64.so.2"
+
+
+def program(*needed: str, interpreter: str = LOADER, runpath: str = "", words: bytes = b"") -> bytes:
+    """Build a program that asks for libraries: headers, a loader, .dynamic, .dynstr and 8 KiB of something."""
+    names = b"\0.dynamic\0.dynstr\0.shstrtab\0"
+    strings, offsets = b"\0", []
+    for text in (*needed, runpath):
+        offsets.append(len(strings))
+        strings += text.encode() + b"\0"
+    tags = [(1, offset) for offset in offsets[:-1]] + ([(29, offsets[-1])] if runpath else []) + [(0, 0)]
+    dynamic = b"".join(struct.pack("<QQ", *tag) for tag in tags)
+    loader = interpreter.encode() + b"\0" if interpreter else b""
+    body, places = b"", []
+    for part in (loader, dynamic, strings, names, words + b"x" * 8192):
+        places.append((120 + len(body), len(part)))
+        body += part
+    sections_at = 120 + len(body)
+    head = b"\x7fELF\x02\x01\x01" + bytes(9)
+    head += struct.pack("<HHIQQQIHHHHHH", 3, 62, 1, 0, 64, sections_at, 0, 64, 56, bool(loader), 64, 4, 3)
+    head += struct.pack("<IIQQQQQQ", 3, 4, places[0][0], 0, 0, places[0][1], places[0][1], 1)
+    table = bytes(64)
+    for name, kind, (at, size) in ((1, 6, places[1]), (10, 3, places[2]), (18, 3, places[3])):
+        table += struct.pack("<IIQQQQIIQQ", name, kind, 0, 0, at, size, 0, 0, 1, 0)
+    return head + body + table
+
+
+GO = program(interpreter="")
+DYNAMIC = program("libseccomp.so.2", "libc.so.6", words=b"runc dockerd containerd docker-proxy iptables")
+LIB = "/usr/lib/x86_64-linux-gnu"
+XTABLES = {
+    f"{LIB}/xtables/libxt_{name}.so": ""
+    for name in ("addrtype", "conntrack", "MASQUERADE", "NAT", "standard")
+}
+HEALTHY: dict[str, Content] = {
+    "/bin/sh": GO,
+    LOADER: GO,
+    f"{LIB}/libc.so.6": "",
+    f"{LIB}/libseccomp.so.2": "",
+    "/usr/sbin/dockerd": DYNAMIC,
+    "/usr/bin/containerd": DYNAMIC,
+    "/usr/bin/containerd-shim-runc-v2": DYNAMIC,
+    "/usr/sbin/runc": DYNAMIC,
+    "/usr/sbin/docker-proxy": DYNAMIC,
+    "/usr/sbin/iptables": "-> xtables-nft-multi",
+    "/usr/sbin/xtables-nft-multi": DYNAMIC,
+    **XTABLES,
+}
+DAEMON = "/etc/docker/daemon.json"
+
+
+def hosts(changes: Mapping[str, Content | None]) -> list[FakeHost]:
+    files = {path: text for path, text in {**HEALTHY, **changes}.items() if text is not None}
+    told = {"docker": "28.5.2", "stage": "installed"}
+    return [FakeHost(files, kind=kind, assumptions=told) for kind in ("live", "root")]
+
+
+def failures(name: str, changes: Mapping[str, Content | None]) -> dict[str, str]:
+    """Return what a check finds wrong, by subject, the same on the running host as on its tree."""
+    answers = []
+    for host in hosts(changes):
+        result = ask(getattr(programs, name), host)
+        assert result.outcome in (Outcome.PASS, Outcome.FAIL), result.reason
+        answers.append({f.subject: str(f.severity or result.severity) for f in result.failures})
+    assert answers[0] == answers[1]
+    return answers[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "want"),
+    [
+        ({}, {}),
+        ({f"{LIB}/libseccomp.so.2": None}, dict.fromkeys(
+            ("dockerd", "containerd", "containerd-shim-runc-v2", "runc", "docker-proxy", "iptables"), "required")),
+        ({"/usr/sbin/runc": program("libgone.so.1", "libc.so.6")}, {"runc": "required"}),
+        ({"/usr/sbin/runc": program("libgone.so.1", "libc.so.6"),
+          DAEMON: '{"default-runtime": "crun", "runtimes": {"crun": {"path": "/usr/bin/crun"}}}'}, {"runc": "info"}),
+        ({"/usr/sbin/docker-proxy": program("libgone.so.1", "libc.so.6"),
+          DAEMON: '{"userland-proxy": false}'}, {"docker-proxy": "info"}),
+        # Where no library is found it is not known where they lie, and a static program asks for none.
+        ({"/usr/sbin/runc": program("libgone.so.1")}, {}),
+        ({"/usr/sbin/runc": GO}, {}),
+        ({"/usr/sbin/runc": program(interpreter="/lib/ld-musl-x86_64.so.1")}, {"runc": "required"}),
+        ({"/usr/sbin/runc": program("libown.so", "libc.so.6", runpath="$ORIGIN/../own"), "/usr/own/libown.so": ""}, {}),
+        ({"/usr/sbin/runc": program("libown.so", "libc.so.6"), "/etc/ld.so.conf": "include ld.so.conf.d/*.conf\n",
+          "/etc/ld.so.conf.d/own.conf": "# mine\n/opt/own\n", "/opt/own/libown.so": ""}, {}),
+        ({"/usr/sbin/runc": program("libown.so", "libc.so.6", runpath="/opt/$LIB")}, {}),
+        ({"/usr/sbin/runc": "#!/none\n"}, {"runc": "required"}),
+        ({"/usr/sbin/runc": "#! /bin/sh -e\nexec crun\n"}, {}),
+        ({"/usr/sbin/xtables-nft-multi": "#!/usr/bin/env bash\n"}, {"iptables": "required"}),
+    ],
+)  # fmt: skip
+def test_loader(changes: dict[str, Content | None], want: dict[str, str]) -> None:
+    assert failures("ProgramsLoader", changes) == want
+
+
+FALSE = program("libc.so.6", words=b"coreutils")
+
+
+@pytest.mark.parametrize(
+    ("changes", "want"),
+    [
+        ({}, {}),
+        ({"/usr/sbin/runc": "-> /bin/false", "/bin/false": FALSE}, {"runc": "required"}),
+        ({"/usr/bin/containerd-shim-runc-v2": FALSE}, {"containerd-shim-runc-v2": "required"}),
+        ({"/usr/sbin/iptables": "-> /bin/false", "/bin/false": FALSE}, {"iptables": "required"}),
+        ({"/usr/sbin/iptables": "-> /bin/false", "/bin/false": FALSE, DAEMON: '{"iptables": false}'},
+         {"iptables": "info"}),
+        ({"/usr/sbin/xtables-nft-multi": ""}, {"iptables": "required"}),
+        ({"/usr/sbin/xtables-nft-multi": "#!/bin/sh\nexec iptables-nft\n"}, {}),
+        ({"/usr/sbin/runc": "-> /usr/bin/crun", "/usr/bin/crun": program("libc.so.6", words=b"crun")}, {}),
+        ({"/usr/sbin/runc": program("libc.so.6", words=b"/nix/store/x-runc/bin/.runc-wrapped")}, {}),
+    ],
+)  # fmt: skip
+def test_identity(changes: dict[str, Content | None], want: dict[str, str]) -> None:
+    files = {**HEALTHY, **changes}
+    for kind in ("live", "root"):
+        host = FakeHost(
+            files,  # type: ignore[arg-type]
+            kind=kind,
+            modes={"/usr/sbin/xtables-nft-multi": 0o755},
+            assumptions={"docker": "28.5.2", "stage": "installed"},
+        )
+        result = ask(programs.ProgramsIdentity, host)
+        assert {f.subject: str(f.severity or result.severity) for f in result.failures} == want
+
+
+@pytest.mark.parametrize(
+    ("changes", "want"),
+    [
+        ({}, {}),
+        (dict.fromkeys(XTABLES), {f"iptables {name}": "required" for name in programs.EXTENSIONS}),
+        ({f"{LIB}/xtables/libxt_conntrack.so": None}, {"iptables conntrack": "required"}),
+        # Up to 1.8.7 the NAT targets had a file each.
+        ({f"{LIB}/xtables/libxt_NAT.so": None, f"{LIB}/xtables/libipt_DNAT.so": ""}, {}),
+    ],
+)
+def test_iptables_extensions(changes: dict[str, Content | None], want: dict[str, str]) -> None:
+    assert failures("ProgramsIptablesExtensions", changes) == want
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({DAEMON: '{"iptables": false}'}, Outcome.SKIP),
+        ({"/usr/sbin/iptables": None}, Outcome.SKIP),
+        ({"/usr/sbin/xtables-nft-multi": GO}, Outcome.SKIP),
+        (
+            {"/usr/sbin/iptables": "-> /nix/store/x/bin/iptables", "/nix/store/x/bin/iptables": DYNAMIC},
+            Outcome.UNKNOWN,
+        ),
+    ],
+)
+def test_iptables_extensions_that_are_not_looked_for(
+    changes: dict[str, Content | None], outcome: Outcome
+) -> None:
+    for host in hosts(changes):
+        assert ask(programs.ProgramsIptablesExtensions, host).outcome is outcome
+
+
+@pytest.mark.parametrize("name", ["ProgramsLoader", "ProgramsIdentity", "ProgramsIptablesExtensions"])
+def test_nothing_is_said_before_an_engine_is_installed(name: str) -> None:
+    assert ask(getattr(programs, name), FakeHost({"/bin/sh": GO})).outcome is Outcome.SKIP
+
+
+def test_real_programs_are_read_as_ldd_reads_them() -> None:
+    """Oracle: what the loader itself says of programs of this machine."""
+    import shutil
+    import subprocess
+
+    from hostcheck.host.live import LiveHost
+
+    found = 0
+    for name in ("bash", "python3", "git", "ssh", "mount"):
+        path = shutil.which(name)
+        if not path or not shutil.which("ldd"):
+            continue
+        host = LiveHost()
+        path = str(pathlib.Path(path).resolve())
+        try:
+            binary = elf.elf(host, path)
+        except elf.NotElf:
+            continue
+        if not binary.interpreter:
+            continue
+        listed = subprocess.run(["ldd", path], capture_output=True, text=True, timeout=30).stdout
+        assert libraries.missing(host, binary) == ()
+        for library in libraries.dynamic(host, binary).needed:
+            assert library in listed
+            found += 1
+    assert found or not shutil.which("ldd")
