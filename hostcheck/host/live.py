@@ -80,6 +80,23 @@ def stat_file(real: str, shown: str, follow: bool) -> FileStat:
     return FileStat(found.st_mode, found.st_uid, found.st_gid, found.st_size)
 
 
+def list_processes() -> dict[bytes, list[int]]:
+    """Return the processes by name (comm), lowest first. psutil, which would do the same, costs 34 ms to import."""
+    found: dict[bytes, list[int]] = {}
+    for number in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
+        try:
+            fd = os.open(f"/proc/{number}/comm", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            continue  # it has ended
+        try:
+            found.setdefault(os.read(fd, 64).rstrip(b"\n"), []).append(number)
+        except OSError:
+            continue
+        finally:
+            os.close(fd)
+    return found
+
+
 class LiveHost(Host):
     """The machine that hostcheck runs on. It reads files and asks commands that only look."""
 
@@ -90,6 +107,7 @@ class LiveHost(Host):
         super().__init__()
         self.name = os.uname().nodename
         self._silent: dict[str, str] = {}
+        self._processes: dict[bytes, list[int]] | None = None
 
     def read_bytes(self, path: str, limit: int = READ_LIMIT, offset: int = 0) -> bytes:
         """See `Host.read_bytes`."""
@@ -144,14 +162,7 @@ class LiveHost(Host):
 
     def pids(self, name: str) -> tuple[int, ...]:
         """See `Host.pids`."""
-        # Read here: psutil, which would do the same, costs 34 ms. The kernel keeps 15 bytes of a name.
-        wanted = name.encode()[:15] + b"\n"
-        found = []
-        for number in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{number}/comm", "rb", buffering=0) as file:
-                    if file.read(64) == wanted:
-                        found.append(int(number))
-            except OSError:
-                continue  # it has ended
-        return tuple(sorted(found))
+        if self._processes is None:
+            self._processes = list_processes()
+        # The kernel keeps 15 bytes of a name.
+        return tuple(self._processes.get(name.encode()[:15], ()))
