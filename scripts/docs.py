@@ -10,7 +10,9 @@ import sys
 from collections.abc import Callable
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+import incidents  # noqa: E402
 
 from hostcheck import plugins, policy  # noqa: E402
 
@@ -20,9 +22,10 @@ PICTURED = "broken"
 
 def table_of_checks() -> str:
     """Return the table of all checks."""
-    lines = ["| check | severity | passes when |", "|---|---|---|"]
+    lines = ["| check | severity | passes when | incidents |", "|---|---|---|---|"]
     for check in plugins.shipped():
-        lines.append(f"| `{check.id}` | {check.severity} | {check.title()} |")
+        behind = incidents.link_to(check.id)
+        lines.append(f"| `{check.id}` | {check.severity} | {check.title()} | {behind} |")
     return "\n".join(lines)
 
 
@@ -56,7 +59,13 @@ def list_of_secrets() -> str:
 
 
 GENERATED = {
-    "README.md": {"checks": table_of_checks, "policies": table_of_policies, "help": help_text},
+    "README.md": {
+        "checks": table_of_checks,
+        "policies": table_of_policies,
+        "help": help_text,
+        "incidents": incidents.tally,
+    },
+    "docs/incidents.md": {"incidents": incidents.page},
     "docs/recordings.md": {"redacted": list_of_secrets},
 }
 """Each file with generated parts, and what makes them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
 import sqlite3
@@ -87,9 +88,7 @@ class Layout:
         files = dict(self.files)
         files["/proc/cmdline"] = self.cmdline + "\n"
         files["/proc/mounts"] = files["/proc/self/mounts"] = "".join(f"{line}\n" for line in self.mounts)
-        files["/proc/self/mountinfo"] = "".join(
-            _mountinfo(number, line) for number, line in enumerate(self.mounts, 20)
-        )
+        files["/proc/self/mountinfo"] = _mountinfo(self.mounts)
         for line in self.mounts:
             files.setdefault(line.split()[1].rstrip("/") + "/", "")
         return LaidHost(
@@ -245,14 +244,23 @@ class Layout:
             self.usage[argv[-1]] = DiskUsage(total << 10, free << 10, before.inodes, before.inodes_free)
 
 
-def _mountinfo(number: int, line: str) -> str:
-    device, point, kind, options = line.split()[:4]
-    mine = [each for each in options.split(",") if each in _PER_MOUNT]
-    rest = [each for each in options.split(",") if each not in _PER_MOUNT]
-    return (
-        f"{number} 1 0:{number} / {point} {','.join(mine) or 'rw'} shared:{number} - {kind} {device} "
-        f"{','.join(['rw', *rest])}\n"
-    )
+def _mountinfo(lines: list[str]) -> str:
+    """Return the lines of /proc/mounts as /proc/self/mountinfo has them, each below the mount that holds it."""
+    numbers = {line.split()[1]: number for number, line in enumerate(lines, 20)}
+    found = []
+    for line in lines:
+        device, point, kind, options = line.split()[:4]
+        above = posixpath.dirname(point)
+        while above not in numbers and above != "/":
+            above = posixpath.dirname(above)
+        number, parent = numbers[point], 1 if point == "/" else numbers.get(above, 1)
+        mine = [each for each in options.split(",") if each in _PER_MOUNT]
+        rest = ["rw", *(each for each in options.split(",") if each not in _PER_MOUNT)]
+        found.append(
+            f"{number} {parent} 0:{number} / {point} {','.join(mine) or 'rw'} shared:{number} - "
+            f"{kind} {device} {','.join(rest)}\n"
+        )
+    return "".join(found)
 
 
 _PER_MOUNT = ("rw", "ro", "nosuid", "nodev", "noexec", "relatime", "noatime", "nodiratime")
