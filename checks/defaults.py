@@ -17,6 +17,10 @@ ACTIONS = "ALLOW ERRNO KILL KILL_PROCESS KILL_THREAD LOG NOTIFY TRACE TRAP"
 """What a seccomp profile may do with a call, behind SCMP_ACT_ (libcontainer/seccomp/config.go of runc)."""
 
 
+MOST_FILES = 2147483584
+"""The most that fs.nr_open can be (sysctl_nr_open_max in fs/file.c of Linux)."""
+
+
 class DefaultsMtu(Check):
     """The kernel takes the MTU that containers' interfaces get.
 
@@ -105,13 +109,13 @@ class DefaultsUlimits(Check):
         if soft > hard:
             return f"the soft limit of {name} is above the hard one"
         most = self._most_files(host) if name.lower() == "nofile" else hard
-        return f"{name} is above fs.nr_open, {most}" if hard > most else None
+        return f"{name} is above fs.nr_open, which is {most} at most" if hard > most else None
 
     def _most_files(self, host: Host) -> int:
-        """Return fs.nr_open: of a host that runs as it is, of another as the kernel begins, or without a bound."""
+        """Return fs.nr_open of a host that runs; of another the most that a file may set it to."""
         path = "/proc/sys/fs/nr_open"
         text = (files.text(host, path) or "").strip() if host.kind == "live" else ""
-        return int(text) if text.isdigit() else 1 << 64
+        return int(text) if text.isdigit() else MOST_FILES
 
 
 class DefaultsInit(Check):

@@ -94,6 +94,16 @@ class DockerDaemonJson(Check):
         path = docker.config_file(host)
         if not path:
             yield passed("daemon.json", "dockerd is told to read no file")
+        elif docker.Facts(host).path(path) == "folder":
+            yield failed(
+                "daemon.json",
+                f"dockerd will not start: {path} is a folder, and it wants to read a file",
+                value="a folder",
+                expected="a file, or nothing",
+                path=path,
+                when="boot",
+                hint=f"move {path} away",
+            )
         elif docker.read(host, path) is None:
             if docker.names_config_file(host):
                 start = docker.command_line(host)

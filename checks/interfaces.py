@@ -240,6 +240,39 @@ class InterfacesBridge(Check):
         )
 
 
+class InterfacesPublishAddress(Check):
+    """The address on which ports are published by default is this machine's.
+
+    *Why*: dockerd takes any address for `ip`. A container with a published port then does not start where the
+    address is another machine's: "cannot assign requested address".
+
+    *Needs*: `ip` of daemon.json or of the flags, and the addresses of the running host.
+
+    *Fix*: an address of this machine, 127.0.0.1, or none: ports are then published on all.
+    """
+
+    id = "interfaces.publish_address"
+    severity = Severity.REQUIRED
+    references = (
+        "https://docs.docker.com/engine/network/port-publishing/#setting-the-default-bind-address-for-containers",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        address = str(network.engine_option(host, "ip", "") or "")
+        if not address:
+            raise NotApplicable("ports are published on all addresses")
+        if host.kind != "live":
+            raise NotApplicable("addresses are those of a running host")
+        path, line = docker.where(host, "ip")
+        more = {"value": address, "expected": "an address of this machine", "path": path, "line": line}
+        if network.is_foreign(host, address):
+            text = f"no container with a published port starts: {address} is no address of this machine"
+            yield failed("daemon.json ip", text, hint=f"take ip out of {path}", **more)
+        else:
+            yield passed("daemon.json ip", f"{address} is this machine's", **more)
+
+
 class InterfacesMtu(Check):
     """Packets of containers fit the interface that carries them out.
 

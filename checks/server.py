@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Optional
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable
-from hostcheck.facts import docker, files, plugins, sockets
+from hostcheck.facts import docker, files, network, plugins, sockets
 
 from ._daemon import MANY, failed, judged, passed, spot, subject
 
@@ -97,7 +97,10 @@ class ServerListen(Check):
             raise NotApplicable("dockerd runs, and has its ports")
         for key, place, address, port in wanted:
             where = {**now(host, place), "value": f"{address}:{port}"}
-            if sockets.taken(host, address, port):
+            if network.is_foreign(host, address):
+                text = f"dockerd will not start: {address} is no address of this machine"
+                yield failed(subject(key), text, expected="an address of this machine", **where)
+            elif sockets.taken(host, address, port):
                 text = f"dockerd will not start: somebody listens on port {port} already"
                 yield failed(subject(key), text, expected="a free port", **where)
             else:

@@ -253,6 +253,14 @@ def cluster_store(c: Configuration) -> None:
             _removed(c, key, "23.0")
 
 
+def store_unsupported(c: Configuration) -> None:
+    """20.10 takes the key, and no longer has what is behind it ("Backend storage not supported yet")."""
+    if c.get("cluster-store"):
+        _removed(c, "cluster-store", "20.10")
+    elif c.get("cluster-advertise"):
+        advertise_without_store(c)
+
+
 def legacy_registry(c: Configuration) -> None:
     """Registries of version 1 went in 17.12."""
     if c.get("disable-legacy-registry") is False:
@@ -506,6 +514,43 @@ def bridge_networks(c: Configuration) -> None:
         if text and go.parse_cidr(text) is None:
             message = f"{text!r} is not an address with a prefix length, as 172.17.0.1/16"
             c.refuse("invalid-value", key, message)
+
+
+def bridge_addresses(c: Configuration) -> None:
+    """Bip is a host's address in its network, and the default gateway another one in it."""
+    if c.get("bridge"):
+        return
+    bip = go.parse_cidr(c.get("bip") or "")
+    if bip is not None and bip[0].family == 4:
+        address, length = bip
+        rest = (1 << (32 - length)) - 1
+        if length <= 30 and address.number & rest in (0, rest):
+            message = f"{c.get('bip')!r} is the first or last address of its network, not one for a host"
+            c.refuse("invalid-value", "bip", message)
+        elif length > 30 and c.release < (23,):
+            c.refuse("invalid-value", "bip", f"a network of /{length} has no room for containers")
+    gateway = go.parse_ip(c.get("default-gateway") or "")
+    if gateway is None or gateway.family != 4:
+        return
+    for network, length in _default_networks(c, bip):
+        if network.family == 4 and gateway.number >> (32 - length) == network.number >> (32 - length):
+            return
+    c.refuse("invalid-value", "default-gateway", f"{c.get('default-gateway')} is not in the default network")
+
+
+def _default_networks(
+    c: Configuration, bip: Optional[tuple[go.Address, int]]
+) -> list[tuple[go.Address, int]]:
+    """Return the networks in which the default one may lie."""
+    if bip is not None:
+        return [bip]
+    pools = c.get("default-address-pools") or [{"base": base} for base in BUILT_IN_POOLS]
+    found = [go.parse_cidr(pool.get("base") or "") for pool in pools if isinstance(pool, dict)]
+    return [network for network in found if network is not None]
+
+
+BUILT_IN_POOLS = ("172.16.0.0/12", "192.168.0.0/16")
+"""Where dockerd looks for networks of its own (libnetwork/ipamutils)."""
 
 
 def ipv6_subnet(c: Configuration) -> None:
@@ -810,6 +855,7 @@ RULES: tuple[Rule, ...] = (
     ((25,), None, "start", default_runtime),
     ((1, 12), None, "start", runtime_entries),
     ((1, 10), None, "start", bridge_networks),
+    ((20, 10), None, "start", bridge_addresses),
     ((20, 10), (28,), "start", ipv6_subnet),
     ((18, 6), (27,), "start", pools_base),
     ((18, 6), None, "start", pools_size),
@@ -827,6 +873,7 @@ RULES: tuple[Rule, ...] = (
     ((1, 12), None, "start", live_restore_swarm),
     ((29,), None, "start", nftables_swarm),
     ((29,), None, "start", min_api_version),
-    ((1, 10), (23,), "start", advertise_without_store),
+    ((20, 10), (23,), "start", store_unsupported),
+    ((1, 10), (20, 10), "start", advertise_without_store),
 )
 """From which release, until which, who applies it, and the rule; in dockerd's order."""

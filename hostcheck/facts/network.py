@@ -249,6 +249,41 @@ def routes(host: Host) -> list[Route]:
     raise Unavailable("neither /proc/net/route nor `ip -4 route` can be had")
 
 
+def parse_fib_trie(table: str) -> list[tuple[int, int]]:
+    r"""Return base and prefix length of what is this machine's own by /proc/net/fib_trie: mostly single addresses.
+
+    >>> parse_fib_trie("  |-- 10.0.0.0\n     /24 link UNICAST\n  |-- 10.0.0.7\n     /32 host LOCAL\n")
+    [(167772167, 32)]
+    """
+    found, address = [], ""
+    for line in table.splitlines():
+        mark, _, rest = line.partition("|-- ")
+        if rest:
+            address = rest.strip()
+        elif mark.endswith(" host LOCAL"):
+            own = parse_network(address + mark.split()[0])
+            found += [own] if own else []
+    return found
+
+
+def is_foreign(host: Host, address: str) -> bool:
+    """Return whether an IPv4 address is none of this running host's, so that nobody can listen on it.
+
+    Raises:
+        Unavailable: the host is not running, or its kernel keeps no table of its addresses.
+
+    """
+    wanted = parse_network(f"{address}/32")
+    if not wanted or not wanted[0] or is_loopback(address):
+        return False
+    if (files.text(host, "/proc/sys/net/ipv4/ip_nonlocal_bind") or "").strip() == "1":
+        return False
+    table = files.text(host, "/proc/net/fib_trie")
+    if table is None:
+        raise Unavailable("/proc/net/fib_trie does not exist")
+    return not any(overlaps(wanted, own) for own in parse_fib_trie(table))
+
+
 def uplink(host: Host) -> str | None:
     """Return the interface that has the default route now, None if there is none."""
     return next((route.device for route in routes(host) if not route.bits and route.device), None)

@@ -92,8 +92,13 @@ def test_more_files_than_the_kernel_allows(hard: int, wrong: bool) -> None:
     limits = {"nofile": {"Name": "nofile", "Soft": 9, "Hard": hard}}
     live = host(files=files, kind="live", default_ulimits=limits)
     assert severities(ask(checks.DefaultsUlimits, live)) == ["required"] * wrong
-    # The bound of a tree is that of the next boot, which a file may raise.
-    assert ask(checks.DefaultsUlimits, host(default_ulimits=limits)).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(("hard", "wrong"), [(2147483584, False), (2147483585, True), (-1, True)])
+def test_more_files_than_any_kernel_allows(hard: int, wrong: bool) -> None:
+    """The bound of a tree is that of the next boot, which a file may raise."""
+    tree = host(default_ulimits={"nofile": {"Name": "nofile", "Soft": 9, "Hard": hard}})
+    assert severities(ask(checks.DefaultsUlimits, tree)) == ["required"] * wrong
 
 
 @pytest.mark.parametrize(

@@ -250,3 +250,9 @@ def test_guide() -> None:
     assert failures(ask(checks.DockerDuplicates, host(GUIDE, "20.10.9"))) == [
         ("daemon.json max-concurrent-downloads", "recommended")
     ]
+
+
+def test_daemon_json_a_folder() -> None:
+    laid = {"/usr/bin/dockerd": "\x7fELF", "/etc/docker/daemon.json/": ""}
+    (finding,) = ask(checks.DockerDaemonJson, FakeHost(laid, kind="root")).failures
+    assert finding.value == "a folder"

@@ -186,3 +186,22 @@ JSON = "/etc/docker/daemon.json"
 def test_bridge(files: dict[str, Any], kind: str, outcome: Outcome) -> None:
     result = ask(checks.InterfacesBridge, FakeHost({"/usr/bin/dockerd": "\x7fELF", **files}, kind=kind))
     assert result.outcome is outcome, result.findings or result.reason
+
+
+TRIE = {"/proc/net/fib_trie": "Local:\n  |-- 10.0.0.1\n     /32 host LOCAL\n"}
+
+
+@pytest.mark.parametrize(
+    "text, kind, outcome",
+    [
+        ("{}", "live", Outcome.SKIP),
+        ('{"ip": "0.0.0.0"}', "live", Outcome.PASS),
+        ('{"ip": "127.0.0.1"}', "live", Outcome.PASS),
+        ('{"ip": "10.0.0.1"}', "live", Outcome.PASS),
+        ('{"ip": "203.0.113.9"}', "live", Outcome.FAIL),
+        ('{"ip": "203.0.113.9"}', "root", Outcome.SKIP),
+    ],
+)
+def test_publish_address(text: str, kind: str, outcome: Outcome) -> None:
+    laid = {"/usr/bin/dockerd": "\x7fELF", JSON: text, **TRIE}
+    assert ask(checks.InterfacesPublishAddress, FakeHost(laid, kind=kind)).outcome is outcome

@@ -24,7 +24,8 @@ LOOPBACK, EVERY = "0100007F", "00000000"
 
 def host(files: dict[str, Any] | None = None, kind: str = "live", pids: Any = None, **keys: Any) -> FakeHost:
     text = json.dumps({key.replace("_", "-"): value for key, value in keys.items()})
-    laid = {**BASE, JSON: text, "/proc/net/tcp": "sl\n", **(files or {})}
+    own = "Local:\n  |-- 10.0.0.1\n     /32 host LOCAL\n"
+    laid = {**BASE, JSON: text, "/proc/net/tcp": "sl\n", "/proc/net/fib_trie": own, **(files or {})}
     return FakeHost(laid, kind=kind, pids=pids, assumptions={"docker": "26.1.5"})
 
 
@@ -79,6 +80,20 @@ def test_listen(keys: dict[str, Any], table: str, outcome: Outcome) -> None:
     assert ask(checks.ServerListen, host(files, **keys)).outcome is outcome
     assert ask(checks.ServerListen, host(files, pids={"dockerd": (7,)}, **keys)).outcome is Outcome.SKIP
     assert ask(checks.ServerListen, host(kind="root", **keys)).outcome is Outcome.SKIP
+
+
+@pytest.mark.parametrize(
+    ("address", "files", "outcome"),
+    [
+        ("10.0.0.1", {}, Outcome.PASS),
+        ("192.0.2.9", {}, Outcome.FAIL),
+        ("192.0.2.9", {"/proc/sys/net/ipv4/ip_nonlocal_bind": "1\n"}, Outcome.PASS),
+        ("127.0.0.1", {}, Outcome.PASS),
+        ("0.0.0.0", {}, Outcome.PASS),
+    ],
+)
+def test_listen_on_an_address_of_this_machine(address: str, files: dict[str, Any], outcome: Outcome) -> None:
+    assert ask(checks.ServerListen, host(files, metrics_addr=f"{address}:9323")).outcome is outcome
 
 
 SPEC = "/etc/docker/plugins/own.spec"
