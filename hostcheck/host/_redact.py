@@ -30,7 +30,7 @@ _WORDS = (
     r"|client-key-data|encryption[_-]?key|auth[_-]?key|license[_-]?key)"
 )
 
-_NAME = rf"[\w./-]{{0,80}}?{_WORDS}[\w-]{{0,40}}"
+_NAME = rf"{_WORDS}[\w-]{{0,40}}"
 _VALUE = r"(?:\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|[^\s\"'\0]+)"
 
 RULES: tuple[tuple[str, str], ...] = (
@@ -39,12 +39,8 @@ RULES: tuple[tuple[str, str], ...] = (
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?P<secret>[^-]*)",
     ),
     (
-        "user and password in a URL, as proxies have",
-        r"://(?P<secret>[^\s\"'@/:,]{0,200}:(?!\d{1,5}[/,])(?:(?!,\w+://)[^\s\"'@]){1,1000}(?:@[^\s\"'@/,]{1,200})*)@",
-    ),
-    (
-        "a token in a URL",
-        r"://(?P<secret>[^\s\"'@/:,]{16,1000})@",
+        "user and password in a URL, as proxies have, and a token in their place",
+        r"://(?P<url>[^\s\"'\0]+)",
     ),
     (
         "an HTTP header that says who one is",
@@ -54,19 +50,19 @@ RULES: tuple[tuple[str, str], ...] = (
     ),
     (
         "what a word such as password, token or secret names: an assignment in quotes, as in Environment=",
-        rf"(?i)(?P<quote>[\"']){_NAME}=(?P<secret>[^\"'\n]*)(?P=quote)",
+        rf"(?i)(?P<quote>[\"'])[\w./-]{{0,80}}?{_NAME}=(?P<secret>[^\"'\n]*)(?P=quote)",
     ),
     (
         "the same: a line of YAML",
-        rf"(?im)^[ \t-]{{0,80}}{_NAME}:[ \t]+(?P<secret>[^\s{{\[][^\n]*)$",
+        rf"(?im)^[ \t-]{{0,80}}[\w./-]{{0,80}}?{_NAME}:[ \t]+(?P<secret>[^\s{{\[][^\n]*)$",
     ),
     (
         "the same: JSON, TOML, the environment, a command line",
-        rf"(?i)(?<!\w){_NAME}[\"']?[ \t]{{0,8}}[:=][ \t]{{0,8}}(?P<secret>{_VALUE})",
+        rf"(?i){_NAME}[\"']?[ \t]{{0,8}}[:=][ \t]{{0,8}}(?P<secret>{_VALUE})",
     ),
     (
         "the same: an option whose value is the next word",
-        rf"(?i)(?<![\w-])--[\w-]{{0,40}}?{_WORDS}[\w-]{{0,40}}[ \0](?P<secret>[^\s\0-][^\s\0]*)",
+        rf"(?i)(?<![\w-])--[\w-]{{0,40}}?{_NAME}[ \0](?P<secret>[^\s\0-][^\s\0]*)",
     ),
     (
         "auth and identity of a registry",
@@ -87,7 +83,7 @@ RULES: tuple[tuple[str, str], ...] = (
         r"|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]*)",
     ),
 )
-"""Each kind of secret, and the pattern whose group `secret` (or `bearer`) is made unreadable."""
+"""Each kind of secret, and the pattern whose group `secret` or `bearer` is made unreadable; of `url`, its user."""
 
 _HARMLESS = re.compile(
     r"(?i)[\"']?(?:true|false|yes|no|on|off|null|none|y|m|n|[\d.]{1,4}[a-z]{0,2}|\$\{?\w+\}?|[{\[|>-]*)[\"']?[,;}\]]*\Z"
@@ -111,6 +107,15 @@ def _masked(secret: str) -> str:
     return _LETTERS.sub(lambda found: found[1] or ("x" if found[2] else "0"), secret)
 
 
+def _without_user(url: str) -> str:
+    """Return what stands after `://` with user and password masked; a name alone stays, if it is no token."""
+    user, at, host = url.rpartition("@")
+    # An @ in the path of a URL with a port, or in the next of a list, is nobody's.
+    if not at or re.match(r"[^:/@,]*:\d{1,5}[/,]", user) or (":" not in user and len(user) < 16):
+        return url
+    return _masked(user) + at + host
+
+
 def redact_text(text: str) -> str:
     """Return a text with every secret that the rules know made unreadable.
 
@@ -119,7 +124,10 @@ def redact_text(text: str) -> str:
     """
 
     def replace(found: re.Match[str]) -> str:
-        group = "secret" if found["secret"] is not None else "bearer"
+        group = found.lastgroup or "secret"
+        if group == "url":
+            return "://" + "://".join(map(_without_user, found["url"].split("://")))
+        group = "bearer" if group == "bearer" else "secret"
         secret = found[group]
         whole, start = found[0], found.start(group) - found.start()
         if _HARMLESS.match(secret) or _PLACE.search(whole[:start]):
