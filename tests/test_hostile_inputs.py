@@ -1,97 +1,177 @@
-"""Bad input is normal input: whatever a file holds, no check breaks."""
+"""Bad input is normal input: whatever lies where a check looks, no check breaks, waits, or leaves the tree."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import os
 import pathlib
 import random
-from typing import Callable
+import re
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
 
+import hurts
 import pytest
 
-from hostcheck import plugins
-from hostcheck.finding import Outcome
-from hostcheck.host import READ_LIMIT, FileStat, Unavailable
-from hostcheck.host.root import RootHost
-from hostcheck.policy import DEFAULT, Policy
-from hostcheck.runner import run
+from hostcheck.finding import Outcome, Result
+from hostcheck.host import command
+from hostcheck.host.root import VOLATILE
 
-HOSTS = pathlib.Path(__file__).resolve().parent / "hosts"
-CHECKS = plugins.shipped()
+TREES = sorted(path.name for path in hurts.HOSTS.iterdir())
+EVERYTHING = os.environ.get("HOSTCHECK_ALL_HURTS") == "1"
+SHARE = 1 if EVERYTHING else 20
+"""One in so many of the pairs of a path and what may lie there is tried."""
 
-
-def _raise(error: Exception) -> bytes:
-    raise error
+REFUSED = ("1 GiB", "fifo", "socket", "folder", "device", "forbidden", "forbidden folder")
+"""What cannot be read: the check does not know, and says what it could not read."""
 
 
-def _mangled(data: bytes) -> bytes:
-    """Change bytes here and there, the same each time."""
-    chance = random.Random(len(data))
-    mangled = bytearray(data[:20000])
-    for _ in range(max(3, len(mangled) // 50)):
-        if mangled:
-            mangled[chance.randrange(len(mangled))] = chance.randrange(256)
-    return bytes(mangled)
+class Opened:
+    """The files that Python opens and the folders it lists meanwhile, of whatever module."""
 
+    def __init__(self) -> None:
+        self.paths: set[str] | None = None
+        sys.addaudithook(self._note)
 
-HURTS: dict[str, Callable[[bytes], bytes]] = {
-    "absent": lambda data: _raise(FileNotFoundError("gone")),
-    "forbidden": lambda data: _raise(PermissionError("no")),
-    "no regular file": lambda data: _raise(Unavailable("is a fifo")),
-    "empty": lambda data: b"",
-    "binary": lambda data: bytes(range(256)) * 8,
-    "one endless line": lambda data: b"x" * 1_000_000,
-    "cut": lambda data: data[: len(data) // 2],
-    "mangled": _mangled,
-    "twice": lambda data: data + data,
-    "deep": lambda data: b"[" * 100_000,
-    "old line ends": lambda data: data.replace(b"\n", b"\r\n"),
-    "surrogates": lambda data: b'{"\\ud800": "\xed\xa0\x80"}',
-    "numbers": lambda data: b"99999999999999999999999999999999999 = -1e999\n" * 50,
-}
+    def _note(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.paths is not None and event in ("open", "os.listdir", "os.scandir"):
+            self.paths.add(os.fspath(arguments[0]) if isinstance(arguments[0], (str, bytes)) else "?")
 
-
-class HurtHost(RootHost):
-    """A root tree in which one file is hurt. It keeps what was read."""
-
-    def __init__(self, tree: str, path: str = "", hurt: Callable[[bytes], bytes] = bytes) -> None:
-        super().__init__(str(HOSTS / tree), name=tree)
-        self.asked: set[str] = set()
-        self.path, self.hurt = path, hurt
-
-    def read_bytes(self, path: str, limit: int = READ_LIMIT, offset: int = 0) -> bytes:
-        inside = self.resolve(path)
-        self.asked.add(inside)
-        if inside != self.path:
-            return super().read_bytes(path, limit, offset)
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[set[str]]:
+        self.paths = found = set()
         try:
-            whole = super().read_bytes(path)
-        except FileNotFoundError:
-            whole = b""
-        return self.hurt(whole)[offset : offset + limit]
-
-    def stat(self, path: str, follow: bool = True) -> FileStat:
-        if follow and self.path and self.resolve(path) == self.path:
-            try:
-                return FileStat(0o100644, 0, 0, len(self.read_bytes(path)))
-            except (Unavailable, PermissionError):
-                return FileStat(0o010644, 0, 0, 0)
-        return super().stat(path, follow)
+            yield found
+        finally:
+            self.paths = None
 
 
-def broken(host: HurtHost) -> list[tuple[str, str | None]]:
-    results = run(Policy.load(DEFAULT).configure(CHECKS), host)
-    return [(result.check, result.reason) for result in results if result.outcome is Outcome.ERROR]
+OPENED = Opened()
 
 
-@pytest.mark.parametrize("hurt", HURTS)
-@pytest.mark.parametrize("tree", ["debian-12", "centos-7", "rocky-9"])
-def test_no_check_breaks(tree: str, hurt: str) -> None:
-    """Each file that any check asks for, hurt in turn, also those that are not there."""
-    spy = HurtHost(tree)
-    assert broken(spy) == []
-    assert len(spy.asked) > 50
-    # A sample of the many, the same each time: every file is hurt in some way, and every way is tried often.
-    paths = sorted(spy.asked)
-    chosen = paths[sorted(HURTS).index(hurt) % 3 :: 3]
-    found = {path: errors for path in chosen if (errors := broken(HurtHost(tree, path, HURTS[hurt])))}
-    assert found == {}
+@pytest.fixture
+def tree(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Copy a tree to where any user can read it; no command can be asked."""
+    folder = tempfile.mkdtemp()
+    monkeypatch.setattr(command, "PATH", folder)
+    os.chmod(folder, 0o755)
+    try:
+        yield str(shutil.copytree(hurts.HOSTS / request.param, f"{folder}/tree", symlinks=True))
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def nobody(wanted: bool) -> Iterator[None]:
+    """Be a user who may not read what is forbidden."""
+    if wanted and os.geteuid() == 0:
+        os.seteuid(hurts.NOBODY)
+        # PR_SET_DUMPABLE: without it this process' own /proc/self would be root's.
+        ctypes.CDLL(None).prctl(4, 1)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+    else:
+        yield
+
+
+@contextlib.contextmanager
+def no_wait() -> Iterator[None]:
+    """End what waits: a check that does so breaks."""
+
+    def late(number: int, frame: object) -> None:
+        raise TimeoutError("waited")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(60)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def names_it(host: hurts.SpyTree, path: str, reason: str) -> bool:
+    """Return whether a reason leads to the file: by its path, a link to it, its folder, or the check that tells."""
+    seen = [host.resolve(word) for word in re.findall(r"/[^\s:,;()']+", reason)]
+    return (
+        os.path.basename(path) in reason
+        or any(path == each or path.startswith(each + "/") for each in seen)
+        or any(word in hurts.CHECKS for word in re.findall(r"[a-z]+\.[a-z_]+", reason))
+    )
+
+
+def wrong(
+    host: hurts.SpyTree, path: str, kind: str, before: dict[str, Result] | None, after: dict[str, Result]
+) -> Iterator[str]:
+    """Say what is wrong with the answers about a host on which something was hurt.
+
+    `before` is what is said where the same file can be read, None if all of it was given something else.
+    """
+    for name, result in after.items():
+        said = f"{path} ({kind}): {name}: {result.outcome.value}, {result.reason}"
+        if result.outcome is Outcome.ERROR:
+            yield said
+        elif before is None or (result.outcome, result.reason) == (before[name].outcome, before[name].reason):
+            continue
+        elif result.outcome is Outcome.UNKNOWN and not names_it(host, path, result.reason or ""):
+            yield f"names it not: {said}"
+        elif kind.startswith("forbidden") and result.outcome is Outcome.FAIL:
+            yield f"{said} {[f.message for f in result.findings if not f.ok][:1]}"
+
+
+def pairs(paths: dict[str, list[str]], kinds: list[str], seed: str) -> Iterator[tuple[str, str]]:
+    """Return each path with each of the kinds; without `HOSTCHECK_ALL_HURTS` a share of them, the same each time."""
+    everything = [(path, kind) for path in sorted(paths) for kind in kinds]
+    random.Random(seed).shuffle(everything)
+    yield from everything[::SHARE]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("live", [False, True], ids=["tree", "live"])
+@pytest.mark.parametrize("tree", TREES, indirect=True)
+def test_anything_at_any_path(tree: str, live: bool, request: pytest.FixtureRequest) -> None:
+    paths, _ = hurts.askers(tree, live)
+    paths = {path: ids for path, ids in paths.items() if not path.startswith(VOLATILE)}
+    assert len(paths) > 100
+    problems = []
+    for path, kind in pairs(paths, list(hurts.KINDS), request.node.name):
+        before = None
+        if kind in REFUSED and not os.path.isdir(tree + path):
+            with contextlib.nullcontext() if os.path.exists(tree + path) else hurts.hurt(tree, path, "empty"):
+                before = hurts.judge(hurts.SpyTree(tree, live), paths[path])
+        with hurts.hurt(tree, path, kind), no_wait():
+            if kind == "forbidden" and os.geteuid() == 0:
+                before = hurts.judge(hurts.SpyTree(tree, live), paths[path])
+            host = hurts.SpyTree(tree, live)
+            with nobody(kind.startswith("forbidden")), OPENED.watched() as opened:
+                after = hurts.judge(host, paths[path])
+            problems += wrong(host, path, kind, before, after)
+        problems += [
+            f"{path} ({kind}): opened {each}"
+            for each in opened
+            if not each.startswith((tree + "/", "/proc/self/fd/"))
+            and not (live and each.startswith(VOLATILE))
+        ]
+    assert not problems, "\n".join(problems)
+
+
+@pytest.mark.parametrize("tree", TREES, indirect=True)
+def test_anything_from_the_kernel(tree: str, request: pytest.FixtureRequest) -> None:
+    paths, _ = hurts.askers(tree, live=True)
+    paths = {path: ids for path, ids in paths.items() if path.startswith(VOLATILE)}
+    assert len(paths) > 20
+    before = hurts.judge(hurts.SpyTree(tree, live=True), list(hurts.CHECKS))
+    problems = []
+    for path, kind in pairs(paths, list(hurts.PSEUDO_KINDS), request.node.name):
+        host = hurts.HurtPseudoFile(tree, path, kind)
+        with no_wait():
+            after = hurts.judge(host, paths[path])
+        problems += wrong(host, path, kind, before if kind in ("forbidden", "broken") else None, after)
+    assert not problems, "\n".join(problems)
