@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-faults fuzz lint format bench docs test-oldest clean
+.PHONY: run test test-faults test-hurt fuzz lint format bench docs test-oldest clean
 
 # 1 says that the host is not ready: that is an answer, not a failure of make.
 run: $(VENV)/run.stamp
@@ -20,6 +20,10 @@ test-faults: $(VENV)/test.stamp
 # Generated daemon.json files, judged here and by three real dockerd; some minutes, as root.
 fuzz: $(VENV)/test.stamp
 	$(BIN)/python scripts/fuzz_daemon_json.py
+
+# Everything that may lie at any path that a check looks at; half an hour.
+test-hurt: $(VENV)/test.stamp
+	HOSTCHECK_ALL_HURTS=1 $(BIN)/pytest tests/test_hostile_inputs.py
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
@@ -40,7 +44,7 @@ bench: $(VENV)/test.stamp
 test-oldest:
 	rm -rf .venv/oldest
 	$(PYTHON) -m venv .venv/oldest
-	.venv/oldest/bin/pip -q install rich==13.3.1 'PyYAML==6.0.*' prometheus-client==0.16.0 pytest==7.2.1 jsonschema==4.10.3
+	.venv/oldest/bin/pip -q install rich==13.3.1 'PyYAML==6.0.*' prometheus-client==0.16.0 pytest==7.2.1 hypothesis==6.67.1 jsonschema==4.10.3
 	.venv/oldest/bin/python -m pytest -m 'not engine and not qemu'
 
 $(VENV)/bin/python:

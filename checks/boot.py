@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
-from hostcheck.facts import boot, cgroup, engine, mounts, systemd
+from hostcheck.facts import boot, cgroup, engine, kernel, mounts, systemd
 from hostcheck.facts import os as os_facts
 from hostcheck.facts.files import text
 
@@ -268,7 +268,7 @@ class BootRebootPending(Check):
         """See `Check.run`."""
         if host.kind != "live":
             raise NotApplicable("nothing runs")
-        now = boot.running_release(host)
+        now = kernel.running_release(host)
         found = boot.boot(host)
         if found.release is None:
             raise Unavailable(f"the kernel that boots is not known: {found.how}")

@@ -310,7 +310,10 @@ class CgroupControllers(Check):
                 said = True
                 yield finding
         if not said:
-            raise Unavailable("neither the running kernel nor a kernel's configuration tells of controllers")
+            why = next((each.why for each in found.values() if each.why), "")
+            raise Unavailable(
+                f"neither the running kernel nor a kernel's configuration tells of controllers: {why}"
+            )
 
     def _controller(
         self, host: Host, each: cgroup.Controller, purpose: str, severity: Severity
@@ -607,7 +610,9 @@ class CgroupDriver(Check):
             raise NotApplicable("docker is not installed")
         driver, path, line, chosen = self._docker(host)
         if driver is None:
-            raise Unavailable("the cgroup mode is not known, and daemon.json names no driver")
+            raise Unavailable(
+                "the cgroup mode is not known (see cgroup.mode), and daemon.json names no driver"
+            )
         how = "as exec-opts say" if chosen else "its own choice here"
         yield passed(
             "docker native.cgroupdriver",

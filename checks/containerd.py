@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import cgroup, containerd, engine
-from hostcheck.facts.versions import found_tool, version
+from hostcheck.facts.versions import found_tool, package_of, version
 
 from . import _runtime_floors as floors
 
@@ -453,6 +453,7 @@ class ContainerdVersion(Check):
         found = found_tool(host, "containerd")
         if found is None:
             raise NotApplicable("containerd is not installed")
+        distribution = package_of(host, found) not in ("", *floors.DOCKER_COM)
         have = found.version
         if have is None:
             raise Unavailable(f"{found.path} does not say its version")
@@ -460,7 +461,6 @@ class ContainerdVersion(Check):
         when = "now" if host.kind == "live" else "boot"
         series = ".".join(str(number) for number in (*have.numbers, 0)[:2])
         end = dict(floors.CONTAINERD_ENDS).get(series)
-        distribution = found.package not in ("", *floors.DOCKER_COM)
         if end and end < today and not distribution:
             yield failed(
                 "containerd",

@@ -176,7 +176,9 @@ class OsArchitecture(Check):
         """See `Check.run`."""
         found = os_facts.architecture(host)
         if found is None:
-            raise Unavailable("no program here tells for which machine it was compiled")
+            raise Unavailable(
+                f"none of {', '.join(os_facts.EVERYBODYS_PROGRAMS)} tells for which machine it is"
+            )
         more: dict[str, Any] = {
             "value": found,
             "expected": "64 bit",

@@ -18,7 +18,7 @@ from hostcheck.api import (
 from hostcheck.facts import cgroup, docker, elf, engine
 from hostcheck.facts import os as os_facts
 from hostcheck.facts.packages import has_file_list, owner, packages, removed
-from hostcheck.facts.versions import Found, found_tool, program_folders, tool_named, version_at
+from hostcheck.facts.versions import Found, found_tool, package_of, program_folders, tool_named, version_at
 
 from . import _runtime_floors as floors
 
@@ -37,9 +37,9 @@ def _engine_only(host: Host) -> None:
         raise NotApplicable("no docker and no containerd is installed")
 
 
-def _from_makers(found: Found) -> bool:
+def _from_makers(host: Host, found: Found) -> bool:
     """Return whether the version is the makers' own, and not a distribution's with fixes carried back."""
-    return not found.package or found.package in floors.DOCKER_COM
+    return package_of(host, found) in ("", *floors.DOCKER_COM)
 
 
 def _origin(found: Found) -> str:
@@ -62,9 +62,11 @@ def _v2(host: Host) -> Iterator[str]:
         raise Unavailable("it is not known which control groups the host will have")
 
 
-def _version_of(found: Found, tool: str) -> Version:
+def _version_of(host: Host, found: Found, tool: str) -> Version:
     version = found.version
     if version is None:
+        # Where the package database cannot be read, that is the reason.
+        package_of(host, found)
         raise Unavailable(f"{found.path or tool} does not say its version")
     return version
 
@@ -160,7 +162,7 @@ class RuntimeDocker(Check):
             )
 
     def _version(self, host: Host, found: Found) -> Iterator[Finding]:
-        version = _version_of(found, "dockerd")
+        version = _version_of(host, found, "dockerd")
         old = False
         if version < Version(self.minimum):
             for when in _v2(host):
@@ -179,7 +181,7 @@ class RuntimeDocker(Check):
             text = f"{found}, known by: {found.how}, {_origin(found)}"
             yield passed("dockerd", text, value=found, path=found.path)
         end = _ended(version, floors.DOCKER_ENDS, host.today())
-        if end and _from_makers(found):
+        if end and _from_makers(host, found):
             yield failed(
                 "dockerd support",
                 f"{found} gets no more fixes since {end[:7]}",
@@ -276,7 +278,7 @@ class RuntimeContainerd(Check):
                 commands=_install(host),
             )
             return
-        version = _version_of(found, "containerd")
+        version = _version_of(host, found, "containerd")
         well = True
         if version < Version(self.minimum):
             for when in _v2(host):
@@ -376,7 +378,7 @@ class RuntimeRunc(Check):
                 hint="upgrade it to 1.0 or later",
             )
             return
-        version = _version_of(found, "runc")
+        version = _version_of(host, found, "runc")
         bad = list(self._cgroups(host, found, version))
         yield from bad
         if not bad:
@@ -407,7 +409,7 @@ class RuntimeRunc(Check):
             fixed = _fixed(version, fixes)
             if fixed is None:
                 yield passed(f"runc {name}", f"{found} has the fix", value=found, path=found.path)
-            elif not _from_makers(found):
+            elif not _from_makers(host, found):
                 text = f"{found} is the distribution's, which carries fixes back: see its tracker for {name}"
                 yield passed(f"runc {name}", text, value=found, path=found.path)
             else:
@@ -611,7 +613,7 @@ class RuntimeApi(Check):
         _docker_only(host)
         version = host.fact(engine.docker_version)
         if version is None:
-            raise Unavailable("the version of docker is not known")
+            raise Unavailable("the version of docker is not known: see runtime.docker")
         bound = "1.24"
         if version >= Version("29.0"):
             bound = "1.44" if version < Version("29.3") else "1.40"

@@ -16,7 +16,8 @@ from hostcheck import plugins
 from hostcheck.finding import Result
 from hostcheck.host import READ_LIMIT, Completed, DiskUsage, FileStat, Host, Unavailable, resolve_links
 from hostcheck.host import command as commands
-from hostcheck.host.root import VOLATILE, RootHost
+from hostcheck.host.live import list_names, read_regular, stat_file
+from hostcheck.host.root import VOLATILE, RestingHost
 from hostcheck.runner import Configured, run_one
 
 HOSTS = pathlib.Path(__file__).resolve().parent / "hosts"
@@ -25,14 +26,15 @@ NOBODY = 65534
 T = TypeVar("T")
 
 
-class SpyTree(RootHost):
+class SpyTree(RestingHost):
     """A tree, or with `live` the machine that it would be: /proc, /sys, /run and /dev are those of this one.
 
     It keeps every path and command that is asked for, also through a fact that was remembered.
     """
 
     def __init__(self, root: str, live: bool = False) -> None:
-        super().__init__(root, name="tree")
+        super().__init__("tree")
+        self.root = os.path.realpath(root)
         self.kind = "live" if live else "root"
         self.asked: set[str] = set()
         self.ran: set[tuple[str, ...]] = set()
@@ -49,22 +51,33 @@ class SpyTree(RootHost):
             self.asked |= mine[0]
             self.ran |= mine[1]
 
-    def _link_text(self, path: str) -> str | None:
-        if self.kind == "live" and path.startswith(tuple(f"{top}/" for top in VOLATILE)):
-            try:
-                return os.readlink(path)
-            except OSError:
-                return None
-        return super()._link_text(path)
+    def _on_disk(self, place: str) -> str:
+        return place if self.kind == "live" and place.startswith(VOLATILE) else self.root + place
 
-    def _real(self, path: str, follow: bool = True) -> str:
+    def _link(self, place: str) -> str | None:
+        with contextlib.suppress(OSError):
+            return os.readlink(self._on_disk(place))
+        return None
+
+    def _read(self, place: str, shown: str, limit: int, offset: int) -> bytes:
+        return read_regular(self._on_disk(place), shown, limit, offset, os.O_NOFOLLOW)
+
+    def _list(self, place: str, shown: str) -> tuple[str, ...]:
+        return list_names(self._on_disk(place), shown)
+
+    def _lstat(self, place: str, shown: str) -> FileStat:
+        return stat_file(self._on_disk(place), shown, follow=False)
+
+    def _place(self, path: str, follow: bool = True) -> str:
         folder, base = os.path.split(path.rstrip("/"))
-        self.asked.add(os.path.join(resolve_links(folder, self._link_text), base))
-        inside = resolve_links(path, self._link_text)
-        self.asked.add(inside)
-        if self.kind == "live" and inside.startswith(VOLATILE):
-            return inside if follow else path
-        return super()._real(path, follow)
+        place = os.path.join(resolve_links(folder, self._link_text), base)
+        self.asked.add(place)
+        if follow:
+            place = resolve_links(place, self._link_text)
+            self.asked.add(place)
+        if self.kind != "live":
+            super()._place(path, follow)
+        return place
 
     def run(self, *argv: str) -> Completed:
         self.ran.add(argv)
@@ -73,7 +86,7 @@ class SpyTree(RootHost):
     def disk_usage(self, path: str) -> DiskUsage:
         if self.kind != "live":
             return super().disk_usage(path)
-        found = os.statvfs(self._real(path))
+        found = os.statvfs(self.root + self._place(path))
         return DiskUsage(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize, 0, 0)
 
     def pids(self, name: str) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from hostcheck.facts import os as os_facts
 from hostcheck.facts.boot import option
 from hostcheck.facts.files import names, text
 from hostcheck.facts.mounts import Mount
+from hostcheck.facts.packages import packages
 from hostcheck.host import Host, Unavailable
 from hostcheck.record import Record
 from hostcheck.versions import Version
@@ -150,6 +151,10 @@ def _outlook(host: Host, now: str | None, found: init_facts.Init | None) -> Outl
         booted = boot_facts.boot(host)
     except (OSError, Unavailable) as error:
         booted = boot_facts.Boot(None, None, None, None, f"what boots is not known: {error}")
+        words_count = found is not None and found.name == "systemd" and 226 <= (found.major or 226) < 258
+        if isinstance(error, PermissionError) and words_count:
+            # root would see the command line, and it may say anything.
+            return Outlook(None, (booted.how,))
     if found is None:
         if now is not None:
             return Outlook(now, ("no init is known here", f"so {now} as now"))
@@ -271,6 +276,11 @@ def _systemd(host: Host, found: init_facts.Init, booted: boot_facts.Boot) -> Out
     evidence = [
         f"init: systemd {found.version or 'of an unknown version'} ({found.version_path or found.path})"
     ]
+    if version is None:
+        try:
+            packages(host)
+        except (OSError, Unavailable) as error:
+            evidence.append(str(error))
     default = None
     source = found.version_path or found.path
     if version is not None and 233 <= version < 256:
@@ -544,9 +554,9 @@ def _at_boot(host: Host, name: str, v1: str, options: tuple[str, ...], now: bool
         return None, "v2 has no such controller", None, None
     try:
         booted = boot_facts.boot(host)
-    except (OSError, Unavailable):
-        return None, "what boots is not known", None, None
-    release, config = _config(host, booted)
+    except (OSError, Unavailable) as error:
+        return None, f"what boots is not known: {error}", None, None
+    release, config, trouble = _config(host, booted)
     off = bool(config and name == "memory" and "MEMCG_DISABLED" in config)
     if config and name == "memory":
         off = off or "CGROUP_MEM_RES_CTLR_DISABLED" in config
@@ -566,7 +576,7 @@ def _at_boot(host: Host, name: str, v1: str, options: tuple[str, ...], now: bool
     if config is None:
         if now is False and host.fact(_same):
             return now, "as now", None, None
-        return None, "the configuration of the kernel that boots is not known", None, None
+        return None, f"the configuration of the kernel that boots is not known{trouble}", None, None
     # FAIR_GROUP_SCHED and its kin are younger than some kernels' controllers: the first option decides.
     if not config.enabled(options[0]):
         why = f"CONFIG_{options[0]} is not set"
@@ -592,7 +602,7 @@ def _same(host: Host) -> bool:
     return all(boot_facts.options(cmdline, w) == boot_facts.options(booted.cmdline, w) for w in WORDS)
 
 
-def _config(host: Host, booted: boot_facts.Boot) -> tuple[str | None, kernel_facts.Config | None]:
+def _config(host: Host, booted: boot_facts.Boot) -> tuple[str | None, kernel_facts.Config | None, str]:
     release = booted.release
     if release is None:
         upcoming = kernel_facts.boot_kernel(host)
@@ -603,9 +613,9 @@ def _config(host: Host, booted: boot_facts.Boot) -> tuple[str | None, kernel_fac
         except (OSError, Unavailable):
             pass
     try:
-        return release, kernel_facts.config(host, release) if release else None
-    except (OSError, Unavailable):
-        return release, None
+        return release, kernel_facts.config(host, release) if release else None, ""
+    except (OSError, Unavailable) as error:
+        return release, None, f": {error}"
 
 
 def export(host: Host) -> dict[str, object]:

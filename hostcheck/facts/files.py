@@ -40,6 +40,19 @@ def text(host: Host, path: str) -> str | None:
         return None
 
 
+def kernel_text(host: Host, path: str) -> str:
+    """Return the text of a file that every running kernel has.
+
+    Raises:
+        PermissionError, Unavailable: it cannot be read, or is hidden, as in some containers.
+
+    """
+    found = text(host, path)
+    if found is None:
+        raise Unavailable(f"{path} is not there")
+    return found
+
+
 def names(host: Host, path: str) -> tuple[str, ...]:
     """Return the names in a folder, none if there is no such folder."""
     try:

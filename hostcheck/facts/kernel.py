@@ -252,16 +252,25 @@ def boot_kernel(host: Host) -> Kernel | None:
     """Return the kernel that the next boot takes: the default boot entry's, else the newest installed.
 
     None where nothing tells: a tree without any kernel.
+
+    Raises:
+        PermissionError: the boot loader's files may not be read, and there is more than one kernel to choose from.
+
     """
     return host.fact(_boot_kernel)
 
 
 def _boot_kernel(host: Host) -> Kernel | None:
+    installed = installed_releases(host)
     try:
         found = boot_facts.boot(host)
+    except PermissionError:
+        # On a running host the kernel that runs need not be the one that is installed.
+        if host.kind == "live" or len(installed) > 1:
+            raise
+        found = None
     except (OSError, Unavailable):
         found = None
-    installed = installed_releases(host)
     if (
         found is not None
         and found.release
@@ -312,10 +321,14 @@ def kernels(host: Host) -> tuple[Kernel, ...]:
 
 
 def _kernels(host: Host) -> tuple[Kernel, ...]:
-    upcoming = boot_kernel(host)
     if host.kind == "live":
+        try:
+            upcoming = boot_kernel(host)
+        except PermissionError:
+            upcoming = None
         now = Kernel("now", running_release(host), "running", "/proc/sys/kernel/osrelease", None)
         return (now,) if upcoming is None or upcoming.release == now.release else (now, upcoming)
+    upcoming = boot_kernel(host)
     if upcoming is not None:
         return (upcoming,)
     raise Unavailable(

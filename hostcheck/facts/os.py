@@ -262,8 +262,12 @@ def parse_elf_machine(head: bytes) -> str | None:
     return _MACHINES.get((machine, head[4]))
 
 
+EVERYBODYS_PROGRAMS = ("/bin/sh", "/bin/bash", "/bin/busybox", "/sbin/init", "/usr/bin/env", "/bin/ls")
+"""One of these is on every host."""
+
+
 def _architecture(host: Host) -> str | None:
-    for path in ("/bin/sh", "/bin/bash", "/bin/busybox", "/sbin/init", "/usr/bin/env", "/bin/ls"):
+    for path in EVERYBODYS_PROGRAMS:
         try:
             found = parse_elf_machine(host.read_bytes(path, limit=20))
         except (FileNotFoundError, PermissionError, Unavailable):

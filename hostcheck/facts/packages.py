@@ -155,12 +155,16 @@ def _pacman(host: Host) -> Iterator[Package]:
 
 
 def _rpm_database(host: Host) -> str | None:
+    odd = None
     for path in RPM:
         try:
             if host.stat(path).is_file:
                 return path
+            odd = odd or path
         except (FileNotFoundError, Unavailable):
             continue
+    if odd:
+        raise Unavailable(f"{odd} is not a regular file")
     return None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Optional
 
 from hostcheck.facts import mounts
-from hostcheck.facts.files import is_masked, names, text
+from hostcheck.facts.files import is_masked, kernel_text, names, text
 from hostcheck.host import Host, Unavailable
 from hostcheck.record import Record
 
@@ -47,7 +47,7 @@ def memory(host: Host) -> dict[str, int]:
         Unavailable: the host is not running.
 
     """
-    found = parse_meminfo(host.read("/proc/meminfo"))
+    found = parse_meminfo(kernel_text(host, "/proc/meminfo"))
     if "MemTotal" not in found:
         raise Unavailable("/proc/meminfo names no MemTotal")
     return found

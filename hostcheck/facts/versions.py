@@ -8,7 +8,7 @@ from typing import Optional
 
 from hostcheck.facts import elf
 from hostcheck.facts.files import PROGRAM_FOLDERS, which
-from hostcheck.facts.packages import Package, has_file_list, installed, owner
+from hostcheck.facts.packages import Package, has_file_list, installed, owner, packages
 from hostcheck.host import Host, Unavailable
 from hostcheck.record import Record
 from hostcheck.versions import Version
@@ -275,6 +275,18 @@ def _look(host: Host, tool: Tool) -> Found | None:
             return _ran(host, tool, tool.programs[0], "", None)
         return None
     return version_at(host, tool, path)
+
+
+def package_of(host: Host, found: Found) -> str:
+    """Return the name of the package that brought a program, `` for none.
+
+    Raises:
+        PermissionError, Unavailable: the package database cannot be read, so it may be of any package.
+
+    """
+    if not found.package:
+        packages(host)
+    return found.package
 
 
 def version_at(host: Host, tool: Tool, path: str) -> Found:

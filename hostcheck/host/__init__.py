@@ -161,11 +161,12 @@ class Host(ABC):
     def resolve(self, path: str) -> str:
         """Return `path` with every symbolic link followed, inside the host; the last part may be missing.
 
-        Raises:
-            FileNotFoundError: a loop, which leads nowhere.
-
+        A loop leads nowhere: it comes back as it is.
         """
-        return resolve_links(path, self._link_text)
+        try:
+            return resolve_links(path, self._link_text)
+        except FileNotFoundError:
+            return path
 
     def _link_text(self, path: str) -> str | None:
         """Return the text of the link at `path`, None if there is no link."""
@@ -199,6 +200,10 @@ def resolve_links(path: str, link_text: Callable[[str], str | None]) -> str:
     '/x/c'
     >>> resolve_links("/a/../../../etc", {"/a": "../../b"}.get)
     '/etc'
+
+    Raises:
+        FileNotFoundError: a loop.
+
     """
     todo = [part for part in reversed(path.split("/")) if part not in ("", ".")]
     done = ""

@@ -11,12 +11,11 @@ from hostcheck.host import READ_LIMIT, Completed, DiskUsage, FileStat, Host, Una
 def read_regular(real: str, shown: str, limit: int, offset: int, flags: int = 0) -> bytes:
     """Read a regular file of this machine, or of a tree on it, without ever waiting for it.
 
-    A fifo or a device is refused before a byte is read, so nothing that a file name leads to can make
-    hostcheck hang. `shown` is the path in messages.
+    A fifo or a device is refused before it is opened, so nothing that a file name leads to can make
+    hostcheck hang, or set something off. `shown` is the path in messages.
     """
-    # O_NONBLOCK: opening a fifo with no writer would wait for ever; on regular files it does nothing.
     try:
-        fd = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | flags)
+        fd = _open_regular(real, shown, flags)
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(f"{shown} does not exist") from None
     except PermissionError:
@@ -25,8 +24,6 @@ def read_regular(real: str, shown: str, limit: int, offset: int, flags: int = 0)
         raise Unavailable(f"{shown}: {getattr(error, 'strerror', None) or error}") from None
     try:
         found = os.fstat(fd)
-        if not stat_module.S_ISREG(found.st_mode):
-            raise Unavailable(f"{shown} is not a regular file")
         if limit == READ_LIMIT and found.st_size - offset > limit:
             raise Unavailable(f"{shown} is larger than {limit >> 20} MiB")
         # What /proc and /sys make up has no size, and the kernel clears the whole buffer that it is given.
@@ -51,6 +48,22 @@ def read_regular(real: str, shown: str, limit: int, offset: int, flags: int = 0)
     if limit == READ_LIMIT and len(data) > limit:
         raise Unavailable(f"{shown} is larger than {limit >> 20} MiB")
     return data
+
+
+def _open_regular(real: str, shown: str, flags: int) -> int:
+    # To open a device is to act on some, as a watchdog, whose timer starts; O_PATH only looks at what is there.
+    place = os.open(real, os.O_PATH | os.O_CLOEXEC | flags)
+    try:
+        if not stat_module.S_ISREG(os.fstat(place).st_mode):
+            raise Unavailable(f"{shown} is not a regular file")
+        how = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        try:
+            return os.open(f"/proc/self/fd/{place}", how)
+        except FileNotFoundError:
+            # No /proc is mounted: then the same name again.
+            return os.open(real, how | flags)
+    finally:
+        os.close(place)
 
 
 def list_names(real: str, shown: str) -> tuple[str, ...]:

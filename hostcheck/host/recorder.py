@@ -166,10 +166,6 @@ class RecordingHost(Host):
 
         return self._once(("readlink", path), ask)
 
-    def resolve(self, path: str) -> str:
-        """See `Host.resolve`."""
-        return resolve_links(path, self._link_text)
-
     def run(self, *argv: str) -> Completed:
         """See `Host.run`."""
 

@@ -79,10 +79,6 @@ class RestingHost(Host):
             raise OSError(f"{path} is no link")
         return text
 
-    def resolve(self, path: str) -> str:
-        """See `Host.resolve`."""
-        return resolve_links(path, self._link_text)
-
     def run(self, *argv: str) -> Completed:
         """Refuse: nothing of an image is ever executed."""
         raise Unavailable(f"{argv[0]} cannot be asked: this host is not running")
