@@ -213,7 +213,11 @@ def demand_of_firewall(option: Option, here: Situation) -> tuple[Optional[str], 
         parts = table.STAND_INS.get(option.name)
         if parts and prefers_nft(here) and all(here.enabled(part) for part in parts):
             return None, "iptables-nft does without it"
-        gate = option.name == "NETFILTER_XTABLES_LEGACY" and here.enabled("IP_NF_NAT")
+        gate = (
+            option.name == "NETFILTER_XTABLES_LEGACY"
+            and here.backend != "legacy"
+            and here.enabled("IP_NF_NAT")
+        )
         return ("info" if gate else option.severity), ""
     if condition == "xtables" and here.backend == "native":
         return None, "the engine writes nftables itself"
@@ -247,7 +251,7 @@ def judge(option: Option, here: Situation, required: tuple[str, ...] = ()) -> Op
     }
     release = here.kernel.release
     if option.condition == "unwanted":
-        return unwanted(option, here, more)
+        return unwanted(option, here, more, required)
     name = satisfied_by(option, here)
     more["expected"] = "y or m"
     if name == option.name:
@@ -271,8 +275,10 @@ def judge(option: Option, here: Situation, required: tuple[str, ...] = ()) -> Op
     )
 
 
-def unwanted(option: Option, here: Situation, more: dict[str, object]) -> Optional[Finding]:
-    """Return what is to be said of an option that is better not set."""
+def unwanted(
+    option: Option, here: Situation, more: dict[str, object], required: tuple[str, ...]
+) -> Optional[Finding]:
+    """Return what is to be said of an option that is better not set, and must not be where it is in `required`."""
     subject = f"CONFIG_{option.name}"
     value = here.value(option.name)
     if value is None:
@@ -287,9 +293,8 @@ def unwanted(option: Option, here: Situation, more: dict[str, object]) -> Option
         return passed(subject, f"vsyscall={told} on the command line counts instead", **more)
     if told is None and option.name == "LEGACY_VSYSCALL_NONE":
         more["hint"] = "add vsyscall=emulate to the kernel command line where such old images are to run"
-    return failed(
-        subject, f"set in {here.kernel.release}: {option.breaks}", severity=Severity(option.severity), **more
-    )
+    severity = Severity.REQUIRED if option.name in required else Severity(option.severity)
+    return failed(subject, f"set in {here.kernel.release}: {option.breaks}", severity=severity, **more)
 
 
 SWITCH = (

@@ -194,6 +194,7 @@ class AddressesResolvConf(Check):
                 "kubelet resolvConf",
                 "pods get this host's loopback resolver: CoreDNS asks itself in a loop",
                 expected=real,
+                severity=Severity.REQUIRED,
                 commands=[
                     drop,
                     f"echo 'resolvConf: {real}' >> {self.kubelet_config}",

@@ -28,6 +28,10 @@ WATCHED = (
 """Options of the kernel command line that decide what containers can do."""
 
 
+DECIDING = ("systemd.unified_cgroup_hierarchy", "cgroup_enable", "cgroup_memory")
+"""Those of them without which the engine that runs now may not start again."""
+
+
 def watched(cmdline: str | None) -> dict[str, str]:
     """Return the words of a command line that count for containers, by name; a repeated one whole.
 
@@ -112,6 +116,8 @@ class BootEntries(Check):
             )
             # A word that only waits for the reboot is as it was meant.
             severity = None if lost or name in now else Severity.INFO
+            if lost and name in DECIDING:
+                severity = Severity.REQUIRED
             yield failed(
                 name, message, value=mine.get(name, "missing"), expected=now.get(name, "the same now"),
                 severity=severity, path=booted.path, line=booted.line, when="boot",
@@ -136,7 +142,8 @@ class BootEntries(Check):
                 )
                 yield failed(
                     name, message, value=mine.get(name, "missing"), expected=its.get(name, "the same"),
-                    severity=None if lost else Severity.INFO, path=entry.path, line=entry.line, when="boot",
+                    severity=(Severity.REQUIRED if name in DECIDING else None) if lost else Severity.INFO,
+                    path=entry.path, line=entry.line, when="boot",
                     **self._fix(host, its[name] if lost else mine[name]),
                 )  # fmt: skip
 

@@ -684,7 +684,7 @@ class CgroupDriver(Check):
         if version is not None:
             return version < Version("1.24")
         # Nothing names the runtime: who wrote a driver for Docker meant the kubelet to see it.
-        return chosen and not host.exists("/etc/containerd/config.toml")
+        return chosen and "SystemdCgroup" not in (text(host, "/etc/containerd/config.toml") or "")
 
 
 def _kubelet_flag(host: Host, flag: str) -> tuple[str, str, int] | None:

@@ -310,7 +310,6 @@ class FirewallFirewalld(Check):
         return failed(
             "firewalld.conf StrictForwardPorts",
             "firewalld rejects every port that docker publishes",
-            severity=Severity.RECOMMENDED,
             commands=[
                 f"sed -i 's/^StrictForwardPorts=.*/StrictForwardPorts=no/' {firewall.FIREWALLD_CONF}",
                 "firewall-cmd --reload",
@@ -426,7 +425,7 @@ class FirewallUfw(Check):
     """
 
     id = "firewall.ufw"
-    severity = Severity.INFO
+    severity = Severity.RECOMMENDED
     references = (
         "https://docs.docker.com/engine/network/packet-filtering-firewalls/#docker-and-ufw",
         "https://github.com/chaifeng/ufw-docker",
@@ -510,7 +509,16 @@ class FirewallForwardPolicy(Check):
             yield failed(
                 subject,
                 f"dockerd sets DROP, and br_netfilter sends the frames of {name} through it",
+                severity=Severity.REQUIRED if host.kind == "live" and self._drops(host) else None,
                 expected="net.ipv4.ip_forward = 1 at boot",
                 commands=["echo 'net.ipv4.ip_forward = 1' > /etc/sysctl.d/30-forward.conf", "reboot"],
                 **more,
             )
+
+    def _drops(self, host: Host) -> bool:
+        """Return whether the running kernel passes bridged frames to iptables, and drops what no rule forwards."""
+        try:
+            said = host.run("iptables", "-S", "FORWARD").out
+        except (OSError, Unavailable):
+            return False
+        return "-P FORWARD DROP" in said and sysctl.now(host, "net.bridge.bridge-nf-call-iptables") == "1"

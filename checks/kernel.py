@@ -90,7 +90,8 @@ class KernelConfigCgroup(_Options):
     )
     _topic = "cgroup"
     required: tuple[str, ...] = ()
-    """Options, without CONFIG_, that must be there whatever the table says (Kubernetes: CGROUP_PIDS)."""
+    """Options, without CONFIG_, that must be there whatever the table says (Kubernetes: CGROUP_PIDS), or must not
+    be where it says that they are better not set (MEMCG_DISABLED)."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""

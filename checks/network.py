@@ -360,7 +360,7 @@ class NetworkBridgeNfCall(Check):
         if not ready:
             text = f"the 0 is lost at boot: {why}, and later it comes with 1"
             more["expected"] = f"{MODULE} loaded before sysctls are set"
-            return failed(key, text, severity=Severity.RECOMMENDED, commands=[LOAD], **more)
+            return failed(key, text, commands=[LOAD], **more)
         for option in ("icc", "userland-proxy"):
             if network.engine_option(host, option, True) is False and not key.endswith("arptables"):
                 text = f'0, but dockerd needs 1 for "{option}": false, and `sysctl --system` takes it back'

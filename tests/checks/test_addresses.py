@@ -105,7 +105,10 @@ def test_resolvers(laid: dict[str, Content], expected: list[str]) -> None:
     result = ask(checks.AddressesResolvConf, FakeHost({**DOCKER, **laid}, kind="root"))
     assert [finding.subject for finding in result.failures] == expected, result.findings
     assert result.outcome is (Outcome.FAIL if expected else Outcome.PASS), result.reason
-    assert all(result.severity_of(finding) is Severity.RECOMMENDED for finding in result.failures)
+    for finding in result.failures:
+        # A loop of CoreDNS is no name for any pod; the engine's own fallback may answer.
+        deserved = Severity.REQUIRED if "kubelet" in finding.subject else Severity.RECOMMENDED
+        assert result.severity_of(finding) is deserved
 
 
 @pytest.mark.parametrize("laid", [{}, {"/etc/resolv.conf": "-> ../run/resolvconf/resolv.conf"}])

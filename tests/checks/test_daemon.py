@@ -103,7 +103,10 @@ def test_tcp_by_flag() -> None:
 
 def test_modes() -> None:
     text = '{"experimental": true, "debug": true, "no-new-privileges": true}'
-    assert {severity for _, severity in failures(ask(checks.DaemonModes, host(text)))} == {"info"}
+    assert {severity for _, severity in failures(ask(checks.DaemonModes, host(text)))} == {
+        "info",
+        "recommended",
+    }
     assert len(failures(ask(checks.DaemonModes, host(text)))) == 3
     assert not failures(ask(checks.DaemonModes, host('{"experimental": false}')))
 

@@ -167,7 +167,7 @@ NEW = dpkg(docker_ce="5:28.5.2-1", firewalld="2.3.0-1")
         ),
         (
             {**NEW, "/etc/firewalld/firewalld.conf": "StrictForwardPorts=yes\n"},
-            [("firewalld.conf StrictForwardPorts", "recommended")],
+            [("firewalld.conf StrictForwardPorts", "required")],
         ),
         (
             {
@@ -237,7 +237,7 @@ def test_reload() -> None:
 def test_ufw(laid: dict[str, Content], outcome: Outcome) -> None:
     result = ask(checks.FirewallUfw, FakeHost({**DOCKER, **laid}, kind="root"))
     assert result.outcome is outcome
-    assert {severity for _, severity in failures(result)} <= {"info"}
+    assert {severity for _, severity in failures(result)} <= {"recommended"}
 
 
 BRIDGE: dict[str, Content] = {"/etc/systemd/network/br0.netdev": "[NetDev]\nName=br0\nKind=bridge\n"}

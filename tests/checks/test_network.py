@@ -191,7 +191,7 @@ ONE = {"/etc/sysctl.d/a.conf": f"{IPTABLES}=1\n"}
         (ONE, False, []),
         ({**ONE, **LOADED}, False, []),
         # The 0 is written before the key exists.
-        (ZERO, False, [(IPTABLES, "boot", "recommended")]),
+        (ZERO, False, [(IPTABLES, "boot", "required")]),
         ({**ZERO, **LOADED}, False, []),
         (
             {**ZERO, "/etc/udev/rules.d/99-bridge.rules": 'KERNEL=="br_netfilter", RUN+="/sbin/sysctl -p"\n'},
