@@ -21,18 +21,36 @@ LENGTH = 400
 
 
 class Placed(Finding):
-    """A finding that knows its column too, which an editor wants."""
+    """A finding that knows its column, its key and its class too, which an editor wants."""
 
-    __slots__ = ("column",)
+    __slots__ = ("cls", "column", "key")
 
     def __init__(
-        self, ok: bool, subject: str, message: str, column: Optional[int] = None, **more: Any
+        self,
+        ok: bool,
+        subject: str,
+        message: str,
+        column: Optional[int] = None,
+        cls: str = "",
+        key: Optional[str] = None,
+        **more: Any,
     ) -> None:
-        """Keep the column, from 1; all else as in `Finding`."""
+        """Keep the three; all else as in `Finding`.
+
+        The column counts from 1. Without a class a failure is `advice`, without a key it is what the subject names.
+        """
         if more.get("value") is not None:
             more["value"] = cut(str(more["value"]))
         super().__init__(ok, cut(subject), cut(message), **more)
         self.column = column or None
+        self.cls = "" if ok else cls or "advice"
+        self.key = (
+            key
+            if key is not None
+            else subject.partition(" ")[2]
+            if subject.startswith("daemon.json ")
+            else ""
+        )
 
 
 def cut(text: str) -> str:

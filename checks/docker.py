@@ -14,6 +14,8 @@ from ._daemon import CONFIG, DAEMON, MANY, REFERENCE, configured, failed, judged
 DEPRECATED = "https://docs.docker.com/engine/deprecated/"
 
 FLAGS = ("flag-conflict", "invalid-flag")
+CLASSES = {"invalid-flag": "invalid-value", "tls-file": "invalid-value", "userns-user": "invalid-value"}
+"""What the report calls the classes of problems for which it has no word of its own."""
 ELSEWHERE = ("storage-driver", "storage-opts")
 """Keys that the storage checks speak of."""
 
@@ -37,6 +39,12 @@ def reason(problem: Problem) -> str:
     if problem.replaced_by and problem.replaced_by not in text:
         return f"{text}; use {problem.replaced_by}"
     return text
+
+
+def kind(problem: Problem) -> dict[str, str]:
+    """Return the class and the key of a problem, for a finding."""
+    cls = "start-only" if problem.caught_by == "start" else CLASSES.get(problem.cls, problem.cls)
+    return {"cls": cls, "key": problem.key}
 
 
 def mend(problem: Problem, path: str) -> str:
@@ -142,6 +150,7 @@ class DockerDaemonJson(Check):
                 when="boot",
                 hint=mend(problem, path),
                 commands=rename(problem, path),
+                **kind(problem),
             )
         for key, value in judgement.values.items():
             if "." not in key and key not in refused:
@@ -194,6 +203,7 @@ class DockerFlagConflict(Check):
                     line=start.line,
                     when="boot",
                     hint=f"take {problem.key} out of ExecStart ({start.path})",
+                    **kind(problem),
                 )
                 continue
             yield failed(
@@ -207,6 +217,7 @@ class DockerFlagConflict(Check):
                 when="boot",
                 hint=f"take {problem.key} out of {path}, or out of ExecStart by a drop-in",
                 commands=self._without_flag(start, problem.key),
+                **kind(problem),
             )
         if not found:
             if not judgement.accepted and judgement.named[0].stage < daemonjson.CONFLICTS:
@@ -285,6 +296,7 @@ class DockerStartRules(Check):
                 column=problem.column,
                 when="boot",
                 hint=f"mend {problem.key} in {path}" if path else "",
+                **kind(problem),
             )
         if not wrong:
             path = docker.config_file(host)

@@ -9,7 +9,7 @@ from hostcheck.api import Check, Finding, Host, NotApplicable, Severity
 from hostcheck.facts import docker
 
 from ._daemon import LOOPBACK, MANY, failed, host_of, is_local, judged, passed, shown, spot, subject
-from ._mirrors import CLOSED, RESTRICTED, closed, restricted
+from ._mirrors import MIRRORS, fault
 
 
 class RegistryMirrors(Check):
@@ -19,7 +19,8 @@ class RegistryMirrors(Check):
     time limit, plain HTTP shows and lets change what is pulled, and in 17.06 to 17.09 one malformed mirror
     silently turns off the whole list.
 
-    *Needs*: `registry-mirrors`, and a dated list of public mirrors that have closed. Nothing is asked of the network.
+    *Needs*: `registry-mirrors`, and a dated list of public mirrors: which have closed, which serve one cloud only,
+    which are of another registry. Nothing is asked of the network; `registry.answers` does that.
 
     *Fix*: take the mirror off the list.
     """
@@ -29,8 +30,7 @@ class RegistryMirrors(Check):
     severity = Severity.RECOMMENDED
     references = (
         "https://docs.docker.com/docker-hub/image-library/mirror/",
-        *(source for _, _, source in CLOSED),
-        *(source for _, _, _, source in RESTRICTED),
+        *(mirror.source for mirror in MIRRORS if mirror.source),
     )
 
     def run(self, host: Host) -> Iterator[Finding]:
@@ -61,23 +61,80 @@ class RegistryMirrors(Check):
 
     def _fault(self, mirror: str, release: tuple[int, ...]) -> tuple[str, Optional[Severity]]:
         name = host_of(mirror)
-        day = closed(name)
-        if day:
-            return f"has answered nobody outside since {day}: pulls wait for it in vain", None
+        text, useless = fault(name)
+        if useless:
+            return text, None
         if release < (17, 10):
             from hostcheck.facts._daemon_rules import mirror_fault
 
             wrong = mirror_fault(mirror, release)
             if wrong:
                 return f"is no mirror ({wrong}), and turns off the whole list", None
-        cloud, day = restricted(name)
-        if cloud:
-            return f"serves only machines in {cloud} since {day}", Severity.INFO
         if mirror.lower().startswith("http://") and not name.startswith(LOOPBACK):
             if is_local(name):
                 return "is asked by plain HTTP", Severity.INFO
             return "is asked by plain HTTP over the internet: what is pulled can be changed on its way", None
-        return "", None
+        return text, Severity.INFO
+
+
+class RegistryAnswers(Check):
+    """Every registry mirror answers /v2/.
+
+    *Why*: dockerd begins with GET /v2/, and a mirror that does not answer, or not as a registry does, costs each
+    pull its time limit.
+
+    *Needs*: `registry-mirrors`, and --online: without it nothing is asked of the network. Each is asked once, for
+    five seconds at most; 200 and 401 are the answers of a registry. A redirection is not followed.
+
+    *Fix*: take the mirror off the list, or mend the network, the proxy or the certificate.
+    """
+
+    id = "registry.answers"
+    severity = Severity.RECOMMENDED
+    references = (
+        "https://github.com/distribution/distribution/blob/main/docs/content/spec/api.md#api-version-check",
+        "https://github.com/moby/moby/blob/master/daemon/internal/distribution/registry.go",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """Ask all of them at once."""
+        effective = judged(host).effective
+        mirrors = [
+            m for m in effective.get("registry-mirrors") or () if m.startswith(("http://", "https://"))
+        ]
+        if not mirrors:
+            raise NotApplicable("no registry mirror is configured")
+        if not host.assumptions.get("online"):
+            raise NotApplicable("the network is asked only with --online")
+        insecure = effective.get("insecure-registries") or ()
+        urls = [f"{mirror.rstrip('/')}/v2/" for mirror in mirrors[:MANY]]
+        for number, (mirror, answer) in enumerate(zip(mirrors, host.fetch(*urls))):
+            where = spot(host, f"registry-mirrors[{number}]")
+            name = shown("proxy", mirror).strip('"')
+            took = f"{answer.seconds * 1000:.0f} ms"
+            where["value"] = str(answer.status or answer.error)
+            if answer.status in (200, 401):
+                what = "" if answer.registry else ", without the header of a registry"
+                text = f"{name} answers {answer.status} in {took}{what}"
+                yield passed(subject("registry-mirrors"), text, **where)
+                continue
+            if answer.kind == "tls" and host_of(mirror) in map(host_of, insecure):
+                text = f"{name}: {answer.error}; insecure-registries lets it pass"
+                yield passed(subject("registry-mirrors"), text, **where)
+                continue
+            leads = f" and sends on to {answer.location[:100]}" if answer.location else ""
+            said = (
+                f"answers {answer.status} in {took}{leads}"
+                if answer.status
+                else f"does not answer: {answer.error}"
+            )
+            yield failed(
+                subject("registry-mirrors"),
+                f"{name} {said}",
+                expected="200 or 401 from /v2/",
+                hint=f"take it off registry-mirrors in {where['path']}, or mend the way to it",
+                **where,
+            )
 
 
 class RegistryInsecure(Check):

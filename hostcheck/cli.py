@@ -115,6 +115,7 @@ def _add_run(commands: Commands) -> None:
     )
     _add_host(run)
     _add_checks(run)
+    run.add_argument("--online", action="store_true", help="ask each registry mirror whether it answers")
     output.add_arguments(run)
     run.add_argument(
         "--baseline", metavar="FILE", help="a JSON report of before: only what it does not know counts"
@@ -346,7 +347,10 @@ def _run(options: argparse.Namespace) -> int:
     policy, configured = _configured(options)
 
     def judge(path: str | None) -> Report:
-        report = make_report(_assuming(_host_at(path), options), policy, configured)
+        host = _assuming(_host_at(path), options)
+        if options.online:
+            host.assumptions["online"] = "yes"
+        report = make_report(host, policy, configured)
         if options.baseline:
             from hostcheck import baseline
 

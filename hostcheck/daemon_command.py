@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Optional, TextIO
 
-from hostcheck import __version__, plugins
+from hostcheck import __version__, output, plugins
 from hostcheck.facts import _daemon_keys, docker
 from hostcheck.finding import Finding, Outcome, Report, Result, Severity
-from hostcheck.host import Completed, DiskUsage, FileStat, Host, Unavailable
+from hostcheck.host import Unavailable
+from hostcheck.host.file import FileHost
+from hostcheck.output import OutputError
 from hostcheck.policy import DEFAULT, Policy, PolicyError
-from hostcheck.reporters import FORMATS, Style
+from hostcheck.reporters import FORMATS
 from hostcheck.runner import Configured
 from hostcheck.runner import run as run_checks
+from hostcheck.versions import Version
 
-OK, FAILED, USAGE = 0, 1, 2
+OK, FAILED, USAGE, UNDECIDED = 0, 1, 2, 3
+
+TEXT = "text"
 
 STDIN = "<stdin>"
 """How standard input is called in messages, as compilers call it."""
@@ -35,6 +41,7 @@ FROM_FILE = frozenset(
         "daemon.modes",
         "daemon.address_pools",
         "daemon.data_root",
+        "registry.answers",
         "registry.mirrors",
         "registry.insecure",
         "registry.proxies",
@@ -48,10 +55,10 @@ _DESCRIPTION = """\
 Judge daemon.json files as dockerd would, without a host: nothing of this machine's docker is looked at, and what
 depends on a host (files, users, programs) is not judged. A FILE of - is standard input.
 
-The output has one line for each finding, FILE:LINE:COLUMN: SEVERITY: MESSAGE, and below it how to mend it. With
--f json there is one report a file, a line each, in the order of the files: the keys of a host's report, and `file`,
+The format text has one line for each finding, FILE:LINE:COLUMN: SEVERITY: MESSAGE, and below it how to mend it.
+json has one report a file, a line each, in the order of the files: the keys of a host's report, and `file`,
 `accepted` (whether dockerd takes the file, as `dockerd --validate` would say), `error` (why it could not be read,
-or null) and in each finding `column`.
+or null) and in each finding `class`, `key` and `column`. The other formats have one report of all files.
 """
 
 _EPILOG = """\
@@ -59,11 +66,14 @@ examples:
   hostcheck daemon-json daemon.json
   hostcheck daemon-json --docker-version 24.0.9 --flags "-H fd://" images/*/daemon.json
   jinja2 daemon.json.j2 | hostcheck daemon-json -f json -
+  hostcheck daemon-json --online -v daemon.json          # does each mirror answer?
+  hostcheck daemon-json --schema 28.5.2 > daemon.schema.json
 
 exit codes:
   0  dockerd takes every file, and nothing fails at or above --fail-on
   1  dockerd refuses a file, or something fails
   2  the command line is wrong, or a file cannot be read; the others are judged all the same
+  3  nothing fails, but something is unknown or broke (only with --strict)
 """
 
 
@@ -76,7 +86,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="a daemon.json, or - for standard input")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="a daemon.json, or - for standard input")
     parser.add_argument(
         "--docker-version",
         metavar="VERSION",
@@ -88,8 +98,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="FLAGS",
         help='the command line that dockerd is started with, such as "-H fd://" (one word: --flags=-D)',
     )
+    parser.add_argument("--online", action="store_true", help="ask each registry mirror whether it answers")
     parser.add_argument(
-        "-f", "--format", default="text", metavar="FORMAT", help=f"text, {', '.join(FORMATS)} (default: text)"
+        "--schema",
+        nargs="?",
+        const=_daemon_keys.NEWEST,
+        metavar="VERSION",
+        help="print a JSON Schema of what that release takes, for editors, and judge nothing",
     )
     parser.add_argument(
         "--policy",
@@ -101,62 +116,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         parser.add_argument(
             option, action="append", default=[], metavar="GLOB", help=f"{words}; may be repeated"
         )
-    parser.add_argument(
-        "--fail-on",
-        choices=["required", "recommended", "info"],
-        default="required",
-        help="the least severity that makes the exit code 1 (default: required)",
-    )
-    parser.add_argument("-q", "--quiet", action="store_true", help="show the tally alone")
-
-
-class FileHost(Host):
-    """A host of which one file is known, and nothing else."""
-
-    kind = "root"
-
-    def __init__(self, path: str, data: bytes, version: str, flags: str) -> None:
-        """Take the file, the release of dockerd and its flags."""
-        super().__init__()
-        self.name = path
-        self.data = data
-        self.assumptions.update(stage="installed", docker=version)
-        self.assumptions["daemon.json"] = path
-        self.assumptions["dockerd flags"] = flags
-
-    def _only(self, path: str) -> None:
-        if path != self.name:
-            raise Unavailable(f"{path}: no host is looked at")
-
-    def read_bytes(self, path: str, limit: int = docker.FILE_LIMIT, offset: int = 0) -> bytes:
-        """See `Host.read_bytes`."""
-        self._only(path)
-        return self.data[offset : offset + limit]
-
-    def stat(self, path: str, follow: bool = True) -> FileStat:
-        """See `Host.stat`."""
-        self._only(path)
-        return FileStat(0o100644, 0, 0, len(self.data))
-
-    def names(self, path: str) -> tuple[str, ...]:
-        """See `Host.names`."""
-        raise Unavailable(f"{path}: no host is looked at")
-
-    def readlink(self, path: str) -> str:
-        """See `Host.readlink`."""
-        raise OSError(22, f"{path} is not a link")
-
-    def run(self, *argv: str) -> Completed:
-        """See `Host.run`."""
-        raise Unavailable(f"{argv[0]}: no host is looked at")
-
-    def disk_usage(self, path: str) -> DiskUsage:
-        """See `Host.disk_usage`."""
-        raise Unavailable(f"{path}: no host is looked at")
-
-    def pids(self, name: str) -> tuple[int, ...]:
-        """See `Host.pids`."""
-        raise Unavailable(f"{name}: no host is looked at")
+    output.add_arguments(parser, (TEXT, *FORMATS), ("required", "recommended", "info"))
 
 
 class Judged:
@@ -187,34 +147,58 @@ def read(file: str) -> bytes:
         data = read_regular(file, file, docker.FILE_LIMIT + 1, 0)
     if len(data) > docker.FILE_LIMIT:
         shown = STDIN if file == "-" else file
-        raise Unavailable(f"{shown} is larger than {docker.FILE_LIMIT >> 10} KiB: no daemon.json is")
+        raise Unavailable(f"{shown} is larger than {docker.FILE_LIMIT >> 20} MiB: too large to judge")
     return data
 
 
-def judge(file: str, version: str, flags: str, policy: Policy, configured: Sequence[Configured]) -> Judged:
+class Judge:
+    """What every file is judged with."""
+
+    __slots__ = ("assumptions", "configured", "policy", "version")
+
+    def __init__(
+        self, version: str, flags: str, online: bool, policy: Policy, configured: Sequence[Configured]
+    ) -> None:
+        """Take the release, dockerd's flags, whether the network may be asked, the policy and its checks."""
+        self.version = version
+        self.policy = policy
+        self.configured = configured
+        self.assumptions = {"stage": "installed", "docker": version, "dockerd flags": flags}
+        if online:
+            self.assumptions["online"] = "yes"
+
+    def host(self, path: str, data: bytes) -> FileHost:
+        """Return the host of a file."""
+        host = FileHost(path, data)
+        host.assumptions.update(self.assumptions, **{"daemon.json": path})
+        return host
+
+
+def judge(file: str, by: Judge) -> Judged:
     """Return a file's report."""
     path = STDIN if file == "-" else file
     began = time.perf_counter()
     results: list[Result] = []
     accepted, wrong = None, ""
     try:
-        host = FileHost(path, read(file), version, flags)
-    except (OSError, Unavailable) as error:
-        wrong = str(error) or type(error).__name__
-    else:
-        results = run_checks(configured, host)
+        host = by.host(path, read(file))
         accepted = docker.judgement(host).accepted
-    if policy.waivers:
+        results = run_checks(by.configured, host)
+    except OSError as error:
+        wrong = str(error) or type(error).__name__
+    except Unavailable as error:
+        wrong = str(error) if path in str(error) else f"{path}: {error}"
+    if by.policy.waivers:
         import datetime  # most policies waive nothing
 
-        policy.waive(results, datetime.datetime.now(datetime.timezone.utc).date())
+        by.policy.waive(results, datetime.datetime.now(datetime.timezone.utc).date())
     for result in results:
         for finding in result.findings:
             _detached(finding, path)
-    about = {"kind": "file", "name": path, "stage": "installed", "engines": {"docker": version}}
+    about = {"kind": "file", "name": path, "stage": "installed", "engines": {"docker": by.version}}
     report = Report(
         about,
-        policy.name,
+        by.policy.name,
         results,
         started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         seconds=time.perf_counter() - began,
@@ -234,11 +218,14 @@ def _detached(finding: Finding, path: str) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Judge the files, write what was found, return the exit code."""
+    if options.schema:
+        from hostcheck import daemon_schema  # editors ask for it once
+
+        return daemon_schema.write(_version(options.schema, "--schema"), options)
+    wanted = output.destinations(options, (TEXT, *FORMATS), TEXT)
     version = options.docker_version or _daemon_keys.NEWEST
-    wrong = _usage(options, version)
-    if wrong:
-        print(f"hostcheck: {wrong}", file=sys.stderr)
-        return USAGE
+    _version(version, "--docker-version")
+    _usable(options)
     policy = Policy.load(options.policy)
     # An unchanged policy names no check of another family, so only these three are imported.
     everything = plugins.shipped(FAMILIES if options.policy == DEFAULT else ["*"])
@@ -248,70 +235,138 @@ def run(options: argparse.Namespace) -> int:
         configured = [item for item in configured if item.check.id != "docker.flag_conflict"]
     if not configured:
         raise PolicyError("no check is left to run: --select and --ignore take all away")
-    judged = (judge(file, version, options.flags, policy, configured) for file in options.files)
-    code = _written(judged, version, options)
+    by = Judge(version, options.flags, options.online, policy, configured)
+    with contextlib.ExitStack() as streams:
+        writers = [
+            WRITERS.get(name, Merged)(name, streams.enter_context(output.opened(path)), version, options)
+            for name, path in wanted
+        ]
+        code = _code((judge(file, by) for file in options.files), writers, options)
     sys.stdout.flush()
     return code
 
 
-def _usage(options: argparse.Namespace, version: str) -> str:
-    """Return what is wrong with the command line."""
+def _version(text: str, option: str) -> Version:
+    try:
+        return Version(text)
+    except ValueError:
+        raise OutputError(f"{option} {text}: not a version such as 28.5.2") from None
+
+
+def _usable(options: argparse.Namespace) -> None:
+    """Refuse a command line that cannot be meant."""
     import shlex
 
-    from hostcheck.versions import Version
-
-    try:
-        Version(version)
-    except ValueError:
-        return f"--docker-version {version}: not a version such as 28.5.2"
     try:
         shlex.split(options.flags)
     except ValueError as error:
-        return f"--flags {options.flags}: {error}"
-    if options.format != "text" and options.format not in FORMATS:
-        return f"no format {options.format!r}; there are text, {', '.join(FORMATS)}"
+        raise OutputError(f"--flags {options.flags}: {error}") from None
+    if not options.files:
+        raise OutputError("no file is named; - is standard input")
     if options.files.count("-") > 1:
-        return "standard input (-) can be read only once"
-    return ""
+        raise OutputError("standard input (-) can be read only once")
 
 
-def _written(judged: Iterator[Judged], version: str, options: argparse.Namespace) -> int:
+def _code(judged: Iterable[Judged], writers: Sequence[Writer], options: argparse.Namespace) -> int:
     """Write each file's report as soon as it is there; return the exit code."""
-    stream = sys.stdout
-    kept: list[Judged] = []
-    code = OK
-    tally = {"accepted": 0, "refused": 0, "not read": 0, "required": 0, "recommended": 0, "info": 0}
+    unread = failed = undecided = False
     for one in judged:
         if one.error:
             print(f"hostcheck: {_printable(one.error, sys.stderr)}", file=sys.stderr)
-            code = USAGE
-        elif code == OK and (not one.accepted or one.report.failed(Severity(options.fail_on))):
-            code = FAILED
-        tally["not read" if one.accepted is None else "accepted" if one.accepted else "refused"] += 1
-        if options.format == "json":
-            stream.write(_json(one))
-        elif options.format == "text":
-            for place, severity, finding in _failures(one):
-                tally[severity] += 1
-                if not options.quiet:
-                    stream.write(_printable(f"{place}: {severity}: {_message(finding)}", stream) + "\n")
-                    for line in _hint(finding):
-                        stream.write(f"    {_printable(line, stream)}\n")
-            for result in one.report.undecided():
-                text = f"{one.report.host['name']}: {result.outcome}: {result.check}: {result.reason}"
-                stream.write(_printable(text, stream) + "\n")
-        else:
-            kept.append(one)
-    if options.format == "text":
-        stream.write(_tally(tally, version, not options.docker_version))
-    elif options.format != "json":
-        from hostcheck.reporters import write
+            unread = True
+        elif not one.accepted or one.report.failed(Severity(options.fail_on)):
+            failed = True
+        undecided = undecided or bool(one.report.undecided())
+        for writer in writers:
+            writer.add(one)
+    for writer in writers:
+        writer.end()
+    if unread:
+        return USAGE
+    return FAILED if failed else UNDECIDED if options.strict and undecided else OK
 
-        verbosity = -1 if options.quiet else 0
-        encoding = (getattr(stream, "encoding", None) or "ascii").lower()
-        style = Style(unicode=encoding.startswith("utf"), verbosity=verbosity)
-        write(options.format, [_merged(kept, version)], stream, style)
-    return code
+
+class Writer:
+    """Writes the reports in one format to one stream."""
+
+    def __init__(self, name: str, stream: TextIO, version: str, options: argparse.Namespace) -> None:
+        """Take the format's name, the stream, the release and the options."""
+        self.name, self.stream, self.version, self.options = name, stream, version, options
+
+    def add(self, one: Judged) -> None:
+        """Take the next file's report."""
+
+    def end(self) -> None:
+        """Write what stands below all reports."""
+
+
+class Lines(Writer):
+    """A JSON object a file, a line each."""
+
+    def add(self, one: Judged) -> None:
+        """Write it."""
+        self.stream.write(_json(one))
+
+
+class Merged(Writer):
+    """One report of all files, for the formats that know only one."""
+
+    def __init__(self, name: str, stream: TextIO, version: str, options: argparse.Namespace) -> None:
+        """Begin with nothing."""
+        super().__init__(name, stream, version, options)
+        self.kept: list[Judged] = []
+
+    def add(self, one: Judged) -> None:
+        """Keep it."""
+        self.kept.append(one)
+
+    def end(self) -> None:
+        """Write the one report."""
+        from hostcheck import reporters
+
+        style = output.style(self.options, self.stream)
+        reporters.write(self.name, [_merged(self.kept, self.version)], self.stream, style)
+
+
+class Text(Writer):
+    """A line for each finding that fails, as compilers write it."""
+
+    def __init__(self, name: str, stream: TextIO, version: str, options: argparse.Namespace) -> None:
+        """Begin with nothing counted."""
+        super().__init__(name, stream, version, options)
+        self.tally: dict[str, int] = {}
+
+    def _count(self, name: str) -> None:
+        self.tally[name] = self.tally.get(name, 0) + 1
+
+    def _line(self, text: str) -> None:
+        self.stream.write(_printable(text, self.stream) + "\n")
+
+    def add(self, one: Judged) -> None:
+        """Write what fails in it, and what cannot be told."""
+        self._count("not read" if one.accepted is None else "accepted" if one.accepted else "refused")
+        name = one.report.host["name"]
+        for place, severity, finding in _failures(one):
+            self._count(severity)
+            if not self.options.quiet:
+                self._line(f"{place}: {severity}: {_message(finding)}")
+                for line in _hint(finding):
+                    self._line(f"    {line}")
+        if self.options.verbose:
+            for result in one.report.results:
+                for finding in result.findings:
+                    if finding.ok:
+                        self._line(f"{_place(name, finding)}: ok: {_message(finding)}")
+        for result in one.report.undecided():
+            self._line(f"{name}: {result.outcome}: {result.check}: {result.reason}")
+
+    def end(self) -> None:
+        """Write the tally."""
+        self.stream.write(_tally(self.tally, self.version, not self.options.docker_version))
+
+
+WRITERS: dict[str, type[Writer]] = {TEXT: Text, "json": Lines}
+"""The formats that have a report for each file."""
 
 
 def _json(judged: Judged) -> str:
@@ -325,6 +380,8 @@ def _json(judged: Judged) -> str:
     for result, shown in zip(judged.report.results, whole["results"]):
         for finding, row in zip(result.findings, shown["findings"]):
             row["column"] = getattr(finding, "column", None)
+            row["class"] = getattr(finding, "cls", "") or None
+            row["key"] = getattr(finding, "key", "") or None
     head = {"file": judged.file, "accepted": judged.accepted, "error": judged.error or None}
     # In ASCII: the name of a file may be no text in any encoding.
     return json.dumps({**head, **whole}) + "\n"
@@ -338,15 +395,17 @@ def _failures(judged: Judged) -> list[tuple[str, str, Finding]]:
         if result.outcome is not Outcome.FAIL or result.waived:
             continue
         for finding in result.failures:
-            line, column = finding.line or 0, getattr(finding, "column", None) or 0
-            place = f"{name}:{line or 1}:{column or 1}"
-            found.append(((line, column), place, str(result.severity_of(finding)), finding))
+            at = (finding.line or 0, getattr(finding, "column", None) or 0)
+            found.append((at, _place(name, finding), str(result.severity_of(finding)), finding))
     found.sort(key=lambda entry: entry[0])
     return [entry[1:] for entry in found]
 
 
-def _message(finding: Finding) -> str:
+def _place(name: str, finding: Finding) -> str:
+    return f"{name}:{finding.line or 1}:{getattr(finding, 'column', None) or 1}"
 
+
+def _message(finding: Finding) -> str:
     text = finding.sentence
     # The place stands in front already.
     tail = f" (line {finding.line}, column {getattr(finding, 'column', None)})"
@@ -368,9 +427,9 @@ def _printable(text: str, stream: TextIO) -> str:
 
 
 def _tally(tally: dict[str, int], version: str, assumed: bool) -> str:
-    files = sum(tally[name] for name in ("accepted", "refused", "not read"))
-    parts = [f"{tally[name]} {name}" for name in ("accepted", "refused", "not read") if tally[name]]
-    findings = [f"{tally[name]} {name}" for name in ("required", "recommended", "info") if tally[name]]
+    files = sum(tally.get(name, 0) for name in ("accepted", "refused", "not read"))
+    parts = [f"{tally[name]} {name}" for name in ("accepted", "refused", "not read") if name in tally]
+    findings = [f"{tally[name]} {name}" for name in ("required", "recommended", "info") if name in tally]
     said = ", the newest release that is known (--docker-version names another)" if assumed else ""
     return (
         f"{files} file{'s' * (files != 1)}: {', '.join(parts)}; {', '.join(findings) or 'nothing found'}; "

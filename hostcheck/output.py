@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TextIO, cast
 
 from hostcheck import reporters
@@ -18,14 +19,18 @@ class OutputError(Exception):
     """A report cannot go where it is wanted; the text says why and the way out."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(
+    parser: argparse.ArgumentParser,
+    formats: Collection[str] = FORMATS,
+    least: Sequence[str] = ("required", "recommended"),
+) -> None:
     """Add the options that say where reports go, how they look, and what makes a run fail."""
     parser.add_argument(
         "-f",
         "--format",
         action="append",
         metavar="FORMAT[:FILE]",
-        help=f"{', '.join(FORMATS)}; with a file, written there atomically; may be repeated",
+        help=f"{', '.join(formats)}; with a file, written there atomically; may be repeated",
     )
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="write the one report without a file of its own to FILE"
@@ -33,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strict", action="store_true", help="exit with 3 if anything is unknown or broke")
     parser.add_argument(
         "--fail-on",
-        choices=["required", "recommended"],
+        choices=least,
         default="required",
         help="the least severity that makes the exit code 1 (default: required)",
     )
@@ -44,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def destinations(options: argparse.Namespace) -> list[tuple[str, str | None]]:
+def destinations(
+    options: argparse.Namespace, formats: Collection[str] = FORMATS, default: str = "table"
+) -> list[tuple[str, str | None]]:
     """Return each format with its file; None is standard output.
 
     Raises:
@@ -52,10 +59,10 @@ def destinations(options: argparse.Namespace) -> list[tuple[str, str | None]]:
 
     """
     wanted: list[tuple[str, str | None]] = []
-    for text in options.format or ["table"]:
+    for text in options.format or [default]:
         name, _, path = text.partition(":")
-        if name not in FORMATS:
-            raise OutputError(f"no format {name!r}; there are {', '.join(FORMATS)}")
+        if name not in formats:
+            raise OutputError(f"no format {name!r}; there are {', '.join(formats)}")
         wanted.append((name, path or None))
     bare = [number for number, (_, path) in enumerate(wanted) if path is None]
     if options.output:
@@ -80,35 +87,43 @@ def write(
     """
     for name, path in wanted:
         try:
-            if path is None or path == "-":
-                # A file name of a host may hold what no encoding has.
-                cast(io.TextIOWrapper, sys.stdout).reconfigure(errors="replace")
-                reporters.write(name, reports, sys.stdout, _style(options, sys.stdout))
-            else:
-                _write_file(name, path, reports, options)
+            with opened(path) as stream:
+                reporters.write(name, reports, stream, style(options, stream))
         except ValueError as error:
             raise OutputError(str(error)) from None
 
 
-def _write_file(name: str, path: str, reports: Sequence[Report], options: argparse.Namespace) -> None:
+@contextlib.contextmanager
+def opened(path: str | None) -> Iterator[TextIO]:
+    """Yield the stream of a destination; None is standard output.
+
+    Raises:
+        OutputError: the file cannot be written.
+
+    """
+    if path is None or path == "-":
+        # A file name of a host may hold what no encoding has.
+        with contextlib.suppress(AttributeError):
+            cast(io.TextIOWrapper, sys.stdout).reconfigure(errors="replace")
+        yield sys.stdout
+        return
     # Imported here: it costs a few ms, and only a file needs it.
     import tempfile
 
-    style = Style(verbosity=int(options.verbose) - int(options.quiet), threshold=Severity(options.fail_on))
     folder = os.path.dirname(os.path.abspath(path))
     temporary = None
     try:
         if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
             # A device or a pipe, such as /dev/null: a rename would put a file in its place.
             with open(path, "w", encoding="utf-8", errors="replace") as stream:
-                reporters.write(name, reports, stream, style)
+                yield stream
             return
         # Written beside the target and renamed, so that a reader never sees half a report.
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", errors="replace", dir=folder, prefix=".hostcheck-", delete=False
         ) as file:
             temporary = file.name
-            reporters.write(name, reports, cast(TextIO, file), style)
+            yield cast(TextIO, file)
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
@@ -118,13 +133,16 @@ def _write_file(name: str, path: str, reports: Sequence[Report], options: argpar
         raise OutputError(f"cannot write {path}: {error.strerror}") from None
     finally:
         if temporary:
-            try:
+            with contextlib.suppress(OSError):
                 os.unlink(temporary)
-            except OSError:
-                pass
 
 
-def _style(options: argparse.Namespace, stream: TextIO) -> Style:
+def style(options: argparse.Namespace, stream: TextIO) -> Style:
+    """Return how a stream wants to be written: a terminal in its width and in colours, a file plainly."""
+    verbosity = int(options.verbose) - int(options.quiet)
+    threshold = Severity(options.fail_on)
+    if stream is not sys.stdout:
+        return Style(verbosity=verbosity, threshold=threshold)
     terminal = stream.isatty()
     width = 120
     if terminal or os.environ.get("COLUMNS"):
@@ -135,5 +153,4 @@ def _style(options: argparse.Namespace, stream: TextIO) -> Style:
     color = terminal and not options.no_color and not os.environ.get("NO_COLOR")
     color = color and os.environ.get("TERM") != "dumb"
     encoding = (getattr(stream, "encoding", None) or "ascii").lower().replace("-", "")
-    verbosity = int(options.verbose) - int(options.quiet)
-    return Style(width, color, encoding.startswith("utf"), verbosity, Severity(options.fail_on))
+    return Style(width, color, encoding.startswith("utf"), verbosity, threshold)

@@ -100,6 +100,80 @@ def picture() -> str:
     return console.export_svg(title="hostcheck --root golden-image", unique_id="hostcheck")
 
 
+def daemon_json() -> str:
+    """Return the page of daemon.json's keys by release."""
+    from hostcheck.facts import _daemon_keys as tables
+    from hostcheck.facts import daemonjson
+
+    words = {
+        "str": "string",
+        "int": "whole number",
+        "bool": "true, false",
+        "any": "ignored",
+        "size": 'size, as "64M"',
+    }
+    words |= {
+        "strs": "list of strings",
+        "ips": "list of addresses",
+        "addrs": "list of addresses",
+        "ip": "address",
+    }
+    words |= {
+        "strmap": "object of strings",
+        "strmaps": "object of objects of strings",
+        "bools": "object of true, false",
+    }
+    lines = ["| key | value | from | until | flag |", "|---|---|---|---|---|"]
+    first = (17, 6)
+    for key, kinds, until, flag, _ in tables.KEYS:
+        said = [(since, words.get(kind, f"object ({kind})")) for since, kind in kinds]
+        value = "; ".join(
+            text if n == 0 else f"from {daemonjson.dotted(since)} {text}"
+            for n, (since, text) in enumerate(said)
+        )
+        since = daemonjson.dotted(said[0][0]) if said[0][0] > first else ""
+        gone = daemonjson.dotted(until) if until else ""
+        lines.append(f"| `{key}` | {value} | {since} | {gone} | {f'`--{flag}`' if flag else ''} |")
+    removed = ["| key | deprecated | removed | instead |", "|---|---|---|---|"]
+    removed += [f"| `{key}` | {old} | {gone} | {instead} |" for key, old, gone, instead in tables.REMOVED]
+    ignored = ["| name | the key that is meant |", "|---|---|"]
+    ignored += [f"| `{name}` | {f'`{meant}`' if meant else ''} |" for name, _, _, meant in tables.IGNORED]
+    return _PAGE.format(
+        keys="\n".join(lines), removed="\n".join(removed), ignored="\n".join(ignored), newest=tables.NEWEST
+    )
+
+
+_PAGE = """\
+# daemon.json, release by release
+
+Made by `scripts/docs.py` from the tables that `hostcheck daemon-json` judges with. They were read from the source of
+every release from 17.06 to {newest}, and are compared with real ones by the tests.
+
+A key without "from" is as old as 17.06; "until" is the first release that refuses it as unknown.
+
+{keys}
+
+## Deprecated and removed
+
+A key may be refused by its own message before it is unknown, as `graph` is in 23.0; or be taken and do nothing.
+
+{removed}
+
+## Taken, and read by nobody
+
+dockerd takes the name of each of its flags as a key. These are no keys, and what they are given is lost.
+
+{ignored}
+
+## What is not judged
+
+- Files, users and programs that the file names: `hostcheck` without `daemon-json` looks for them on a host.
+- Go's toolchain changes how addresses in brackets are read; the release decides here, which is right for what Docker
+  ships and for Debian. A dockerd that somebody built with another Go may differ in such an address.
+- A file of more than 4 MiB or 120,000 values: dockerd would read it, `daemon-json` says that it is too large to judge.
+"""
+
+
 def main() -> int:
     """Write, or with `--check` compare; 1 if something was not current."""
     texts = {ROOT / file: (ROOT / file).read_text() for file in GENERATED}
@@ -109,6 +183,7 @@ def main() -> int:
     for path, text in new.items():
         path.write_text(text)
     (ROOT / "docs" / "table.svg").write_text(picture())
+    (ROOT / "docs" / "daemon-json.md").write_text(daemon_json())
     return 0
 
 

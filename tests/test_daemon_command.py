@@ -8,13 +8,19 @@ import json
 import os
 import pathlib
 import sys
-from typing import Any
+from typing import Any, Optional
 
+import jsonschema
 import pytest
 
 from hostcheck import daemon_command
 from hostcheck.facts import docker
+from hostcheck.output import OutputError
 from hostcheck.policy import PolicyError
+
+SCHEMA = json.loads(
+    (pathlib.Path(daemon_command.__file__).parent / "report.schema.json").read_text(encoding="utf-8")
+)
 
 
 class Outcome:
@@ -58,7 +64,7 @@ PLACES: list[tuple[str, list[str], list[tuple[str, str]]]] = [
     ('{"graph": "/d"}', [], [("1:2: required:", "removed in 23.0; use data-root")]),
     ('{"graph": "/d"}', ["--docker-version", "20.10.24"], []),
     ('{"oom-score-adjust": -5}', [], [("1:2: required:", "OOMScoreAdjust= of docker.service")]),
-    ('{"mtu": 1, \n   "mtu": 2}', [], [("2:4: recommended:", "stands twice, in lines 1 and 2")]),
+    ('{"mtu": 1400, \n   "mtu": 1500}', [], [("2:4: recommended:", "stands twice, in lines 1 and 2")]),
     (
         '{"log-opts": {"tag": "a",\n "tag": "b", "max-size": "1m"}}',
         [],
@@ -85,7 +91,7 @@ PLACES: list[tuple[str, list[str], list[tuple[str, str]]]] = [
         [],
         [("1:16:", "unknown name"), ("2:2:", "neither")],
     ),
-    ('{"data-root": "data"}', [], [("1:2: recommended:", "is relative")]),
+    ('{"data-root": "data"}', [], [("1:2: required:", "is relative")]),
     # One call tells all, although dockerd would stop at the first.
     (
         '{"dns": ["x"],\n"labls": ["y"],\n"icc": false, "iptables": false}',
@@ -134,6 +140,75 @@ def test_bulk(call: Any, tmp_path: pathlib.Path) -> None:
     assert text.lines[-1].startswith("3 files: 1 accepted, 1 refused, 1 not read; 1 required")
 
 
+CLASSES: list[tuple[str, list[str], list[tuple[str, Optional[str]]]]] = [
+    ("{", [], [("json-syntax", None)]),
+    ('{"a": 1}', [], [("unknown-directive", "a")]),
+    ('{"proxies": {"https_proxy": "x"}}', [], [("unknown-directive", "proxies.https_proxy")]),
+    ('{"log-opts": {"max-size": 10}}', [], [("wrong-type", "log-opts.max-size")]),
+    ('{"graph": "/x"}', ["--docker-version", "23.0.6"], [("removed-option", "graph")]),
+    ('{"log-level": "loud"}', [], [("invalid-value", "log-level")]),
+    ('{"hosts": []}', ["--flags", "-H fd://"], [("flag-conflict", "hosts")]),
+    ("{}", ["--flags=--nope"], [("invalid-value", "--nope")]),
+    ('{"bip": "10.0.0.1"}', [], [("start-only", "bip")]),
+    ('{"log-opts": {"multiline": "true", "max-size": "1m"}}', [], [("start-only", "log-opts.multiline")]),
+    ('{"mtu": 1400, "mtu": 1500}', [], [("advice", "mtu")]),
+    (
+        '{"registry-mirrors": ["https://mirror.gcr.io", "http://m.example"]}',
+        [],
+        [("advice", "registry-mirrors")],
+    ),
+]
+
+
+@pytest.mark.parametrize("text, arguments, expected", CLASSES)
+def test_class_and_key(
+    call: Any, text: str, arguments: list[str], expected: list[tuple[str, Optional[str]]]
+) -> None:
+    (report,) = call("-f", "json", *arguments, "-", stdin=text.encode()).reports
+    jsonschema.validate(report, SCHEMA)
+    findings = [f for result in report["results"] for f in result["findings"]]
+    assert [(f["class"], f["key"]) for f in findings if not f["ok"] and f["severity"] != "info"] == expected
+    assert {f["class"] for f in findings if f["ok"]} <= {None}
+
+
+def test_every_report_is_as_the_schema_says(call: Any, corpora: pathlib.Path) -> None:
+    files = [str(path) for path in sorted((corpora / "daemon-json" / "raw").iterdir())]
+    done = call("-f", "json", *files, str(corpora / "nothing"))
+    assert len(done.reports) == len(files) + 1 > 100
+    validator = jsonschema.Draft202012Validator(SCHEMA)
+    for report in done.reports:
+        assert [error.message for error in validator.iter_errors(report)] == []
+
+
+def test_each_format_has_its_file(call: Any, tmp_path: pathlib.Path) -> None:
+    lines, table = tmp_path / "lines.json", tmp_path / "table.txt"
+    done = call("-f", "text", "-f", f"json:{lines}", "-f", f"table:{table}", "-", stdin=b'{"a": 1}')
+    assert done.code == 1
+    assert "<stdin>:1:2: required:" in done.out
+    assert json.loads(lines.read_text())["accepted"] is False
+    assert "NOT READY" in table.read_text()
+    # A file has no kernel, and nobody is told that it was not found.
+    assert table.read_text().startswith("<stdin> · docker")
+    call("-o", str(table), "-", stdin=b"{}")
+    assert "1 file: 1 accepted" in table.read_text()
+    assert len(os.listdir(tmp_path)) == 2
+
+
+def test_strict(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> Any:
+        raise RuntimeError
+
+    text = b'{"log-driver": "local"}'
+    assert call("--strict", "-", stdin=text).code == 0
+    monkeypatch.setattr("hostcheck.checks.daemon.DaemonLogRotation._wrong", broken)
+    assert [call(*strict, "-", stdin=text).code for strict in ([], ["--strict"])] == [0, 3]
+
+
+def test_verbose_shows_what_is_right(call: Any) -> None:
+    assert "<stdin>:1:2: ok: " in call("-v", "-", stdin=b'{"mtu": 1400}').out
+    assert " ok: " not in call("-", stdin=b'{"mtu": 1400}').out
+
+
 def test_the_release_is_said(call: Any) -> None:
     assert "the newest release that is known" in call("-", stdin=b"{}").lines[-1]
     assert call("--docker-version", "24.0.9", "-", stdin=b"{}").lines[-1].endswith("judged as docker 24.0.9")
@@ -141,7 +216,7 @@ def test_the_release_is_said(call: Any) -> None:
 
 @pytest.mark.parametrize("fail_on, code", [("required", 0), ("recommended", 1), ("info", 1)], ids=str)
 def test_fail_on(call: Any, fail_on: str, code: int) -> None:
-    assert call("--fail-on", fail_on, "-", stdin=b'{"mtu": 1, "mtu": 2}').code == code
+    assert call("--fail-on", fail_on, "-", stdin=b'{"mtu": 1400, "mtu": 1500}').code == code
 
 
 @pytest.mark.parametrize(
@@ -151,12 +226,16 @@ def test_fail_on(call: Any, fail_on: str, code: int) -> None:
         (["--flags", "-H 'fd", "-"], "No closing quotation"),
         (["-f", "yaml", "-"], "no format 'yaml'"),
         (["-", "-"], "only once"),
+        ([], "no file is named"),
+        (["-f", "text", "-f", "json", "-"], "only one format"),
+        (["-o", "/nowhere/x", "-"], "cannot write /nowhere/x"),
+        (["--schema", "new"], "--schema new: not a version"),
     ],
 )
 def test_usage(call: Any, arguments: list[str], words: str) -> None:
-    done = call(*arguments)
-    assert (done.code, done.out) == (2, "")
-    assert words in done.err
+    with pytest.raises(OutputError) as refused:
+        call(*arguments)
+    assert words in str(refused.value)
 
 
 def test_a_glob_without_a_check_is_a_mistake(call: Any) -> None:
@@ -166,7 +245,7 @@ def test_a_glob_without_a_check_is_a_mistake(call: Any) -> None:
 
 def test_other_formats_get_one_report_of_all_files(call: Any, tmp_path: pathlib.Path) -> None:
     names = []
-    for number, text in enumerate(('{"mtu": 1, "mtu": 2}', "{}", '{"a": 1}')):
+    for number, text in enumerate(('{"mtu": 1400, "mtu": 1500}', "{}", '{"a": 1}')):
         names.append(str(tmp_path / f"{number}.json"))
         pathlib.Path(names[-1]).write_text(text)
     done = call("-f", "table", *names)
@@ -202,7 +281,7 @@ def test_this_machine_is_not_looked_at(call: Any, monkeypatch: pytest.MonkeyPatc
     assert [r["id"] for r in done.reports[0]["results"] if r["outcome"] in ("error", "unknown")] == []
 
 
-MEGA = docker.FILE_LIMIT - 100
+MEGA = 512 * 1024
 
 HOSTILE: list[tuple[str, bytes, Any]] = [
     ("empty", b"", True),
@@ -217,10 +296,14 @@ HOSTILE: list[tuple[str, bytes, Any]] = [
     ("many keys", b"{" + b",".join(b'"k%d":1' % i for i in range(MEGA // 13)) + b"}", False),
     ("one key often", b"{" + b",".join([b'"mtu":1'] * (MEGA // 8)) + b"}", True),
     ("many options", b'{"log-opts":{' + b",".join(b'"k%d":""' % i for i in range(MEGA // 13)) + b"}}", True),
-    ("many elements", b'{"registry-mirrors":[' + b",".join([b'""'] * (MEGA // 3 - 10)) + b"]}", False),
+    ("many elements", b'{"registry-mirrors":[' + b",".join([b'""'] * 110_000) + b"]}", False),
     ("a long word", b'{"data-root":"' + b"a" * (MEGA - 20) + b'"}', True),
     ("backtracking number", b'{"bridge-accept-fwmark":"' + b"0" * 70 + b'z"}', False),
     ("backtracking URL", b'{"registry-mirrors":["http://a/' + b"%41" * (MEGA // 3 - 20) + b'"]}', True),
+    ("a million keys", b"{" + b",".join(b'"%d":1' % i for i in range(300_000)) + b"}", None),
+    ("a million numbers", b'{"labels":[' + b",".join([b"1"] * 1_000_000) + b"]}", None),
+    ("a long way to the end", b'{"debug":true}' + b" " * (docker.FILE_LIMIT - 14), True),
+    ("a long text", b'{"data-root":"/' + b"\\n" * (docker.FILE_LIMIT // 2 - 20) + b'"}', True),
     ("too large", b'{"labels":[]}' + b" " * docker.FILE_LIMIT, None),
 ]
 
@@ -235,6 +318,23 @@ def test_hostile_file(call: Any, tmp_path: pathlib.Path, name: str, data: bytes,
     assert len(done.out) < 1_000_000
     shown = call(str(file)).out
     assert all(line.isprintable() for line in shown.splitlines())
+
+
+def test_what_is_too_large_is_said_so(call: Any, tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "large.json"
+    with file.open("wb") as sparse:
+        sparse.truncate(100 << 20)
+    for text in (b"", b"[" + b"1," * 300_000 + b"1]"):
+        if text:
+            file.write_bytes(text)
+        done = call("-f", "json", str(file))
+        assert (done.code, done.reports[0]["accepted"], done.reports[0]["verdict"]) == (
+            2,
+            None,
+            "cannot tell",
+        )
+        assert done.reports[0]["error"].startswith(str(file))
+        assert "too large to judge" in done.reports[0]["error"]
 
 
 def test_what_is_no_file_does_not_hang(call: Any, tmp_path: pathlib.Path) -> None:

@@ -8,6 +8,7 @@ moby/moby (`daemon/command` since 29.0) at the release in question.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Callable, Optional, Union
 
@@ -304,10 +305,12 @@ def decode(data: bytes, release: Release) -> tuple[gojson.Text, Optional[gojson.
             data = data[3:]
             break
     text = gojson.Text(data.decode("utf-8", "surrogateescape"))
-    for offset, character in enumerate(text.text):
-        if "\udc80" <= character <= "\udcff":
-            byte = ord(character) - 0xDC00
-            return text, gojson.Syntax(f"byte 0x{byte:02x} is not UTF-8", offset)
+    if text.text.isascii():
+        return text, None
+    found = re.search("[\udc80-\udcff]", text.text)
+    if found:
+        byte = ord(found.group()) - 0xDC00
+        return text, gojson.Syntax(f"byte 0x{byte:02x} is not UTF-8", found.start())
     return text, None
 
 
@@ -321,6 +324,9 @@ def judge(
         version: the release of dockerd.
         flags: its command line without the program's name, as `-H fd://`.
         facts: the host it runs on; where they are unknown, nothing that depends on them is refused.
+
+    Raises:
+        TooLarge: it holds more values than can be judged in reasonable time.
 
     """
     judgement = Judgement(version)
@@ -347,6 +353,13 @@ def judge(
         line, column = text.place(root.start)
         message = f"the file is {_KINDS_IN_WORDS[root.kind]}, and must be an object in {{ }}"
         judgement.problems.append(Problem("wrong-type", "", message, line, column, stage=SYNTAX))
+        return judgement
+    huge = gojson.beyond(text.text, root) if root is not None else None
+    if huge is not None:
+        key, node = huge
+        message = f"the number {str(node.value)[:40]} is larger than any that dockerd can hold"
+        place = text.place(node.start)
+        judgement.problems.append(Problem("wrong-type", key[:LENGTH], message, *place, stage=SYNTAX))
         return judgement
     Configuration(judgement, text, root or Node("object", 0), flags, facts or HostFacts()).run()
     judgement.problems.sort(key=lambda problem: problem.stage)
@@ -565,7 +578,7 @@ class Configuration:
                 )
                 continue
             if since and since > self.release:
-                first = _dotted(since)
+                first = dotted(since)
                 message = f"not known before {first}, and this is {self.version}"
                 self.refuse("unknown-directive", key, message, place=place)
                 continue
@@ -946,10 +959,10 @@ class Configuration:
                 effective[name] = fallback if fallback is not None else value
 
 
-def _dotted(release: Release) -> str:
+def dotted(release: Release) -> str:
     """Return a release as people write it.
 
-    >>> _dotted((23,)), _dotted((17, 6)), _dotted((19, 3, 5)), _dotted((28, 2))
+    >>> dotted((23,)), dotted((17, 6)), dotted((19, 3, 5)), dotted((28, 2))
     ('23.0', '17.06', '19.03.5', '28.2')
     """
     year = 17 <= release[0] <= 20

@@ -36,8 +36,8 @@ LIBEXEC = (
 )
 """Where dockerd looks for docker-proxy before $PATH since 27.0 (lookupBinPath in daemon/config)."""
 
-FILE_LIMIT = 512 * 1024
-"""Bytes. A daemon.json that is larger is none."""
+FILE_LIMIT = 4 * 1024 * 1024
+"""Bytes. dockerd reads any size; what is larger would take longer to judge than anyone waits."""
 
 PROGRAM_SIZE = 1024 * 1024
 """Bytes. A dockerd that is smaller is a wrapper, and says nothing of what is installed beside it."""
@@ -209,7 +209,7 @@ def read(host: Host, path: str) -> Optional[bytes]:
     except (FileNotFoundError, NotADirectoryError):
         return None
     if len(data) > FILE_LIMIT:
-        raise Unavailable(f"{path} is larger than {FILE_LIMIT >> 10} KiB: no daemon.json is")
+        raise Unavailable(f"{path} is larger than {FILE_LIMIT >> 20} MiB: too large to judge")
     return data
 
 

@@ -10,10 +10,14 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Optional
 
+from hostcheck.host import Unavailable
 from hostcheck.record import Record
 
 DEPTH_LIMIT = 10000
 """Nested arrays and objects that encoding/json reads (maxNestingDepth, Go 1.15)."""
+
+VALUES_LIMIT = 120_000
+"""Values of a text that are read: about a second's work, and a thousand times what anyone writes."""
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 # A pattern earns its place here: strings and numbers are nearly all of a file.
@@ -32,6 +36,10 @@ class Syntax(Exception):
         super().__init__(message)
         self.message = message
         self.offset = offset
+
+
+class TooLarge(Unavailable):
+    """A text that holds more values than can be judged in the time that anyone waits."""
 
 
 class Node:
@@ -105,6 +113,7 @@ def parse(text: str, whole: bool = True) -> Node:
 
     Raises:
         Syntax: it is not JSON.
+        TooLarge: it may be, and is too long to tell.
 
     >>> [member.name for member in parse('{"a": 1, "a": [2]}').members]
     ['a', 'a']
@@ -142,6 +151,7 @@ class _Scanner:
             return root
         node, members = root, list[Member]()
         stack: list[tuple[Node, list[Member]]] = []
+        left = VALUES_LIMIT
         while True:
             named = node.kind == "object"
             at = skip(at)
@@ -167,6 +177,9 @@ class _Scanner:
                 at = skip(at + 1)
             else:
                 name = str(len(members))
+            left -= 1
+            if left == 0:
+                raise TooLarge(f"it holds more than {VALUES_LIMIT} values: too large to judge")
             child, at = self.open(at)
             members.append(Member(name, start, child))
             if child.kind in ("object", "array"):
@@ -292,6 +305,28 @@ def number(text: str) -> object:
     if len(text) < 20 and not set(text) & set(".eE"):
         return int(text)
     return float(text)
+
+
+def beyond(text: str, root: Node) -> Optional[tuple[str, Node]]:
+    """Return the first number that no float64 holds, with the names that lead to it; Go refuses it as any value.
+
+    >>> beyond('{"a": [1e999]}', parse('{"a": [1e999]}'))[0]
+    'a.0'
+    """
+    # Few files hold a number that could be one, and a large file is not walked for nothing.
+    if not re.search(r"[0-9][eE]\+?[0-9]{3}|[0-9]{300}", text):
+        return None
+    stack = [("", root)]
+    while stack:
+        name, node = stack.pop()
+        if node.kind == "number" and float(str(node.value)) in (float("inf"), float("-inf")):
+            return name, node
+        if node.members:
+            ahead = f"{name}." if name else ""
+            # A path of ten thousand names is for nobody.
+            ahead = ahead if len(ahead) < 200 else ahead[:200]
+            stack += [(ahead + member.name, member.node) for member in reversed(node.members)]
+    return None
 
 
 def fold(name: str) -> str:

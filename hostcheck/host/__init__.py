@@ -82,6 +82,23 @@ class FileSystem(Record):
     """Of ext: those that matter here, such as `filetype`; of xfs `ftype=0`, `crc=1`."""
 
 
+class Fetched(Record):
+    """What a URL answered to GET."""
+
+    url: str
+    status: int
+    """Of HTTP; 0 where no answer came."""
+    seconds: float
+    error: str = ""
+    """Why no answer came."""
+    kind: str = ""
+    """What kind of error it is: `tls`, `dns`, `time`, or empty for another."""
+    registry: str = ""
+    """The header Docker-Distribution-Api-Version, by which a registry makes itself known."""
+    location: str = ""
+    """Where a redirection leads."""
+
+
 class DiskUsage(Record):
     """Room on a file system: bytes, and inodes (0 in total where it has no fixed number)."""
 
@@ -108,7 +125,7 @@ class Host(ABC):
     def __init__(self) -> None:
         """Start with nothing asked."""
         self.assumptions: dict[str, str] = {}
-        """What no file of it says: `stage` (before, installed), `docker` (a version), `date` (ISO 8601)."""
+        """What no file of it says: `stage` (before, installed), `docker` (a version), `date` (ISO 8601), `online`."""
         self._facts: dict[Callable[[Any], Any], tuple[Any, Exception | None]] = {}
 
     @abstractmethod
@@ -145,6 +162,10 @@ class Host(ABC):
     def file_systems(self) -> tuple[FileSystem, ...]:
         """Return the file systems that the host brings with it; `Unavailable` where only files are known."""
         raise Unavailable("its file systems are not known from here")
+
+    def fetch(self, *urls: str) -> tuple[Fetched, ...]:
+        """Ask URLs with GET, all at once; `Unavailable` where the network may not be asked."""
+        raise Unavailable("the network is asked only from the host itself")
 
     def read(self, path: str) -> str:
         """Return a regular file as text. What is not UTF-8 becomes U+FFFD."""
@@ -191,6 +212,15 @@ class Host(ABC):
             raise raised.with_traceback(None)
         result: T = value
         return result
+
+
+def ask(host: Host, urls: tuple[str, ...]) -> tuple[Fetched, ...]:
+    """Return what the network answers, if the host's assumptions say `online`."""
+    if not host.assumptions.get("online"):
+        raise Unavailable("the network is asked only with --online")
+    from hostcheck.host.network import fetch  # few runs ask the network
+
+    return fetch(urls)
 
 
 def resolve_links(path: str, link_text: Callable[[str], str | None]) -> str:

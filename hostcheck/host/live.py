@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat as stat_module
 
-from hostcheck.host import READ_LIMIT, Completed, DiskUsage, FileStat, Host, Unavailable
+from hostcheck.host import READ_LIMIT, Completed, DiskUsage, Fetched, FileStat, Host, Unavailable, ask
 
 
 def read_regular(real: str, shown: str, limit: int, offset: int, flags: int = 0) -> bytes:
@@ -125,6 +125,10 @@ class LiveHost(Host):
     def read_bytes(self, path: str, limit: int = READ_LIMIT, offset: int = 0) -> bytes:
         """See `Host.read_bytes`."""
         return read_regular(path, path, limit, offset)
+
+    def fetch(self, *urls: str) -> tuple[Fetched, ...]:
+        """See `Host.fetch`."""
+        return ask(self, urls)
 
     def names(self, path: str) -> tuple[str, ...]:
         """See `Host.names`."""

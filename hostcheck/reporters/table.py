@@ -109,6 +109,8 @@ def _header(report: Report) -> str:
     if host.get("kind") == "live":
         parts = [host.get("name"), host.get("os"), f"kernel {host.get('kernel') or 'unknown'}"]
         parts.append(f"cgroup {host['cgroup']}" if host.get("cgroup") else None)
+    elif host.get("kind") == "file":
+        parts = [host.get("name")]
     else:
         parts = [host.get("name"), host.get("os")]
         parts.append(f"boots kernel {host['kernel']}" if host.get("kernel") else "no kernel found")

@@ -39,6 +39,8 @@ KNOWN: tuple[tuple[str, bytes, bool], ...] = (
     ("trixie", b'{"hosts": ["tcp://[fe80::1%25eth0]:1"]}', False),
     ("trixie", b'{"hosts": ["tcp://[1.2.3.4]:1"]}', True),
     ("sid", b'{"hosts": ["tcp://[1.2.3.4]:1"]}', False),
+    *((suite, b'{"restart": {"x": [2e4748]}}', False) for suite in files.SUITES),
+    *((suite, b'{"restart": 1.79769313486231570e308}', True) for suite in files.SUITES),
     ("sid", b'{"hosts": ["fe80::1"]}', False),
     ("sid", b'{"hosts": ["tcp://[::ffff:1.2.3.4]:1"]}', True),
     ("sid", b'{"default\\-gateway": 1}', False),
