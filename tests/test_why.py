@@ -72,6 +72,26 @@ def test_the_symptoms_of_incidents(corpora: pathlib.Path) -> None:
     assert {i["key"] for i in incidents} - known - traps - PLAIN == set()
 
 
+def test_the_checks_are_those_that_foretell(corpora: pathlib.Path) -> None:
+    """Of an incident whose message is known, the check that foretells it is among those that are run."""
+    import yaml
+
+    ours = yaml.safe_load((pathlib.Path(__file__).parent / "incidents/incidents.yaml").read_text())
+    check_of = {row["id"]: row["check"] for row in ours if row.get("check")}
+    wrong, right = [], 0
+    for incident in yaml.safe_load((corpora / "incidents/incidents.yaml").read_text()):
+        thread = re.match(r"https://github.com/([^/]+/[^/]+)/\w+/(\d+)", incident["url"])
+        check = check_of.get(f"{thread[1]}#{thread[2]}") if thread else None
+        found, _ = search_text(incident["symptom"], TABLE)
+        if check in IDS and found:
+            right += any(check in match.symptom.checks for match in found)
+            if not any(check in match.symptom.checks for match in found):
+                wrong.append((incident["key"], check))
+    print(f"{right} incidents: the check that foretells it is among those that `why` runs, {len(wrong)} not")
+    assert right > 100
+    assert wrong == []
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -288,12 +288,13 @@ class RecordedHost(Host):
         """See `Host.run`. Nothing is run: the recorded answer is given."""
         if self.kind != "live":
             raise Unavailable(f"{argv[0]} cannot be asked: this host is not running")
-        answer = self._commands.get(argv)
+        # A person writes down what was typed: the program's name, not its path.
+        answer = self._commands.get(argv) or self._commands.get((posixpath.basename(argv[0]), *argv[1:]))
         if answer is None:
             raise Unavailable(f"`{' '.join(argv)}` was not asked when this was recorded")
         if isinstance(answer, str):
             raise failure_of(answer, argv[0], f"no program {argv[0]}")
-        return answer
+        return answer._replace(argv=argv)
 
     def disk_usage(self, path: str) -> DiskUsage:
         """See `Host.disk_usage`. What was said of a folder holds below it, up to the next mount point."""

@@ -37,7 +37,7 @@ def test_a_replay_of_a_root_with_engines(tmp_path: pathlib.Path, suite: str) -> 
     root = roots.need(suite)
     recording = tmp_path / f"{suite}.tar.gz"
     hostcheck("record", "--root", str(root), str(recording))
-    assert recording.stat().st_size < 2_000_000
+    assert recording.stat().st_size < 5_000_000, "a support case can be sent by mail"
     for policy in ("docker", "kubernetes", "docker-rootless", "golden-image"):
         said = report(root, policy)
         replayed = report(recording, policy)

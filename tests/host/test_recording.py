@@ -199,6 +199,7 @@ def test_absent_denied_and_complete(tmp_path: pathlib.Path) -> None:
 def test_spellings_of_commands(tmp_path: pathlib.Path, said: object) -> None:
     host = written(tmp_path, {"/proc/x": ""}, commands=[said, {"argv": ["ip"], "error": "absent"}])
     assert host.run("iptables", "--version")[1:] == (3, "v1", "")
+    assert host.run("/usr/sbin/iptables", "--version") == (("/usr/sbin/iptables", "--version"), 3, "v1", "")
     with pytest.raises(FileNotFoundError, match="no program ip"):
         host.run("ip")
     assert answer(host, "run", "iptables") is Unavailable
