@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from hostcheck import __version__, output, plugins
 from hostcheck.check import Check
-from hostcheck.finding import Report, Severity
+from hostcheck.finding import Report, Result, Severity
 from hostcheck.host import Host, NotApplicable, NoTarget, Unavailable
 from hostcheck.output import OutputError
 from hostcheck.policy import DEFAULT, Policy, PolicyError
@@ -170,6 +170,22 @@ def _add_why(commands: Commands) -> None:
     from hostcheck import why_command
 
     why_command.add_parser(commands)
+
+
+def _add_serve(commands: Commands) -> None:
+    # Imported here: only one command serves.
+    from hostcheck import exporter
+
+    serve = commands.add_parser(
+        "serve",
+        help="serve metrics and the report to a scrape",
+        description="Check this host every so often, and serve metrics, a page and the report.",
+        epilog=exporter.EPILOG,
+        formatter_class=_Help,
+    )
+    exporter.add_arguments(serve)
+    _add_host(serve)
+    _add_checks(serve)
 
 
 def _add_facts(commands: Commands) -> None:
@@ -415,6 +431,36 @@ def _configured(options: argparse.Namespace) -> tuple[Policy, list[Configured]]:
     return policy, configured
 
 
+def _serve(options: argparse.Namespace) -> int:
+    from hostcheck import exporter
+    from hostcheck.web_config import WebConfigError
+
+    if options.render:
+        return _render(options)
+    try:
+        return exporter.serve(options, sys.argv[1:])
+    except (ValueError, WebConfigError) as error:
+        raise UsageError(str(error)) from None
+    except OSError as error:
+        raise UsageError(f"cannot listen: {error.strerror or error}") from None
+
+
+def _render(options: argparse.Namespace) -> int:
+    """Run the checks once, and hand every page to the process that serves them."""
+    from hostcheck import exporter_run
+
+    policy, configured = _configured(options)
+    host = _assuming(_host_at(options.root), options)
+    report = make_report(
+        host,
+        policy,
+        configured,
+        lambda checks, host: exporter_run.run_limited(checks, host, options.check_timeout),
+    )
+    exporter_run.send(exporter_run.bundle(report, options.interval))
+    return OK
+
+
 def _diff(options: argparse.Namespace) -> int:
     from hostcheck import baseline, diff_command
     from hostcheck.reporters.json import to_dict
@@ -431,13 +477,18 @@ def _diff(options: argparse.Namespace) -> int:
     return diff_command.show(reports[0], reports[1], options)
 
 
-def make_report(host: Host, policy: Policy, configured: Sequence[Any]) -> Report:
+def make_report(
+    host: Host,
+    policy: Policy,
+    configured: Sequence[Configured],
+    run: Callable[[Sequence[Configured], Host], list[Result]] = run_checks,
+) -> Report:
     """Run the checks on the host and return the report."""
     from hostcheck.facts.summary import summary
 
     started = time.gmtime()
     began = time.perf_counter()
-    results = run_checks(configured, host)
+    results = run(configured, host)
     waivers = []
     if policy.waivers:
         # Imported here: it costs 2 ms, and most policies waive nothing.
@@ -572,5 +623,6 @@ COMMANDS: dict[str, tuple[Callable[[Commands], object], Callable[[argparse.Names
     "daemon-json": (_add_daemon_json, _daemon_json),
     "facts": (_add_facts, _facts),
     "diff": (_add_diff, _diff),
+    "serve": (_add_serve, _serve),
 }
 """Each command's name, what adds its parser to the command line's, and what runs it."""
