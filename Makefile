@@ -55,7 +55,7 @@ $(VENV)/run.stamp: setup.cfg pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/test.stamp: setup.cfg pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip --disable-pip-version-check -q install -e '.[test,images]'
+	$(BIN)/python -m pip --disable-pip-version-check -q install -e '.[test,images,exporter]'
 	@touch $@ $(VENV)/run.stamp
 
 clean:

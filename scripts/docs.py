@@ -58,6 +58,31 @@ def list_of_secrets() -> str:
     return "\n".join(f"- {kind}" for kind, _pattern in RULES)
 
 
+def table_of_metrics() -> str:
+    """Return every metric that a scrape finds, with its labels."""
+    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client.parser import text_string_to_metric_families
+
+    from hostcheck import exporter, metrics
+    from hostcheck.finding import Outcome, Report, Result, Severity, failed
+
+    result = Result("a.b", "", Severity.REQUIRED, Outcome.FAIL, [failed("s", "m")])
+    waiver = {"id": "a.b", "subject": "*", "expires": "2027-01-31"}
+    report = Report(
+        {}, "docker", [result], started="2026-01-01T00:00:00Z", seconds=1.0, version="0", waivers=[waiver]
+    )
+    registry = CollectorRegistry()
+    registry.register(metrics.ReportCollector(report))
+    state = exporter.State()
+    state.take({"text": generate_latest(registry)})
+    lines = ["| metric | kind | labels | what |", "|---|---|---|---|"]
+    for family in text_string_to_metric_families(state.page("text", packed=False).decode()):
+        labels = ", ".join(f"`{name}`" for name in family.samples[0].labels) if family.samples else ""
+        name = family.samples[0].name if family.samples else family.name
+        lines.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
+    return "\n".join(lines)
+
+
 GENERATED = {
     "README.md": {
         "checks": table_of_checks,
@@ -67,6 +92,7 @@ GENERATED = {
     },
     "docs/incidents.md": {"incidents": incidents.page},
     "docs/recordings.md": {"redacted": list_of_secrets},
+    "docs/exporter.md": {"metrics": table_of_metrics},
 }
 """Each file with generated parts, and what makes them."""
 

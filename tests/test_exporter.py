@@ -138,7 +138,8 @@ def test_openmetrics_parses(service: Service) -> None:
     accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2"
     status, headers, body = service.get("/metrics", Accept=accept)
     assert (status, headers["content-type"]) == (200, exporter._OPENMETRICS)
-    names = {family.name for family in text_string_to_metric_families(body.decode())}
+    parse: Any = text_string_to_metric_families
+    names = {family.name for family in parse(body.decode())}
     assert {
         "hostcheck_ready",
         "hostcheck_run_failures",
@@ -448,7 +449,7 @@ def test_client_certificates(tmp_path: pathlib.Path) -> None:
         "  client_auth_type: RequireAndVerifyClientCert, client_allowed_sans: [good]}\n"
     )
 
-    def status(client: str) -> Any:
+    def status(service: Service, client: str) -> Any:
         context = ssl.create_default_context(cafile=str(tmp_path / "localhost.crt"))
         if client:
             context.load_cert_chain(tmp_path / f"{client}.crt", tmp_path / f"{client}.key")
@@ -461,13 +462,13 @@ def test_client_certificates(tmp_path: pathlib.Path) -> None:
         limit = time.monotonic() + START_SECONDS
         while time.monotonic() < limit:
             try:
-                assert status("good") == 200
+                assert status(service, "good") == 200
                 break
             except ConnectionRefusedError:
                 time.sleep(0.1)
         for client in ("", "other"):
             with pytest.raises((OSError, http.client.HTTPException)):
-                status(client)
+                status(service, client)
 
 
 def test_memory_is_flat_over_many_runs() -> None:
