@@ -606,6 +606,8 @@ class StorageInodes(Check):
     )
     minimum_percent: float = 5.0
     """Per cent of the inodes that should be free."""
+    required: int = 100
+    """Free inodes below which dockerd cannot even make its own folders."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
@@ -622,11 +624,12 @@ class StorageInodes(Check):
                 continue
             share = 100 * usage.inodes_free / usage.inodes
             more = {"value": f"{share:.1f} %", "path": point, "expected": f"{self.minimum_percent:g} %"}
-            if share < self.minimum_percent:
+            few = usage.inodes_free < self.required
+            if few or share < self.minimum_percent:
                 yield failed(
                     folder,
                     f"{folder} has {usage.inodes_free} inodes left ({share:.1f} %): builds fail though there is room",
-                    severity=Severity.REQUIRED if usage.inodes_free < 100 else Severity.RECOMMENDED,
+                    severity=Severity.REQUIRED if few else Severity.RECOMMENDED,
                     commands=["docker system prune -a"],
                     **more,
                 )

@@ -384,6 +384,7 @@ def test_space(free: float, severity: Severity | None) -> None:
         (30736384, 251743, Severity.RECOMMENDED),
         (30736384, 3000000, None),
         (30736384, 0, Severity.REQUIRED),
+        (40, 40, Severity.REQUIRED),
         (0, 0, None),
     ],
 )
@@ -555,7 +556,6 @@ def incident(entry: dict[str, Any]) -> FakeHost:
         "/etc/group": "docker:x:998:\n",
         "/usr/bin/containerd": "\x7fELF",
         "/usr/bin/runc": "\x7fELF",
-        "/run/docker.pid": "1",
         "/proc/cmdline": "root=/dev/vda1 ro\n",
     }
     release = (facts.get("kernel") or {}).get("release")
@@ -619,7 +619,11 @@ def incident(entry: dict[str, Any]) -> FakeHost:
     for path in facts.get("absent") or ():
         files.pop(path, None)
     return FakeHost(
-        files, commands=commands, usage=usage, assumptions={"docker": assumed, "stage": "installed"}
+        files,
+        commands=commands,
+        usage=usage,
+        pids={"dockerd": (1,)},
+        assumptions={"docker": assumed, "stage": "installed"},
     )
 
 

@@ -98,6 +98,11 @@ def script(path: str, text: str) -> dict[str, Any]:
     return shell(f"rm {path} && printf '%s\\n' '{text}' > {path} && chmod +x {path}")
 
 
+def left(name: str, text: str = "garbage" * 2000) -> dict[str, Any]:
+    """Return a file below the data root."""
+    return {"files": {f"/var/lib/docker/{name}": text}}
+
+
 LIBRARIES = "/usr/lib/x86_64-linux-gnu"
 NO_IPTABLES = command("rm", "-f", "/usr/sbin/iptables")
 VPN = ("ip link add vpn type veth peer name far", "ip link set vpn up")
@@ -243,6 +248,17 @@ FAULTS = (
     Fault("data-root nosuid, nodev", around(f"mount -o remount,nosuid,nodev {DATA}")),
     Fault("data-root a dangling link", command("sh", "-c", "umount /var/lib/docker && rmdir /var/lib/docker && "
           "ln -s /mnt/none /var/lib/docker"), "started", "startup.data_root"),
+    Fault("data-root with five inodes", around(f"mount -t tmpfs -o nr_inodes=5 tmpfs {DATA}"), "started",
+          "storage.inodes"),
+    Fault("data-root with forty inodes", around(f"mount -t tmpfs -o nr_inodes=40 tmpfs {DATA}"), "ran",
+          "storage.inodes"),
+    Fault("volumes' database corrupt", left("volumes/metadata.db"), "started", "state.databases"),
+    Fault("build cache corrupt", left("buildkit/cache.db"), "started", "state.databases"),
+    Fault("build snapshots corrupt", left("buildkit/snapshots.db"), "started", "state.databases"),
+    Fault("names of images empty", left("image/overlay2/repositories.json", ""), "started", "state.image_names"),
+    Fault("containerd's database corrupt",
+          {"files": {"/var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db": "garbage" * 2000}}, "started",
+          "state.databases"),
     Fault("network database corrupt", {"files": {"/var/lib/docker/network/files/local-kv.db": "garbage" * 2000}},
           "started", "storage.network_database"),
     # programs

@@ -1,0 +1,149 @@
+"""What the engines left on the disk: the databases and lists that they must read before they start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Version, failed, passed
+from hostcheck.facts import engine, files, storage
+
+MOBY = "https://github.com/moby/moby/blob"
+
+CACHE = "the build cache is lost: move the whole folder buildkit away"
+DATABASES = (
+    ("volumes/metadata.db", "", "volumes are found by their folders again"),
+    ("buildkit/snapshots.db", "", CACHE),
+    ("buildkit/containerdmeta.db", "", CACHE),
+    ("buildkit/metadata_v2.db", "", CACHE),
+    ("buildkit/history.db", "", "the history of builds is lost"),
+    ("buildkit/cache.db", "27.0", CACHE),
+)
+"""Below the data root: the file, the release from which on dockerd mends it itself, and what a new one costs.
+Source: volume/service/store.go, builder/builder-next/controller.go, buildkit's solver/bboltcachestorage/storage.go.
+That of the networks is a matter of storage.network_database."""
+
+CONTAINERD = "io.containerd.metadata.v1.bolt/meta.db"
+"""Below containerd's root (plugins/metadata/plugin.go)."""
+
+
+def need_docker(host: Host) -> None:
+    """Raise `NotApplicable` where docker is not installed."""
+    if engine.stage(host) == "before":
+        raise NotApplicable("docker is not installed")
+
+
+class StateDatabases(Check):
+    """The databases of dockerd and containerd are whole.
+
+    *Why*: both keep what they know in bolt databases, and dockerd does not start if one cannot be opened: "error while
+    opening volume store metadata database". A loss of power or a full disk leaves them so.
+
+    *Needs*: the pages of a bolt database: a valid meta page, a free list where it points to, and no page beyond the
+    end of the file.
+
+    *Fix*: move the file away while the daemon is stopped: a new one is made, and what was only there is lost.
+    """
+
+    id = "state.databases"
+    severity = Severity.REQUIRED
+    references = (
+        f"{MOBY}/v28.5.2/volume/service/store.go",
+        f"{MOBY}/v28.5.2/builder/builder-next/controller.go",
+        "https://github.com/containerd/containerd/blob/main/plugins/metadata/plugin.go",
+        "https://github.com/etcd-io/bbolt/blob/main/internal/common/meta.go",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        need_docker(host)
+        root, own = storage.data_root(host)[0], storage.containerd_root(host)[0]
+        version = engine.docker_version(host)
+        places = [
+            (f"{root}/{name}", "docker", cost)
+            for name, healed, cost in DATABASES
+            if not (healed and (version is None or version >= Version(healed)))
+        ]
+        places.append((f"{own}/{CONTAINERD}", "containerd", "images of containerd must be pulled again"))
+        when = "now" if host.kind == "live" else "boot"
+        some = False
+        for path, unit, cost in places:
+            problem = self._problem(host, path)
+            if problem is None:
+                continue
+            some = True
+            if not problem:
+                yield passed(path, "is a whole database", path=path, when=when)
+                continue
+            yield failed(
+                path,
+                f"cannot be opened ({problem}): dockerd does not start, or starts no container",
+                value=problem,
+                expected="a bolt database",
+                path=path,
+                when=when,
+                commands=[f"systemctl stop {unit}", f"mv {path} {path}.broken", f"systemctl start {unit}"],
+                hint=cost,
+            )
+        if not some:
+            raise NotApplicable("no daemon has made a database yet")
+
+    def _problem(self, host: Host, path: str) -> str | None:
+        """Return what is wrong with a database, empty if nothing is, None if there is none."""
+        try:
+            size = host.stat(path).size
+            return storage.bolt_problem(lambda offset, length: host.read_bytes(path, length, offset), size)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+
+class StateImageNames(Check):
+    """dockerd can read the names of its images.
+
+    *Why*: which image has which name stands in repositories.json, and dockerd does not start if that is no JSON:
+    "Couldn't create reference store repository". A loss of power leaves it empty.
+
+    *Needs*: a JSON object in image/DRIVER/repositories.json below the data root, where the images are dockerd's own.
+
+    *Fix*: move the file away: dockerd makes a new one. The images are there, and lose their names.
+    """
+
+    id = "state.image_names"
+    severity = Severity.REQUIRED
+    references = (f"{MOBY}/v26.1.5/reference/store.go", f"{MOBY}/v26.1.5/daemon/daemon.go")
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        need_docker(host)
+        chosen = storage.driver(host)
+        if chosen.store == "containerd" or not chosen.name:
+            raise NotApplicable("the image store of containerd has no such file")
+        path = f"{storage.data_root(host)[0]}/image/{chosen.name}/repositories.json"
+        text = files.text(host, path)
+        if text is None:
+            raise NotApplicable("dockerd has not made its list of images yet")
+        when = "now" if host.kind == "live" else "boot"
+        problem = self._problem(text)
+        if problem:
+            yield failed(
+                path,
+                f"{problem}: dockerd does not start",
+                value=problem,
+                expected="a JSON object",
+                path=path,
+                when=when,
+                commands=[f"mv {path} {path}.broken", "systemctl restart docker"],
+                hint="then pull or tag the images again: docker images -a shows them",
+            )
+        else:
+            yield passed(path, "is a list of names", path=path, when=when)
+
+    def _problem(self, text: str) -> str:
+        import json  # only where dockerd keeps images itself
+
+        if not text.strip():
+            return "is empty"
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            return "is no JSON"
+        return "" if found is None or isinstance(found, dict) else "is no JSON object"

@@ -1,0 +1,88 @@
+"""What the engines left on the disk: whole, broken, and not there."""
+
+from __future__ import annotations
+
+import importlib
+import struct
+from typing import Any
+
+import pytest
+
+from hostcheck.facts import storage
+from hostcheck.testing import FakeHost, ask
+
+state: Any = importlib.import_module("hostcheck.checks.state")
+
+ROOT = "/var/lib/docker"
+NAMES = f"{ROOT}/image/overlay2/repositories.json"
+META = f"/var/lib/containerd/{state.CONTAINERD}"
+
+
+def bolt() -> bytes:
+    """Return a bolt database of four pages: two meta pages, a free list, a leaf."""
+    pages = b""
+    for number in (0, 1):
+        body = struct.pack("<IIIIQQQQQ", storage.BOLT_MAGIC, 2, 4096, 0, 3, 0, 2, 4, number)
+        page = struct.pack("<QHHI", number, 4, 0, 0) + body + struct.pack("<Q", storage._fnv1a(body[:56]))
+        pages += page.ljust(4096, b"\0")
+    pages += struct.pack("<QHHI", 2, 0x10, 0, 0).ljust(4096, b"\0")
+    return pages + struct.pack("<QHHI", 3, 2, 0, 0).ljust(4096, b"\0")
+
+
+def outcomes(check: str, files: dict[str, Any], docker: str) -> list[str]:
+    """Return what is said of the running host and of its tree: the severity of what fails, or the outcome."""
+    found = []
+    for kind in ("live", "root"):
+        laid = {"/usr/bin/dockerd": "\x7fELF", f"{ROOT}/overlay2/l/": "", **files}
+        if kind == "live":
+            laid["/proc/self/mountinfo"] = "27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda1 rw\n"
+        host = FakeHost(laid, kind=kind, assumptions={"docker": docker, "stage": "installed"})
+        result = ask(getattr(state, check), host)
+        found += [str(f.severity or result.severity) for f in result.failures] or [result.outcome.value]
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name, _, _ in state.DATABASES])
+@pytest.mark.parametrize(
+    ("content", "outcome"), [(bolt(), "pass"), (b"", "pass"), (b"garbage" * 999, "required")]
+)
+def test_databases_of_dockerd(name: str, content: bytes, outcome: str) -> None:
+    assert outcomes("StateDatabases", {f"{ROOT}/{name}": content}, "26.1.5") == [outcome, outcome]
+
+
+def test_databases_of_containerd() -> None:
+    assert outcomes("StateDatabases", {META: bolt()[:9000]}, "28.5.2") == ["required", "required"]
+    assert outcomes("StateDatabases", {}, "28.5.2") == ["skip", "skip"]
+
+
+def test_the_build_cache_that_dockerd_mends() -> None:
+    """buildkit makes cache.db anew from the release that came with 27.0."""
+    files = {f"{ROOT}/buildkit/cache.db": b"garbage"}
+    assert outcomes("StateDatabases", files, "20.10.24") == ["required", "required"]
+    assert outcomes("StateDatabases", files, "27.0.1") == ["skip", "skip"]
+
+
+@pytest.mark.parametrize(
+    ("content", "outcome"),
+    [
+        ('{"Repositories": {}}', "pass"),
+        ("null", "pass"),
+        ("", "required"),
+        ("{", "required"),
+        ("[]", "required"),
+        (None, "skip"),
+    ],
+)
+def test_image_names(content: str, outcome: str) -> None:
+    files = {} if content is None else {NAMES: content}
+    assert outcomes("StateImageNames", files, "28.5.2") == [outcome, outcome]
+
+
+def test_the_image_store_of_containerd_has_no_names_of_dockerd() -> None:
+    files = {NAMES: "", "/etc/docker/daemon.json": '{"features": {"containerd-snapshotter": true}}'}
+    assert outcomes("StateImageNames", files, "28.5.2") == ["skip", "skip"]
+
+
+@pytest.mark.parametrize("name", ["StateDatabases", "StateImageNames"])
+def test_nothing_is_said_before_docker_is_installed(name: str) -> None:
+    assert ask(getattr(state, name), FakeHost({})).outcome.value == "skip"
