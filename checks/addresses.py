@@ -7,6 +7,7 @@ from typing import Optional
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import docker, engine, files, network
+from hostcheck.facts.versions import version as found_version
 
 
 def version(host: Host) -> Optional[Version]:
@@ -20,6 +21,10 @@ def version(host: Host) -> Optional[Version]:
 OLD_POOLS = [f"172.{second}.0.0/16" for second in range(17, 32)] + [
     f"192.168.{third}.0/20" for third in range(0, 256, 16)
 ]
+
+
+OWN_DEVICES = ("docker", "br-", "cni", "podman", "veth")
+"""How the interfaces of container networks begin."""
 
 
 class AddressesOverlap(Check):
@@ -47,11 +52,8 @@ class AddressesOverlap(Check):
             raise NotApplicable("routes are those of a running host")
         if network.engine_option(host, "bridge", "") == "none":
             raise NotApplicable("docker has no default bridge here")
-        routes = [
-            route
-            for route in network.routes(host)
-            if route.bits and not route.device.startswith(("docker", "br-", "cni", "podman", "veth"))
-        ]
+        every = [route for route in network.routes(host) if route.bits]
+        routes = [route for route in every if not route.device.startswith(OWN_DEVICES)]
         path = docker.config_file(host)
         bip = str(network.engine_option(host, "bip", "") or "")
         own = network.parse_network(bip)
@@ -75,9 +77,21 @@ class AddressesOverlap(Check):
         pools = list(self._pools(host))
         free = [pool for pool in pools if not any(network.overlaps(pool, (r.base, r.bits)) for r in routes)]
         subject = "daemon.json default-address-pools"
-        if free:
-            first = network.format_network(*free[0])
+        unused = [pool for pool in free if not any(network.overlaps(pool, (r.base, r.bits)) for r in every)]
+        if unused:
+            first = network.format_network(*unused[0])
             yield passed(subject, f"{first} is free for the next network", value=first)
+            return
+        if free:
+            count = sum(route.device.startswith("br-") for route in every)
+            yield failed(
+                subject,
+                f"the {count} networks that there are have used every pool: no other can be made",
+                value=str(count),
+                expected="a pool that no network has",
+                path=path,
+                hint='remove networks (docker network prune), or add pools, smaller ones: "size": 24',
+            )
             return
         there = host.exists("/sys/class/net/docker0") or own is not None
         shown = ", ".join(sorted({network.format_network(r.base, r.bits) for r in routes})[:3])
@@ -187,6 +201,7 @@ class AddressesResolvConf(Check):
             if colon and key.strip() == "resolvConf":
                 chosen, line = value.strip().strip("\"'") or chosen, number
         more = {"value": chosen, "path": self.kubelet_config, "line": line, "when": when}
+        yield from self._dot(host, chosen)
         if loops and chosen == "/etc/resolv.conf":
             real = "/run/systemd/resolve/resolv.conf"
             drop = f"sed -i '/^resolvConf:/d' {self.kubelet_config}"
@@ -204,3 +219,27 @@ class AddressesResolvConf(Check):
             )
         else:
             yield passed("kubelet resolvConf", f"pods get {chosen}", **more)
+
+    def _dot(self, host: Host, chosen: str) -> Iterator[Finding]:
+        """Say whether a kubelet of 1.25.0 hands on the `search .` of systemd-resolved."""
+        number = found_version(host, "kubelet")
+        if number is None or not Version("1.25.0") <= number < Version("1.25.1"):
+            return
+        for path in (chosen, "/run/systemd/resolve/resolv.conf"):
+            try:
+                lines = (files.text(host, path) or "").splitlines()
+            except Unavailable:
+                continue
+            for at, line in enumerate(lines, 1):
+                if line.split() == ["search", "."]:
+                    yield failed(
+                        "kubelet search domain",
+                        "kubelet 1.25.0 hands `search .` to pods: names fail in images with musl (Alpine)",
+                        value="search .",
+                        expected="kubelet 1.25.1 or later",
+                        severity=Severity.REQUIRED,
+                        path=path,
+                        line=at,
+                        hint="upgrade the kubelet, or set Domains= in /etc/systemd/resolved.conf",
+                    )
+                    return

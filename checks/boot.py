@@ -8,7 +8,7 @@ from typing import Any
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
 from hostcheck.facts import boot, cgroup, engine, kernel, mounts, systemd
 from hostcheck.facts import os as os_facts
-from hostcheck.facts.files import text
+from hostcheck.facts.files import names, text
 
 from ._words import add, loader_of
 
@@ -355,3 +355,71 @@ class BootRamdisk(Check):
             return None
         found = systemd.environment(host, unit).get("DOCKER_RAMDISK")
         return found[0] if found else None
+
+
+RUNLEVELS = "/etc/runlevels"
+"""Where OpenRC keeps which service starts when."""
+
+
+class BootOpenrcCgroups(Check):
+    """OpenRC mounts the control groups before an engine starts.
+
+    *Why*: OpenRC leaves that to its service cgroups, which is in no runlevel by default. An engine whose script
+    does not ask for it finds none: "cgroups: cgroup deleted", "Devices cgroup isn't mounted".
+
+    *Needs*: the service cgroups in a runlevel, or `need` or `want` of it in the scripts of the engines there are.
+
+    *Fix*: `rc-update add cgroups boot`.
+    """
+
+    id = "boot.openrc_cgroups"
+    severity = Severity.REQUIRED
+    references = (
+        "https://github.com/OpenRC/openrc/blob/master/init.d/cgroups.in",
+        "https://github.com/k3s-io/k3s/pull/1354",
+    )
+    engines: tuple[str, ...] = (
+        "docker",
+        "containerd",
+        "k3s",
+        "k3s-agent",
+        "rke2-server",
+        "kubelet",
+        "podman",
+    )
+    """Scripts in /etc/init.d that start containers."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        # A running host names its process 1, which is `init` with OpenRC on Alpine.
+        if systemd.other_init(host) not in ("OpenRC", "init", "openrc-init") or not host.exists(RUNLEVELS):
+            raise NotApplicable("the init is not OpenRC")
+        mine = {name: text(host, f"/etc/init.d/{name}") for name in self.engines}
+        scripts = {name: script for name, script in mine.items() if script is not None}
+        if not scripts:
+            raise NotApplicable("no engine has a script for OpenRC here")
+        levels = [
+            level
+            for level in names(host, "/etc/runlevels")
+            if "cgroups" in names(host, f"/etc/runlevels/{level}")
+        ]
+        for name, script in scripts.items():
+            path = f"/etc/init.d/{name}"
+            asked = any(
+                line.split()[0] in ("need", "want") and "cgroups" in line.split()
+                for line in script.splitlines()
+                if line.strip()
+            )
+            if levels or asked:
+                why = f"cgroups is in the runlevel {levels[0]}" if levels else "its script asks for cgroups"
+                yield passed(name, why, value="cgroups", path=path, when="boot")
+            else:
+                yield failed(
+                    name,
+                    "nothing mounts the control groups before it starts: no container will",
+                    value="in no runlevel",
+                    expected="cgroups in the runlevel boot",
+                    path=path,
+                    when="boot",
+                    commands=["rc-update add cgroups boot", "rc-service cgroups start"],
+                )

@@ -489,6 +489,7 @@ class FirewallForwardPolicy(Check):
         if not filters(host) or firewall.native(host) is not None:
             raise NotApplicable("dockerd sets no policy here")
         name, source = found
+        yield from self._ip6(host, name)
         more = {"value": name, "path": source.path, "line": source.line or None, "when": "boot"}
         subject = "iptables FORWARD"
         setting = sysctl.boot_setting(host, "net.ipv4.ip_forward")
@@ -522,3 +523,22 @@ class FirewallForwardPolicy(Check):
         except (OSError, Unavailable):
             return False
         return "-P FORWARD DROP" in said and sysctl.now(host, "net.bridge.bridge-nf-call-iptables") == "1"
+
+    def _ip6(self, host: Host, name: str) -> Iterator[Finding]:
+        """Say whether docker 27 drops the IPv6 of other bridges, which it did whatever forwarding was before."""
+        number = docker_version(host)
+        if number is None or not Version("27.0") <= number < Version("28.0"):
+            return
+        if network.engine_option(host, "ip6tables", True) is False or host.kind != "live":
+            return
+        key = "net.bridge.bridge-nf-call-ip6tables"
+        if sysctl.now(host, key) == "1":
+            yield failed(
+                "ip6tables FORWARD",
+                f"docker {number} sets DROP for IPv6 in every case, and the frames of {name} go through it",
+                value="DROP",
+                expected=f"{key} = 0, or docker 28",
+                severity=Severity.REQUIRED,
+                commands=[f"echo '{key} = 0' > /etc/sysctl.d/90-bridge.conf", f"sysctl -w {key}=0"],
+                hint='or {"ip6tables": false} in daemon.json, or docker 28',
+            )

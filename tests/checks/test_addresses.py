@@ -114,3 +114,34 @@ def test_resolvers(laid: dict[str, Content], expected: list[str]) -> None:
 @pytest.mark.parametrize("laid", [{}, {"/etc/resolv.conf": "-> ../run/resolvconf/resolv.conf"}])
 def test_a_resolv_conf_that_is_made_at_boot(laid: dict[str, Content]) -> None:
     assert ask(checks.AddressesResolvConf, FakeHost(laid, kind="root")).outcome is Outcome.SKIP
+
+
+@pytest.mark.parametrize(
+    "routes, fails",
+    [
+        ("10.9.0.0/24 dev docker0\n10.8.0.0/24 dev br-0123456789ab\n", False),
+        ("10.9.0.0/24 dev br-ba9876543210\n10.8.0.0/24 dev br-0123456789ab\n", True),
+        ("10.8.0.0/15 dev br-ba9876543210\n", True),
+    ],
+)
+def test_pools_that_networks_have_used(routes: str, fails: bool) -> None:
+    pools = (
+        '{"default-address-pools": [{"base": "10.8.0.0/24", "size": 24}, {"base": "10.9.0.0/24", "size": 24}'
+    )
+    more = "]}" if fails else ', {"base": "10.7.0.0/24", "size": 24}]}'
+    commands: dict[tuple[str, ...], str] = {
+        ("ip", "-4", "route"): f"default via 192.168.1.1 dev eth0\n{routes}"
+    }
+    host = FakeHost({**DOCKER, "/etc/docker/daemon.json": pools + more}, commands=commands)
+    assert bool(ask(checks.AddressesOverlap, host).failures) is fails
+
+
+@pytest.mark.parametrize("version, fails", [("1.25.0", True), ("1.25.1", False), ("1.24.9", False)])
+def test_the_search_domain_of_kubelet_1_25_0(version: str, fails: bool) -> None:
+    laid: dict[str, Content] = {
+        "/var/lib/dpkg/status": f"Package: kubelet\nStatus: install ok installed\nVersion: {version}-00\n",
+        "/var/lib/kubelet/config.yaml": "kind: KubeletConfiguration\n",
+        "/etc/resolv.conf": "nameserver 10.0.0.2\nsearch .\n",
+    }
+    failures = ask(checks.AddressesResolvConf, FakeHost(laid)).failures
+    assert [finding.subject for finding in failures] == ["kubelet search domain"] * fails

@@ -182,3 +182,25 @@ def test_ramdisk(mounts: str, unit: str, outcome: Outcome) -> None:
     )
     assert result.outcome is outcome, result.reason
     assert result.severity is Severity.REQUIRED
+
+
+OPENRC: dict[str, Content] = {
+    "/sbin/openrc-run": b"\x7fELF",
+    "/etc/runlevels/boot/": "",
+    "/etc/init.d/cgroups": "#!/sbin/openrc-run\n",
+}
+LONELY = "#!/sbin/openrc-run\ndepend() {\n    after network-online # and cgroups\n}\n"
+
+
+@pytest.mark.parametrize(
+    "laid, outcome",
+    [
+        ({"/etc/init.d/k3s": LONELY}, "fail"),
+        ({"/etc/init.d/k3s": LONELY, "/etc/runlevels/boot/cgroups": "-> /etc/init.d/cgroups"}, "pass"),
+        ({"/etc/init.d/k3s": LONELY.replace("after", "want cgroups\n    after")}, "pass"),
+        ({}, "skip"),
+    ],
+)
+def test_control_groups_of_openrc(laid: dict[str, Content], outcome: str) -> None:
+    result = ask(checks.BootOpenrcCgroups, FakeHost({**OPENRC, **laid}, kind="root"))
+    assert str(result.outcome) == outcome, result.findings
