@@ -292,7 +292,7 @@ def package_of(host: Host, found: Found) -> str:
 def version_at(host: Host, tool: Tool, path: str) -> Found:
     """Return what is known of the version of the program at `path`."""
     owned = _owner(host, tool, path)
-    if host.recording:
+    if host.written_by_hand:
         ran = _ran(host, tool, path, owned.name if owned else "", path)
         if ran:
             return ran

@@ -119,6 +119,8 @@ class Host(ABC):
     """`live`, `root` or `image`; a recording has the kind of what was recorded."""
     recording = False
     """Whether the answers come from a recording."""
+    written_by_hand = False
+    """Whether a person wrote the recording down, who tells what programs printed and seldom a package database."""
     name: str
     """What a reader calls it: a host name, or the path of the tree."""
 

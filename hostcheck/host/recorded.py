@@ -90,6 +90,7 @@ class RecordedHost(Host):
         for word in (ABSENT, DENIED):
             self._entries.update((_normal(p), Entry(word)) for p in _strings(about, word, "host.json"))
         self._commands = _commands(_document(documents, "commands.json", list))
+        self.written_by_hand = "hostcheck" not in about
         release = about.get("release")
         if isinstance(release, str) and release:
             self._commands.setdefault(("uname", "-r"), Completed(("uname", "-r"), 0, release + "\n", ""))

@@ -67,6 +67,7 @@ class RecordingHost(Host):
         self.kind = inside.kind
         self.name = inside.name
         self.recording = inside.recording
+        self.written_by_hand = inside.written_by_hand
         self.assumptions.update(inside.assumptions)
         self.began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self.kept: dict[str, Kept] = {}

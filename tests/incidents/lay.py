@@ -39,6 +39,7 @@ class LaidHost(FakeHost):
     """A host whose commands were laid down as somebody typed them: by name, not by path."""
 
     recording = True
+    written_by_hand = True
 
     def run(self, *argv: str) -> Completed:
         """See `Host.run`."""
