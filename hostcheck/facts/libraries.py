@@ -17,7 +17,8 @@ from hostcheck.record import Record
 _NEEDED, _RPATH, _RUNPATH = 1, 15, 29
 """Tags of the dynamic section (elf.h)."""
 
-_DYNAMIC_LIMIT = 1 << 20
+_DYNAMIC_LIMIT = 1 << 16
+_NAME_LIMIT = 4096
 _INCLUDES_LIMIT = 100
 
 DEFAULT = ("/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib", "/lib32", "/usr/lib32")
@@ -38,12 +39,13 @@ def dynamic(host: Host, program: elf.Elf) -> Dynamic:
     if section is None or strings is None:
         return Dynamic((), ())
     data = host.read_bytes(program.path, min(section.size, _DYNAMIC_LIMIT), section.offset)
-    texts = host.read_bytes(program.path, min(strings.size, _DYNAMIC_LIMIT), strings.offset)
     entry = struct.Struct(program.order + ("QQ" if program.bits == 64 else "II"))
     found: dict[int, list[str]] = {_NEEDED: [], _RPATH: [], _RUNPATH: []}
     for tag, value in entry.iter_unpack(data[: len(data) // entry.size * entry.size]):
-        if tag in found and b"\0" in texts[value:]:
-            found[tag].append(texts[value : texts.index(b"\0", value)].decode("utf-8", "replace"))
+        if tag in found and value < strings.size:
+            # One by one: the names of all that dockerd exports, a megabyte, lie there too.
+            name = host.read_bytes(program.path, _NAME_LIMIT, strings.offset + value).partition(b"\0")[0]
+            found[tag].append(name.decode("utf-8", "replace"))
     # RPATH counts only where there is no RUNPATH.
     listed = found[_RUNPATH] or found[_RPATH]
     return Dynamic(tuple(found[_NEEDED]), tuple(part for each in listed for part in each.split(":") if part))
