@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Optional
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable
-from hostcheck.facts import docker, engine, files
+from hostcheck.facts import docker, engine, files, network
 
 from ._daemon import DAEMON, MANY, failed, judged, passed, spot, subject
 
@@ -58,6 +58,41 @@ class DefaultsMtu(Check):
             return
         text = f"no container starts on the default network: {wrong}"
         yield failed(subject("mtu"), text, expected="1280 to 65535", **where)
+
+
+class DefaultsFixedCidr(Check):
+    """The range that containers get their addresses from lies in the default network.
+
+    *Why*: from 28.0 on dockerd starts with a `fixed-cidr` that is not in the network of `bip`, and then gives no
+    container an address: "range is not in subnet". Before, it left the range out of account.
+
+    *Needs*: `fixed-cidr` and `bip`. Without `bip` the network is made around the range.
+
+    *Fix*: a range in the network of bip, or no fixed-cidr.
+    """
+
+    id = "defaults.fixed_cidr"
+    severity = Severity.REQUIRED
+    references = (
+        "https://docs.docker.com/engine/network/drivers/bridge/#default-bridge-network",
+        "https://github.com/moby/moby/blob/v28.5.2/libnetwork/internal/addrset/addrset.go",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """Compare the two."""
+        judgement = judged(host)
+        texts = [str(judgement.effective.get(key) or "") for key in ("fixed-cidr", "bip")]
+        within, around = (network.parse_network(text) for text in texts)
+        if within is None or around is None or judgement.effective.get("bridge"):
+            raise NotApplicable("no range is set, or no network that it must lie in")
+        where = {**spot(host, "fixed-cidr"), "value": texts[0]}
+        if judgement.version.numbers < (28,) or network.overlaps(within, around):
+            yield passed(subject("fixed-cidr"), f"{texts[0]} goes with the bip {texts[1]}", **where)
+            return
+        text = (
+            f"no container starts on the default network: {texts[0]} is not in the network of bip {texts[1]}"
+        )
+        yield failed(subject("fixed-cidr"), text, expected="a range in it", **where)
 
 
 class DefaultsUlimits(Check):

@@ -532,6 +532,13 @@ def bridge_addresses(c: Configuration) -> None:
     gateway = go.parse_ip(c.get("default-gateway") or "")
     if gateway is None or gateway.family != 4:
         return
+    if bip is not None and gateway == bip[0]:
+        c.refuse(
+            "invalid-value",
+            "default-gateway",
+            f"{c.get('default-gateway')} is the address of the bridge itself",
+        )
+        return
     for network, length in _default_networks(c, bip):
         if network.family == 4 and gateway.number >> (32 - length) == network.number >> (32 - length):
             return

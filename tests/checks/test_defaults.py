@@ -20,7 +20,13 @@ BASE = {
     "/usr/bin/dockerd": ELF,
     "/etc/passwd": "root:x:0:0::/root:/bin/sh\n",
 }
-ALL = [checks.DefaultsMtu, checks.DefaultsUlimits, checks.DefaultsInit, checks.DefaultsSeccomp]
+ALL = [
+    checks.DefaultsMtu,
+    checks.DefaultsFixedCidr,
+    checks.DefaultsUlimits,
+    checks.DefaultsInit,
+    checks.DefaultsSeccomp,
+]
 
 
 def host(
@@ -140,3 +146,17 @@ def test_seccomp_without_a_file() -> None:
     assert ask(checks.DefaultsSeccomp, host(seccomp_profile="unconfined")).outcome is Outcome.SKIP
     assert ask(checks.DefaultsSeccomp, host(seccomp_profile=PROFILE)).outcome is Outcome.SKIP
     assert ask(checks.DefaultsSeccomp, host(seccomp_profile="profile.json")).outcome is Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("version", "fixed", "bip", "outcome"),
+    [
+        ("28.5.2", "10.9.0.0/24", "172.18.0.1/16", Outcome.FAIL),
+        ("26.1.5", "10.9.0.0/24", "172.18.0.1/16", Outcome.PASS),
+        ("28.5.2", "172.18.9.0/24", "172.18.0.1/16", Outcome.PASS),
+        ("28.5.2", "172.16.0.0/12", "172.18.0.1/16", Outcome.PASS),
+        ("28.5.2", "10.9.0.0/24", "", Outcome.SKIP),
+    ],
+)
+def test_fixed_cidr(version: str, fixed: str, bip: str, outcome: Outcome) -> None:
+    assert ask(checks.DefaultsFixedCidr, host(version, fixed_cidr=fixed, bip=bip)).outcome is outcome

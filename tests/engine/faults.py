@@ -59,6 +59,11 @@ def seccomp(profile: str) -> dict[str, Any]:
     return {"files": {**keys(seccomp_profile=path)["files"], path: profile}}
 
 
+def flagged(flags: str) -> dict[str, Any]:
+    """Return flags of dockerd in the file where Debian's unit reads them."""
+    return {"files": {"/etc/default/docker": f'DOCKER_OPTS="{flags}"\n'}, "flags": flags.split()}
+
+
 def command(*argv: str) -> dict[str, Any]:
     """Return a command to run in the root."""
     return {"commands": [list(argv)]}
@@ -126,6 +131,8 @@ FAULTS = (
     Fault("duplicate key", daemon('{"mtu": 1400, "mtu": 1500}')),
     Fault("hosts in file and flag", keys(hosts=["unix:///run/docker.sock"]), "started", "docker.flag_conflict"),
     Fault("containerd in file and flag", keys(containerd="/run/other"), "started", "docker.flag_conflict"),
+    Fault("unknown flag", flagged("--nonsense"), "started", "docker.flag_conflict"),
+    Fault("flag that was removed", flagged("-g /var/lib/docker")),
     # daemon.json: what it asks for
     Fault("mirror with a path", keys(registry_mirrors=["http://mirror.invalid/a/b"]), "started", "docker.start_rules"),
     Fault("mirror without a scheme", keys(registry_mirrors=["mirror.invalid"]), "started", "docker.start_rules"),
@@ -165,9 +172,11 @@ FAULTS = (
     Fault("bip the broadcast address", keys(bip="172.18.0.255/24"), "started", "docker.start_rules"),
     Fault("bip of two addresses", keys(bip="172.18.0.1/31"), "started", "docker.start_rules"),
     Fault("gateway outside", keys(default_gateway="10.99.0.1"), "started", "docker.start_rules"),
+    Fault("gateway the bridge itself", keys(default_gateway="172.18.0.1", bip="172.18.0.1/24"), "started",
+          "docker.start_rules"),
     Fault("gateway not there", keys(default_gateway="172.17.0.9"), "outside", chosen=True),
     Fault("external store", keys(cluster_store="consul://192.0.2.1"), "started"),
-    Fault("published to another machine", keys(ip="203.0.113.9"), "port", "interfaces.publish_address", now=True),
+    Fault("published to another machine", keys(ip="203.0.113.9"), "outside", "interfaces.publish_address", now=True),
     Fault("metrics on another machine", keys(metrics_addr="203.0.113.9:9323"), "started", "server.listen", now=True),
     Fault("bip and bridge", keys(bip="172.18.0.1/16", bridge="br0"), "started", "docker.start_rules"),
     Fault("IPv6 without addresses", keys(ipv6=True), "started", "docker.start_rules"),
@@ -317,6 +326,7 @@ STEP_13 = {
     "mtu too small": "started",
     "mtu too small for IPv6": "started",
     "lowest oom score": "started",
+    "flag that was removed": "started",
     "data-root relative": "ran",
     "pools of one address": "ran",
     "bip of two addresses": "",

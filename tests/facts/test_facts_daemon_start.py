@@ -144,6 +144,7 @@ def test_every_option_with_a_release_is_one_of_a_driver() -> None:
         ({"default_gateway": "10.99.0.1"}, "28.5.2", "default-gateway"),
         ({"default_gateway": "172.17.0.9"}, "28.5.2", None),
         ({"default_gateway": "172.18.0.9", "bip": "172.18.0.1/24"}, "28.5.2", None),
+        ({"default_gateway": "172.18.0.1", "bip": "172.18.0.1/24"}, "28.5.2", "default-gateway"),
         ({"default_gateway": "172.18.1.9", "bip": "172.18.0.1/24"}, "28.5.2", "default-gateway"),
         ({"default_gateway": "10.99.0.1", "bridge": "br0"}, "28.5.2", None),
         ({"cluster_store": "consul://192.0.2.1"}, "20.10.24", "cluster-store"),
