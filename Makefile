@@ -17,9 +17,12 @@ test: $(VENV)/test.stamp
 test-faults: $(VENV)/test.stamp
 	HOSTCHECK_ALL_FAULTS=1 $(BIN)/pytest tests/engine/test_faults.py
 
-# Generated daemon.json files, judged here and by three real dockerd; some minutes, as root.
+# Generated daemon.json files, judged here and by three real dockerd, as root; then the larger parsers, FUZZ_SECONDS
+# (60) each. atheris is no part of the test extra: it is made for few versions of Python.
 fuzz: $(VENV)/test.stamp
 	$(BIN)/python scripts/fuzz_daemon_json.py
+	$(BIN)/python -m pip --disable-pip-version-check -q install atheris
+	$(BIN)/python scripts/fuzz_parsers.py
 
 # Everything that may lie at any path that a check looks at; half an hour.
 test-hurt: $(VENV)/test.stamp

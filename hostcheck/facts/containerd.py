@@ -477,7 +477,10 @@ _ESCAPES = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", '"': '"', "\\
 def _unescape(text: str) -> str:
     def one(found: re.Match[str]) -> str:
         word = found.group(1)
-        return chr(int(word[1:], 16)) if word[0] in "uU" else _ESCAPES.get(word, word)
+        try:
+            return chr(int(word[1:], 16)) if word[0] in "uU" else _ESCAPES.get(word, word)
+        except (ValueError, OverflowError):
+            raise BadConfig("", 0, f"\\{word} is no character") from None
 
     return re.sub(r"\\(u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|.)", one, text)
 

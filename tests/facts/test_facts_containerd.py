@@ -59,6 +59,8 @@ BAD = [
     "a = 1 b = 2\n",
     "= 1\n",
     "a = yes\n",
+    'a = "\\Uzzzzzzzz"\n',
+    'a = "\\UFFFFFFFF"\n',
     "[a]]\n",
     "<html>\n",
     "a = 1\n[a.b]\nc = 1\n",
