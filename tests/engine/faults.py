@@ -139,7 +139,7 @@ FAULTS = (
     Fault("bad insecure registry", keys(insecure_registries=["http://x y"]), "started", "docker.start_rules"),
     Fault("bad cgroup driver", keys(exec_opts=["native.cgroupdriver=nonsense"]), "started", "docker.start_rules"),
     Fault("systemd driver without systemd", keys(exec_opts=["native.cgroupdriver=systemd"]), "ran", now=True),
-    Fault("bad log option", keys(log_opts={"max-sizes": "1m"}), "started", "docker.start_rules"),
+    Fault("bad log option", keys(log_opts={"multiline": "true", "firstline": "x"}), "started", "docker.start_rules"),
     Fault("bad max-size", keys(log_opts={"max-size": "ten"}), "ran", "daemon.log_rotation"),
     Fault("no logs", keys(log_driver="none")),
     Fault("options of the log cache", keys(log_opts={"cache-disabled": "true"})),
