@@ -307,6 +307,55 @@ class DaemonDataRoot(Check):
         yield passed(subject("data-root"), f"{root} {there}", **where)
 
 
+class DaemonNameServers(Check):
+    """Containers can reach the name servers that dockerd gives them.
+
+    *Why*: dockerd hands `dns` on as it is. A loopback address is there the container's own, where nobody answers;
+    one inside the containers' own networks is looked for there, and not on the host's network.
+
+    *Needs*: `dns`, and beside it `bip` and `default-address-pools`. The address of the bridge itself, which is the
+    host's, is fine.
+
+    *Fix*: name a server that other machines can ask too, or the address of docker0 if the host's own answers there.
+    """
+
+    id = "daemon.name_servers"
+    severity = Severity.RECOMMENDED
+    references = (
+        "https://docs.docker.com/engine/daemon/troubleshoot/#dns-resolver-issues",
+        "https://github.com/moby/moby/blob/v24.0.9/libnetwork/sandbox_dns_unix.go",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """Look at each server."""
+        from hostcheck.facts._govalues import parse_addr, parse_cidr  # most hosts set none
+
+        effective = judged(host).effective
+        servers = effective.get("dns") or []
+        if not servers:
+            raise NotApplicable("containers get the name servers of the host")
+        pools = [pool.get("base") for pool in effective.get("default-address-pools") or () if pool]
+        named = [str(text) for text in (effective.get("bip"), *pools) if text]
+        networks = [(text, net) for text in named if (net := parse_cidr(text)) is not None]
+        bridge = str(effective.get("bip") or "").partition("/")[0]
+        for number, server in enumerate(servers[:MANY]):
+            where = {**spot(host, f"dns[{number}]"), "value": server}
+            address = parse_addr(server.strip())
+            if address is None:
+                continue
+            inside = next((text for text, (net, n) in networks if overlap(net, n, address, address.bits)), "")
+            if server.startswith("127.") or (address.number == 1 and address.family == 6):
+                text = f"{server} is in every container the container itself: no name is found"
+                yield failed(subject("dns"), text, expected="a server that containers reach", **where)
+            elif inside and server != bridge:
+                text = f"{server} lies in {inside}, the containers' own network: it is looked for there"
+                yield failed(
+                    subject("dns"), text, expected="a server elsewhere", severity=Severity.INFO, **where
+                )
+            else:
+                yield passed(subject("dns"), f"{server} is asked", **where)
+
+
 class DaemonUsernsRemap(Check):
     """The user whose ids containers get has ids.
 

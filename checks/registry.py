@@ -9,7 +9,7 @@ from hostcheck.api import Check, Finding, Host, NotApplicable, Severity
 from hostcheck.facts import docker
 
 from ._daemon import LOOPBACK, MANY, failed, host_of, is_local, judged, passed, shown, spot, subject
-from ._mirrors import MIRRORS, fault
+from ._mirrors import MIRRORS, OFFICIAL, fault
 
 
 class RegistryMirrors(Check):
@@ -177,7 +177,9 @@ class RegistryInsecure(Check):
                 value=registry,
                 expected="a registry with a certificate",
                 severity=Severity.INFO if local else None,
-                hint=f"put its CA into {folder}/ca.crt and take it off insecure-registries",
+                hint="take it off insecure-registries: every host knows who signed its certificate"
+                if name in OFFICIAL
+                else f"put its CA into {folder}/ca.crt and take it off insecure-registries",
                 **where,
             )
         if not registries:

@@ -41,6 +41,7 @@ FROM_FILE = frozenset(
         "daemon.modes",
         "daemon.address_pools",
         "daemon.data_root",
+        "daemon.name_servers",
         "registry.answers",
         "registry.mirrors",
         "registry.insecure",

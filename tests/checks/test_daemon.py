@@ -214,3 +214,25 @@ def test_group_docker_gone() -> None:
     result = ask(checks.DaemonGroup, host('{"group": "docker"}', files={"/etc/group": "root:x:0:\n"}))
     assert failures(result) == [("daemon.json group", "recommended")]
     assert result.failures[0].fix == {"hint": "", "commands": ["groupadd --system docker"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('"dns": ["1.1.1.1", "fd00::53"]', []),
+        ('"dns": ["127.0.0.53"]', ["recommended"]),
+        ('"dns": ["1.1.1.1", "::1"]', ["recommended"]),
+        # The bridge's own address is the host, where dnsmasq may well listen.
+        ('"dns": ["172.26.0.1"], "bip": "172.26.0.1/16"', []),
+        ('"dns": ["172.26.0.53"], "bip": "172.26.0.1/16"', ["info"]),
+        ('"dns": ["10.9.0.2"], "default-address-pools": [{"base": "10.0.0.0/8", "size": 24}]', ["info"]),
+        ('"dns": ["10.9.0.2"], "default-address-pools": [{"base": "10.8.0.0/16", "size": 24}]', []),
+    ],
+)
+def test_name_servers(text: str, expected: list[str]) -> None:
+    result = ask(checks.DaemonNameServers, host(f"{{{text}}}"))
+    assert [str(result.severity_of(finding)) for finding in result.failures] == expected
+
+
+def test_without_name_servers_those_of_the_host_count() -> None:
+    assert ask(checks.DaemonNameServers, host("{}")).outcome is Outcome.SKIP
