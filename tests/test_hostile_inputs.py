@@ -39,8 +39,10 @@ class Opened:
         sys.addaudithook(self._note)
 
     def _note(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self.paths is not None and event in ("open", "os.listdir", "os.scandir"):
-            self.paths.add(os.fsdecode(arguments[0]) if isinstance(arguments[0], (str, bytes)) else "?")
+        # A number is a file that is open already, as a pipe.
+        looks = event in ("open", "os.listdir", "os.scandir") and not isinstance(arguments[0], int)
+        if self.paths is not None and looks:
+            self.paths.add(os.fsdecode(arguments[0] or "."))
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[set[str]]:

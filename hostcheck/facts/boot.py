@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Optional
 
 from hostcheck.facts import grub, loaders
-from hostcheck.facts.files import names, text
+from hostcheck.facts.files import kernel_text, names, text
 from hostcheck.facts.loaders import Entry
 from hostcheck.facts.os import parse_assignments
 from hostcheck.host import Host, Unavailable
@@ -54,7 +54,7 @@ def running_release(host: Host) -> str:
         Unavailable: nothing runs.
 
     """
-    return host.read("/proc/sys/kernel/osrelease").strip()
+    return kernel_text(host, "/proc/sys/kernel/osrelease").strip()
 
 
 def running_cmdline(host: Host) -> str:
@@ -64,7 +64,7 @@ def running_cmdline(host: Host) -> str:
         Unavailable: nothing runs.
 
     """
-    return host.read("/proc/cmdline").strip()
+    return kernel_text(host, "/proc/cmdline").strip()
 
 
 def parse_cmdline(cmdline: str) -> Iterator[tuple[str, str | None]]:
@@ -178,7 +178,7 @@ def _as_now(host: Host, found: Boot) -> Boot | None:
         return None
     try:
         release, cmdline = running_release(host), running_cmdline(host)
-    except FileNotFoundError:
+    except Unavailable:
         return None
     if option(cmdline, "BOOT_IMAGE") is not None or release in [entry.release for entry in found.entries]:
         return None

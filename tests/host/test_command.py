@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import time
 from typing import Callable
 
 import pytest
@@ -59,6 +60,11 @@ def test_is_ended(
     with pytest.raises(Unavailable, match=f"tool {reason}"):
         host.run("tool")
     group = (here.parent / "pid").read_text().strip()
+    # What was killed beside the command itself ends by itself, a little later.
+    for _ in range(100):
+        if not living(group):
+            break
+        time.sleep(0.05)
     assert living(group) == []
     # And is not asked again.
     here.unlink()
