@@ -229,6 +229,15 @@ FLAT: tuple[tuple[str, Release], ...] = (
 )
 """Objects that are not replaced by their members before names are looked up (flatOptions)."""
 
+POINTERS: tuple[tuple[str, Release, Release | None], ...] = (
+    ("max-concurrent-downloads", (1, 12), (23,)),
+    ("max-concurrent-uploads", (1, 12), (23,)),
+    ("max-download-attempts", (20, 10), (23,)),
+    ("tls", (20, 10), None),
+    ("tlsverify", (20, 10), None),
+)
+"""Keys whose fields are pointers, from and until which release: null takes back what stood there before."""
+
 NOT_FLAGS = (
     "builder",
     "features",

@@ -453,6 +453,9 @@ class Configuration:
         self.kinds = keys(self.release)
         self.flags = flags_of(self.release)
         self.flat = frozenset(name for name, since in tables.FLAT if since <= self.release)
+        self.pointers = frozenset(
+            name for name, since, until in tables.POINTERS if in_range(self.release, since, until)
+        )
         self.flattened: dict[str, Member] = {}
         self.nested: dict[str, str] = {}
         """The flattened names that were members of an object, with its name."""
@@ -778,7 +781,7 @@ class Configuration:
         if kind == "any":
             return gojson.plain(node)
         if node.kind == "null":
-            return before if kind not in ("ip",) else None
+            return None if kind == "ip" or key in self.pointers else before
         if kind == "bool":
             if node.kind != "bool":
                 self.wrong("bool", node, key)

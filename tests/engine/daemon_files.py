@@ -16,7 +16,7 @@ import roots
 from hypothesis import strategies as st
 
 from hostcheck.facts import _daemon_keys as tables
-from hostcheck.facts.daemonjson import HostFacts, Judgement, Problem, judge, keys
+from hostcheck.facts.daemonjson import HostFacts, Problem, judge, keys
 from hostcheck.versions import Version
 
 SUITES = ("bookworm", "trixie", "sid")
@@ -155,6 +155,15 @@ def generated(release: tuple[int, ...], count: int, seed: int) -> list[bytes]:
     return list(found)
 
 
+COMMAND_LINES: tuple[tuple[str, ...], ...] = (
+    (),
+    ("-H", "unix:///run/x.sock", "--containerd=/run/c.sock"),
+    ("-D", "--mtu=1400", "--label", "a=b", "--dns=10.0.0.1", "--iptables=false", "--log-opt=max-size=1m"),
+    ("--storage-driver=overlay2", "--registry-mirror=https://m.example", "-l", "info", "--ip-forward"),
+)
+"""What a unit may add to dockerd's command line."""
+
+
 class Chroot(HostFacts):
     """The host that the chroot is: no certificates, and no /proc that tells of control groups."""
 
@@ -195,32 +204,23 @@ class Dockerd:
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
         )  # fmt: skip
 
-    def flags(self, number: int) -> list[str]:
+    def flags(self, number: int, also: Sequence[str] = ()) -> list[str]:
         """Return the flags that the dockerd gets for a file."""
-        return [f"--config-file={self.inside}/{number}.json", *["--validate"] * self.validates]
+        return [f"--config-file={self.inside}/{number}.json", *["--validate"] * self.validates, *also]
 
-    def ask(self, files: Sequence[bytes]) -> list[Said]:
-        """Return what it makes of each file; one shell asks for all of them."""
+    def ask(self, files: Sequence[bytes], also: Sequence[str] = ()) -> list[Said]:
+        """Return what it makes of each file beside further flags; one shell asks for all of them."""
         for number, data in enumerate(files):
             file = self.folder / f"{number}.json"
             file.write_bytes(data)
             file.chmod(0o644)
         loop = (
-            'n=0; while [ $n -lt "$1" ]; do "$2" $3 --config-file="$4/$n.json" >"$4/$n.out" 2>&1; '
-            'echo $? >"$4/$n.code"; n=$((n+1)); done'
+            "n=0; last=$1; in=$2; shift 2; while [ $n -lt $last ]; do "
+            'dockerd --config-file="$in/$n.json" "$@" >"$in/$n.out" 2>&1; echo $? >"$in/$n.code"; n=$((n+1)); done'
         )
         user = ("setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups")
         self.folder.chmod(0o777)
-        command = (
-            "sh",
-            "-c",
-            loop,
-            "sh",
-            str(len(files)),
-            "dockerd",
-            "--validate" * self.validates,
-            self.inside,
-        )
+        command = ("sh", "-c", loop, "sh", str(len(files)), self.inside, *self.flags(0, also)[1:])
         self._run(*(() if self.validates else user), *command)
         return [self._said(number) for number in range(len(files))]
 
@@ -229,13 +229,9 @@ class Dockerd:
         code = (self.folder / f"{number}.code").read_text().strip()
         return Said(code == "0" if self.validates else "needs to be started with root" in words, words)
 
-    def judged(self, data: bytes, number: int = 0) -> Judgement:
-        """Return what hostcheck makes of a file."""
-        return judge(data, self.version, self.flags(number), Chroot())
-
-    def refused(self, data: bytes, number: int = 0) -> list[Problem]:
+    def refused(self, data: bytes, number: int = 0, also: Sequence[str] = ()) -> list[Problem]:
         """Return what hostcheck says that it refuses, up to the point to which `ask` goes."""
-        judged = self.judged(data, number)
+        judged = judge(data, self.version, self.flags(number, also), Chroot())
         if judged.accepted and not self.validates:
             # Not by its loader, but before it looks whether it is root.
             return [problem for problem in judged.problems if problem.key == "log-level"]
@@ -250,16 +246,23 @@ def agree(problems: Sequence[Problem], said: Said) -> bool:
         if problem.cls == "json-syntax":
             words = ("invalid character", "unexpected end", "UTF-8", "EOF", "depth", "escape sequence")
             return any(word in said.words for word in words)
+        if problem.cls == "flag-conflict":
+            return (
+                "specified both as a flag" in said.words
+                and f"{problem.key.rpartition('.')[2]}: (" in said.words
+            )
         if problem.cls == "unknown-directive":
             return problem.key.rpartition(".")[2] in said.words or "the following directives" in said.words
     return True
 
 
-def differences(dockerd: Dockerd, files: Sequence[bytes]) -> tuple[list[str], dict[bool, int]]:
+def differences(
+    dockerd: Dockerd, files: Sequence[bytes], also: Sequence[str] = ()
+) -> tuple[list[str], dict[bool, int]]:
     """Return where hostcheck and dockerd differ, and how many files dockerd took and refused."""
     found, tally = [], {True: 0, False: 0}
-    for number, (data, said) in enumerate(zip(files, dockerd.ask(files))):
-        problems = dockerd.refused(data, number)
+    for number, (data, said) in enumerate(zip(files, dockerd.ask(files, also))):
+        problems = dockerd.refused(data, number, also)
         tally[said.taken] += 1
         if not agree(problems, said):
             found.append(
