@@ -19,6 +19,8 @@ class RestingHost(Host):
     of them volatile. `shown` is the path that was asked for, for messages.
     """
 
+    volatile: tuple[str, ...] = VOLATILE
+
     def __init__(self, name: str) -> None:
         """Take the name that a reader knows it by."""
         super().__init__()
@@ -53,7 +55,7 @@ class RestingHost(Host):
         else:
             folder, base = os.path.split(path.rstrip("/"))
             inside = os.path.join(resolve_links(folder, self._link_text), base)
-        for top in VOLATILE:
+        for top in self.volatile:
             if inside == top or inside.startswith(top + "/"):
                 raise Unavailable(f"{path} exists only on a running host")
         return inside

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import stat as stat_module
-from typing import BinaryIO
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, BinaryIO
 
 from hostcheck.host import Host, NoTarget
+
+if TYPE_CHECKING:
+    from hostcheck.host.root import RestingHost
 
 HEAD = 72 * 1024
 """Bytes at the front of a file that say what it is: an ISO says so at 32 KiB, btrfs at 64."""
@@ -31,7 +35,8 @@ def open_target(path: str) -> Host:
 def _folder(path: str) -> Host:
     from hostcheck.host.recorded import is_recording
 
-    if is_recording(os.listdir(path)):
+    names = os.listdir(path)
+    if is_recording(names):
         return _recording(path)
     if os.path.isfile(os.path.join(path, "oci-layout")) and os.path.isfile(os.path.join(path, "index.json")):
         from hostcheck.host.layers import open_layout
@@ -39,7 +44,7 @@ def _folder(path: str) -> Host:
         return open_layout(path)
     from hostcheck.host.root import RootHost
 
-    return RootHost(path)
+    return _known_tree(RootHost(path), names)
 
 
 def _recording(path: str) -> Host:
@@ -91,7 +96,16 @@ def _archive(file: BinaryIO, path: str) -> Host:
     names = host.names("/")
     if is_recording(names) or (len(names) == 1 and is_recording(_names_in(host, names[0]))):
         return _recording(path)
-    return host
+    return _known_tree(host, names)
+
+
+def _known_tree(host: RestingHost, names: Sequence[str]) -> Host:
+    """Return the root tree, or what else it is known for."""
+    if "sos_commands" not in names:
+        return host
+    from hostcheck.host.sosreport import SosHost
+
+    return SosHost(host)
 
 
 def _names_in(host: Host, folder: str) -> tuple[str, ...]:
