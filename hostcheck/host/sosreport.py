@@ -27,6 +27,18 @@ WHOLE = (
 """Folders that are copied with all that is in them, where they are copied: what is not in them was not there."""
 
 
+DATABASES = (
+    "/var/lib/dpkg/",
+    "/var/lib/rpm",
+    "/usr/lib/sysimage/rpm",
+    "/usr/share/rpm",
+    "/lib/apk",
+    "/usr/lib/apk",
+    "/var/lib/pacman",
+)
+"""Where packages are written down; of a host with dpkg the report has a list, and the others are not there."""
+
+
 class _Folder(RootHost):
     volatile = ()
 
@@ -91,6 +103,8 @@ class SosHost(Host):
             raise self._absent(path) from None
 
     def _absent(self, path: str) -> Exception:
+        if path.startswith(DATABASES) and self._said("installed-debs"):
+            return FileNotFoundError(f"{path} does not exist")
         folder = path.rpartition("/")[0]
         if any(folder == whole or folder.startswith(whole + "/") for whole in WHOLE) and self.files.exists(
             folder
