@@ -15,7 +15,7 @@ from hostcheck.api import (
     failed,
     passed,
 )
-from hostcheck.facts import cgroup, docker, elf, engine
+from hostcheck.facts import cgroup, docker, elf, engine, rootless
 from hostcheck.facts import os as os_facts
 from hostcheck.facts.packages import has_file_list, owner, packages, removed
 from hostcheck.facts.versions import Found, found_tool, package_of, program_folders, tool_named, version_at
@@ -850,6 +850,8 @@ class RuntimeRunning(Check):
                 "dockerd", "starts at the first use of its socket", value="socket", expected="running"
             )
             return
+        if "docker" in rootless.engines(host):
+            raise NotApplicable("users run docker without root here, each a dockerd of their own")
         yield failed(
             "dockerd",
             "does not run: no container can be started",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os.path
+import re
 import stat as stat_module
 import time
 from abc import ABC, abstractmethod
@@ -17,6 +18,9 @@ READ_LIMIT = 32 * 1024 * 1024
 
 LINKS_LIMIT = 40
 """Symbolic links followed in one path before it counts as a loop (Linux: MAXSYMLINKS, path_resolution(7))."""
+
+ANSWERS = frozenset({"--version", "--validate", "--help"})
+"""With these a daemon's program prints something and ends."""
 
 
 class Unavailable(Exception):
@@ -159,7 +163,30 @@ class Host(ABC):
 
     @abstractmethod
     def pids(self, name: str) -> tuple[int, ...]:
-        """Return the processes of that name (comm), lowest first."""
+        """Return the host's own processes of that name (comm), lowest first; see `is_own_process`."""
+
+    def is_own_process(self, pid: int) -> bool:
+        """Return whether a process that /proc lists is at work on the host itself, and not in a container or guest.
+
+        A daemon inside one (Docker in Docker, a node of kind, a guest of LXC) has kernel settings, a network and
+        files of its own. Nor is `dockerd --version` a daemon. What may not be looked at counts as the host's own.
+        """
+        # From outside, a process has one number in each namespace that it is in: proc_pid_status(5).
+        numbers = re.search(r"^NSpid:(.*)$", self._said_of(pid, "status"), re.MULTILINE)
+        if numbers and len(numbers[1].split()) > 1:
+            return False
+        if not ANSWERS.isdisjoint(self._said_of(pid, "cmdline").split("\0")):
+            return False
+        try:
+            return self.readlink(f"/proc/{pid}/ns/net") == self.readlink("/proc/self/ns/net")
+        except (OSError, Unavailable):
+            return True
+
+    def _said_of(self, pid: int, name: str) -> str:
+        try:
+            return self.read(f"/proc/{pid}/{name}")
+        except (OSError, Unavailable):
+            return ""
 
     def file_systems(self) -> tuple[FileSystem, ...]:
         """Return the file systems that the host brings with it; `Unavailable` where only files are known."""

@@ -182,4 +182,5 @@ class LiveHost(Host):
         if self._processes is None:
             self._processes = list_processes()
         # The kernel keeps 15 bytes of a name.
-        return tuple(self._processes.get(name.encode()[:15], ()))
+        found = self._processes.get(name.encode()[:15], ())
+        return tuple(pid for pid in found if self.is_own_process(pid))

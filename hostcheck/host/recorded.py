@@ -335,7 +335,7 @@ class RecordedHost(Host):
         found = []
         for number in sorted((n for n in self._children.get("/proc", ()) if n.isdecimal()), key=int):
             try:
-                if self.read(f"/proc/{number}/comm").strip() == name:
+                if self.read(f"/proc/{number}/comm").strip() == name and self.is_own_process(int(number)):
                     found.append(int(number))
             except (OSError, Unavailable):
                 continue

@@ -472,6 +472,15 @@ def test_running(
     assert said(ask(runtime.RuntimeRunning, debian(more=more, pids=pids))) == expected
 
 
+def test_a_users_own_docker_needs_no_docker_of_the_host() -> None:
+    unit = {
+        "/etc/passwd": "anna:x:1000:1000::/home/anna:/bin/sh\n",
+        "/home/anna/.config/systemd/user/docker.service": "[Service]\nExecStart=dockerd-rootless.sh\n",
+    }
+    assert ask(runtime.RuntimeRunning, debian(more=unit)).outcome is Outcome.SKIP
+    assert said(ask(runtime.RuntimeRunning, debian(more=unit, pids={"dockerd": (7,)})))
+
+
 def test_nothing_runs_on_a_tree() -> None:
     assert ask(runtime.RuntimeRunning, debian(kind="root")).outcome is Outcome.SKIP
     assert ask(runtime.RuntimeRunning, FakeHost({})).outcome is Outcome.SKIP

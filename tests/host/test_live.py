@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shutil
+import subprocess
 
 import pytest
 
@@ -31,3 +33,35 @@ def test_processes_are_found_by_name() -> None:
     # The kernel has cut it; whoever asks need not know.
     assert (os.getpid() in host.pids(mine + "-and-more")) == (len(mine) == 15)
     assert host.pids("no-such-program") == ()
+
+
+@pytest.mark.parametrize(
+    "flags, own",
+    [(["--mount"], True), (["--pid", "--fork", "--kill-child", "--mount-proc"], False), (["--net"], False)],
+)
+def test_processes_inside_containers_are_not_the_hosts(
+    tmp_path: pathlib.Path, flags: list[str], own: bool
+) -> None:
+    name = "hc-daemon"
+    program = tmp_path / name
+    shutil.copy(shutil.which("cat") or "/bin/cat", program)
+    # It says that it runs by its first line, and ends with the pipe.
+    inside = subprocess.Popen(
+        ["unshare", *flags, str(program)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert inside.stdin
+    assert inside.stdout
+    assert inside.stderr
+    with inside:
+        try:
+            inside.stdin.write(b"ready\n")
+            inside.stdin.flush()
+            if not inside.stdout.readline():
+                pytest.skip(f"no namespaces here: {inside.stderr.read().decode()}")
+            every = live.list_processes()[name.encode()]
+            assert live.LiveHost().pids(name) == (tuple(every) if own else ())
+        finally:
+            inside.stdin.close()

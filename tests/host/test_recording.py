@@ -229,6 +229,18 @@ def test_host_json_answers(tmp_path: pathlib.Path) -> None:
     assert answer(host, "pids", "kubelet") is Unavailable
 
 
+def test_recorded_processes_of_containers_are_not_the_hosts(tmp_path: pathlib.Path) -> None:
+    numbers = {7: "7", 8: "8\t1", 9: "9", 10: "10", 11: "11"}
+    files: dict[str, str | bytes] = {f"/proc/{pid}/comm": "dockerd\n" for pid in numbers}
+    files.update({f"/proc/{pid}/status": f"Name:\tdockerd\nNSpid:\t{own}\n" for pid, own in numbers.items()})
+    del files["/proc/10/status"]
+    files["/proc/7/cmdline"] = "dockerd\0-H\0fd://\0"
+    files["/proc/11/cmdline"] = "dockerd\0--validate\0"
+    networks = {"self": 1, "7": 1, "8": 1, "9": 2}
+    links = {f"/proc/{pid}/ns/net": f"net:[{number}]" for pid, number in networks.items()}
+    assert written(tmp_path, files, links=links).pids("dockerd") == (7, 10)
+
+
 def test_links(tmp_path: pathlib.Path) -> None:
     """Links of links.json and of root/ itself are followed inside, whatever they say."""
     (tmp_path / "outside").write_text("outside")
