@@ -338,9 +338,11 @@ class DaemonNameServers(Check):
         named = [str(text) for text in (effective.get("bip"), *pools) if text]
         networks = [(text, net) for text in named if (net := parse_cidr(text)) is not None]
         bridge = str(effective.get("bip") or "").partition("/")[0]
-        for number, server in enumerate(servers[:MANY]):
+        found = [(number, server, parse_addr(server.strip())) for number, server in enumerate(servers[:MANY])]
+        if not any(address for _, _, address in found):
+            raise NotApplicable("no name server is an address: dockerd refuses them")
+        for number, server, address in found:
             where = {**spot(host, f"dns[{number}]"), "value": server}
-            address = parse_addr(server.strip())
             if address is None:
                 continue
             inside = next((text for text, (net, n) in networks if overlap(net, n, address, address.bits)), "")

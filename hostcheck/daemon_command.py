@@ -357,7 +357,10 @@ class Text(Writer):
             for result in one.report.results:
                 for finding in result.findings:
                     if finding.ok:
-                        self._line(f"{_place(name, finding)}: ok: {_message(finding)}")
+                        # Such a message is often the value alone.
+                        key = getattr(finding, "key", "") or finding.subject
+                        about = "" if key in finding.message else f"{key}: "
+                        self._line(f"{_place(name, finding)}: ok: {about}{finding.message}")
         for result in one.report.undecided():
             self._line(f"{name}: {result.outcome}: {result.check}: {result.reason}")
 

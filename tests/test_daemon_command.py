@@ -205,7 +205,7 @@ def test_strict(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_verbose_shows_what_is_right(call: Any) -> None:
-    assert "<stdin>:1:2: ok: " in call("-v", "-", stdin=b'{"mtu": 1400}').out
+    assert "<stdin>:1:2: ok: mtu: 1400" in call("-v", "-", stdin=b'{"mtu": 1400}').out
     assert " ok: " not in call("-", stdin=b'{"mtu": 1400}').out
 
 

@@ -236,3 +236,4 @@ def test_name_servers(text: str, expected: list[str]) -> None:
 
 def test_without_name_servers_those_of_the_host_count() -> None:
     assert ask(checks.DaemonNameServers, host("{}")).outcome is Outcome.SKIP
+    assert ask(checks.DaemonNameServers, host('{"dns": ["x"]}')).outcome is Outcome.SKIP
