@@ -518,11 +518,9 @@ class FirewallForwardPolicy(Check):
 
     def _drops(self, host: Host) -> bool:
         """Return whether the running kernel passes bridged frames to iptables, and drops what no rule forwards."""
-        try:
-            said = host.run("iptables", "-S", "FORWARD").out
-        except (OSError, Unavailable):
+        if sysctl.now(host, "net.bridge.bridge-nf-call-iptables") != "1":
             return False
-        return "-P FORWARD DROP" in said and sysctl.now(host, "net.bridge.bridge-nf-call-iptables") == "1"
+        return "-P FORWARD DROP" in (firewall.forward_rules(host) or "")
 
     def _ip6(self, host: Host, name: str) -> Iterator[Finding]:
         """Say whether docker 27 drops the IPv6 of other bridges, which it did whatever forwarding was before."""

@@ -163,6 +163,20 @@ def has_rules(host: Host, backend: str) -> bool | None:
     return parse_rules(done.out) if done.code == 0 else None
 
 
+def forward_rules(host: Host) -> str | None:
+    """Return what `iptables -S FORWARD` prints, None where that cannot be had.
+
+    A back end whose module is not loaded is not asked, since asking would load it. What a person wrote down was asked.
+    """
+    try:
+        module = SAVERS[backend(host) or "nft"][1]
+        if not host.written_by_hand and module not in modules.loaded(host):
+            return None
+        return host.run("iptables", "-S", "FORWARD").out
+    except (OSError, Unavailable):
+        return None
+
+
 def parse_shell_assignments(text: str) -> dict[str, tuple[str, int]]:
     r"""Return `NAME=value` lines, as firewalld.conf, ufw.conf and /etc/default files have them: name to value, line.
 

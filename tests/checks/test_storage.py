@@ -441,7 +441,8 @@ def test_network_database() -> None:
 def test_thin_pool() -> None:
     files = {
         "/etc/docker/daemon.json": '{"storage-driver": "devicemapper", "storage-opts": '
-        '["dm.thinpooldev=/dev/mapper/docker-thinpool"]}'
+        '["dm.thinpooldev=/dev/mapper/docker-thinpool"]}',
+        "/proc/devices": "Block devices:\n252 device-mapper\n",
     }
     status = "0 209715200 thin-pool 5 1000/4096 1477379/1638400 - rw discard_passdown queue_if_no_space -"
     command = ("dmsetup", "status", "docker-thinpool")
@@ -454,6 +455,10 @@ def test_thin_pool() -> None:
         ask(checks.StorageThinPool, live(files, "19.03.5", commands={command: roomy})).outcome is Outcome.PASS
     )
     assert ask(checks.StorageThinPool, live(files, "19.03.5")).outcome is Outcome.UNKNOWN
+    # Asking would load the device mapper.
+    files["/proc/devices"] = "Block devices:\n"
+    result = ask(checks.StorageThinPool, live(files, "19.03.5", commands={command: status}))
+    assert result.outcome is Outcome.UNKNOWN
 
 
 def test_containerd_root() -> None:
@@ -497,6 +502,9 @@ def test_tmp_noexec() -> None:
     assert ask(checks.StorageTmpNoexec, tree(compose)).outcome is Outcome.SKIP
     dies = Completed(("docker-compose",), 127, "", "libz.so.1: failed to map segment from shared object")
     host = live(fstab, commands={("docker-compose", "--version"): dies})
+    # Here it is not asked, since it would unpack itself; what a person wrote down was.
+    assert ask(checks.StorageTmpNoexec, host).outcome is Outcome.SKIP
+    host.written_by_hand = True
     assert ask(checks.StorageTmpNoexec, host).outcome is Outcome.FAIL
 
 
@@ -618,13 +626,15 @@ def incident(entry: dict[str, Any]) -> FakeHost:
     assumed = docker_version or early.get(entry["key"], "28.5.2")
     for path in facts.get("absent") or ():
         files.pop(path, None)
-    return FakeHost(
+    host = FakeHost(
         files,
         commands=commands,
         usage=usage,
         pids={"dockerd": (1,)},
         assumptions={"docker": assumed, "stage": "installed"},
     )
+    host.written_by_hand = True
+    return host
 
 
 def test_incidents(corpora: Any) -> None:
