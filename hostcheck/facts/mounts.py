@@ -1,7 +1,7 @@
 """Which file system holds a path: what is mounted now, and what the next boot will mount.
 
-Now: /proc/self/mountinfo (proc_pid_mountinfo(5)). At boot: /etc/fstab (fstab(5)) and the enabled mount
-units of systemd (systemd.mount(5)).
+Now: /proc/1/mountinfo or /proc/self/mountinfo (proc_pid_mountinfo(5)). At boot: /etc/fstab (fstab(5))
+and the enabled mount units of systemd (systemd.mount(5)).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from hostcheck.host import Host, Unavailable
 from hostcheck.record import Record
 
 MOUNTINFO = "/proc/self/mountinfo"
+INIT_MOUNTINFO = "/proc/1/mountinfo"
 FSTAB = "/etc/fstab"
 UNIT_FOLDERS = (
     "/etc/systemd/system",
@@ -180,13 +181,33 @@ def mounted(host: Host) -> tuple[Mount, ...]:
 def _mounted(host: Host) -> tuple[Mount, ...]:
     found = text(host, MOUNTINFO)
     if found:
-        return parse_mountinfo(found)
+        own = parse_mountinfo(found)
+        return _of_init(host, own) or own
     # A process under hidepid or a sandbox may see only the older list.
     for path in ("/proc/self/mounts", "/proc/mounts"):
         found = text(host, path)
         if found:
             return parse_fstab(found, path)
     raise Unavailable(f"{MOUNTINFO} does not exist: /proc is not mounted")
+
+
+def _of_init(host: Host, own: tuple[Mount, ...]) -> tuple[Mount, ...]:
+    """Return what the first process has mounted, nothing if that cannot be told or is of another root.
+
+    The engines see that. A service that systemd shuts in has the same tree with other options: with
+    ProtectSystem=strict everything is read-only to it.
+    """
+    try:
+        found = parse_mountinfo(text(host, INIT_MOUNTINFO) or "", INIT_MOUNTINFO)
+    except (PermissionError, Unavailable):
+        return ()
+    root = _root(own)
+    return found if root and root == _root(found) else ()
+
+
+def _root(mounts: tuple[Mount, ...]) -> tuple[str, str, str] | None:
+    """Return what is mounted as the root; a folder that was made the root with chroot(2) is no mount."""
+    return next(((m.type, m.source, m.root) for m in reversed(mounts) if m.point == "/"), None)
 
 
 def fstab(host: Host) -> tuple[Mount, ...]:

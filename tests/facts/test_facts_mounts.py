@@ -205,3 +205,27 @@ def test_agrees_with_the_kernel() -> None:
         assert [found.point, found.type] == done.stdout.split("\n")[0].split(), path
         asked += 1
     assert asked
+
+
+SHUT_IN = """\
+40 1 254:0 / / ro,relatime master:1 - ext4 /dev/vda rw,errors=remount-ro
+41 40 0:50 / /tmp rw - tmpfs tmpfs rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("init", "expected"),
+    [
+        (INFO, (mounts.INIT_MOUNTINFO, "rw")),
+        # Of another root, as in a container that sees the host's processes.
+        (INFO.replace("/dev/vda", "overlay"), (mounts.MOUNTINFO, "ro")),
+        ("", (mounts.MOUNTINFO, "ro")),
+        (PermissionError("hidden"), (mounts.MOUNTINFO, "ro")),
+        (Unavailable("not asked"), (mounts.MOUNTINFO, "ro")),
+    ],
+)
+def test_what_the_first_process_has_mounted_counts(init: str | Exception, expected: tuple[str, str]) -> None:
+    host = FakeHost({mounts.MOUNTINFO: SHUT_IN, mounts.INIT_MOUNTINFO: init})
+    found = mounts.now(host, "/")
+    assert found is not None
+    assert (found.path, found.options[0]) == expected
