@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-faults test-hurt fuzz lint format bench docs test-oldest clean
+.PHONY: run test test-faults test-hurt proof fuzz lint format bench docs test-oldest clean
 
 # 1 says that the host is not ready: that is an answer, not a failure of make.
 run: $(VENV)/run.stamp
@@ -13,9 +13,13 @@ run: $(VENV)/run.stamp
 test: $(VENV)/test.stamp
 	$(BIN)/pytest
 
-# Every fault on the real engines of Debian 12 and 13; several minutes, as root.
+# Every fault on the real engines of Debian 12, 13 and sid; half an hour, as root.
 test-faults: $(VENV)/test.stamp
 	HOSTCHECK_ALL_FAULTS=1 $(BIN)/pytest tests/engine/test_faults.py
+
+# The same, and what was seen goes into docs/proof.md.
+proof: $(VENV)/test.stamp
+	$(BIN)/python scripts/proof.py
 
 # Generated daemon.json files, judged here and by three real dockerd, as root; then the larger parsers, FUZZ_SECONDS
 # (60) each. atheris is no part of the test extra: it is made for few versions of Python.

@@ -10,9 +10,10 @@ import sys
 from collections.abc import Callable
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts"), str(ROOT / "tests" / "engine")]
 
 import incidents  # noqa: E402
+import proofs  # noqa: E402
 
 from hostcheck import plugins, policy  # noqa: E402
 
@@ -83,14 +84,26 @@ def table_of_metrics() -> str:
     return "\n".join(lines)
 
 
+def tally_of_proof() -> str:
+    """Return how often hostcheck foretold what the real engines did."""
+    return proofs.tally(proofs.Proof.load())
+
+
+def page_of_proof() -> str:
+    """Return what the real engines did with every fault, and what hostcheck had said."""
+    return proofs.page(proofs.Proof.load())
+
+
 GENERATED = {
     "README.md": {
         "checks": table_of_checks,
         "policies": table_of_policies,
         "help": help_text,
         "incidents": incidents.tally,
+        "proof": tally_of_proof,
     },
     "docs/incidents.md": {"incidents": incidents.page},
+    "docs/proof.md": {"runs": page_of_proof},
     "docs/recordings.md": {"redacted": list_of_secrets},
     "docs/exporter.md": {"metrics": table_of_metrics},
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -21,10 +22,12 @@ INSIDE = pathlib.Path(__file__).resolve().parent / "inside.py"
 def run(suite: str = "bookworm", **spec: Any) -> dict[str, Any]:
     """Return hostcheck's report of a view of the suite's root, and what the engine then did there.
 
-    The keys are those of inside.py. Skips where the machine cannot do it.
+    The keys are those of inside.py; `around` may also name another suite's root, as {bullseye}. Skips where the machine
+    cannot do it.
     """
     roots.need_namespaces()
     root = roots.need(suite)
+    spec["around"] = [[_roots(word) for word in argv] for argv in spec.get("around", [])]
     busybox = shutil.which("busybox")
     # ldd fails for a static program: there is nothing to list.
     if not busybox or subprocess.run(["ldd", busybox], capture_output=True, timeout=30).returncode == 0:
@@ -44,6 +47,13 @@ def run(suite: str = "bookworm", **spec: Any) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr[-3000:]
     result: dict[str, Any] = json.loads(done.stdout)
     return result
+
+
+def _roots(word: str) -> str:
+    """Return a word of a command with the names of suites replaced by where their roots lie."""
+    return re.sub(
+        r"\{(\w+)\}", lambda found: found[0] if found[1] == "root" else str(roots.need(found[1])), word
+    )
 
 
 def _remove_cgroups(group: str) -> None:

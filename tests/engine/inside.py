@@ -4,17 +4,22 @@
 
 SPEC is JSON: root (a Debian root, used as the lower layer of an overlay), work (an empty folder), cgroup (the parent of
 all containers), files (path to text), remove (paths), commands (argv lists, run in the root), around (argv lists, run
-with this machine's programs in the same namespaces; {root} is the root), flags (of dockerd), limits (resource to
-value). One JSON object goes to standard output: report (of the root as a live host), tree (of the root at rest) and
-seen (what the engine did). Everything started here ends with the pid namespace.
+with this machine's programs in the same namespaces; {root} is the root), flags (of dockerd), limits (resource to value)
+and group (control-group controller to limit), both of the engines, no_user_namespaces (true: the kernel makes none for
+them). One JSON object goes to standard output: report (of
+the root as a live host), tree (of the root at rest) and seen (what the engine did). Everything started here ends with
+the pid namespace.
 """
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import json
 import os
 import pathlib
 import resource
+import struct
 import subprocess
 import sys
 import time
@@ -22,7 +27,7 @@ from typing import Any
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 HERE, OUTSIDE = "198.51.100.1", "198.51.100.2"
 """Of a range for documentation: the namespace of the engine, and a machine beside it, in a namespace too."""
 
@@ -72,8 +77,8 @@ def boot(root: pathlib.Path) -> tuple[str, ...]:
     Not chroot: the kernel makes no user namespace there, and the mount table would have no /.
     """
     script = """
-        cd "$0" && mkdir -p .old && pivot_root . .old && cd / && umount -l /.old && rmdir /.old && echo up
-        exec sleep infinity"""
+        cd "$0" && pivot_root . mnt && cd / && /image/busybox umount -l /mnt && echo up &&
+        exec /image/busybox sleep 1000"""
     argv = ["unshare", "--mount", "sh", "-c", script, str(root)]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     if not process.stdout or process.stdout.readline() != "up\n":
@@ -128,15 +133,64 @@ def neighbour(image: pathlib.Path) -> subprocess.Popen[bytes]:
     return process
 
 
-def observe(root: pathlib.Path, door: tuple[str, ...], spec: dict[str, Any]) -> dict[str, Any]:
+def limited_group(name: str, limits: dict[str, int]) -> list[pathlib.Path]:
+    """Make control groups with these limits, as systemd would for a unit, and return the files that take members."""
+    top = pathlib.Path("/sys/fs/cgroup")
+    members = []
+    for controller, value in limits.items():
+        hierarchy = top / controller
+        file = {"pids": "pids.max", "memory": "memory.limit_in_bytes"}[controller]
+        if not hierarchy.is_dir():  # v2
+            hierarchy, file = top, f"{controller}.max"
+            (top / "cgroup.subtree_control").write_text(f"+{controller}")
+            (top / name).mkdir(exist_ok=True)
+            (top / name / "cgroup.subtree_control").write_text(f"+{controller}")
+        group = hierarchy / name / "engine"
+        group.mkdir(parents=True, exist_ok=True)
+        (group / file).write_text(str(value))
+        members.append(group / "cgroup.procs")
+    return members
+
+
+def forbid_user_namespaces() -> None:
+    """Have the kernel answer this process as it does where user.max_user_namespaces is 0.
+
+    That number is the whole machine's, so a filter of system calls stands in for it.
+    """
+    unshare, clone, clone3, newuser = 272, 56, 435, 0x10000000
+
+    def equal(value: int, otherwise: int) -> bytes:
+        return struct.pack("HBBI", 0x15, 0, otherwise, value)
+
+    load = [
+        struct.pack("HBBI", 0x20, 0, 0, offset) for offset in (0, 16)
+    ]  # the call's number, its first word
+    error = [struct.pack("HBBI", 0x06, 0, 0, 0x00050000 | number) for number in (errno.ENOSPC, errno.ENOSYS)]
+    allow = struct.pack("HBBI", 0x06, 0, 0, 0x7FFF0000)
+    flag = struct.pack("HBBI", 0x45, 0, 1, newuser)
+    check = [load[1], flag, error[0], allow]
+    # clone3 hands its flags over in memory, where no filter sees them; without it programs take clone.
+    program = [load[0], equal(clone3, 1), error[1], equal(unshare, 4), *check, equal(clone, 4), *check, allow]
+    code = ctypes.create_string_buffer(b"".join(program))
+    filter_ = ctypes.create_string_buffer(struct.pack("HP", len(program), ctypes.addressof(code)))
+    if ctypes.CDLL(None, use_errno=True).prctl(22, 2, filter_, 0, 0):
+        raise OSError(ctypes.get_errno(), "no filter")
+
+
+def observe(
+    root: pathlib.Path, door: tuple[str, ...], beside: int, members: list[pathlib.Path], spec: dict[str, Any]
+) -> dict[str, Any]:
     """Start containerd and dockerd, run a container, reach out of one, publish a port."""
-    beside = neighbour(root / "image")
 
     def limit() -> None:
+        for file in members:
+            file.write_text(str(os.getpid()))
         for name, value in spec.get("limits", {}).items():
             resource.setrlimit(getattr(resource, name), (value, value))
+        if spec.get("no_user_namespaces"):
+            forbid_user_namespaces()
 
-    logs = {name: (root / f"run/{name}.log").open("wb") for name in ("containerd", "dockerd")}
+    logs = {name: (root.parent / f"{name}.log").open("wb") for name in ("containerd", "dockerd")}
     seen: dict[str, Any] = {**dict.fromkeys(STEPS, False), "error": "", "info": None}
     socket = root / "run/containerd/containerd.sock"
     containerd = subprocess.Popen(
@@ -144,7 +198,7 @@ def observe(root: pathlib.Path, door: tuple[str, ...], spec: dict[str, Any]) -> 
         stdout=logs["containerd"], stderr=subprocess.STDOUT, env=ENVIRONMENT, preexec_fn=limit,
     )  # fmt: skip
     # Without containerd dockerd says nothing for a minute, and then gives up.
-    patience = START_SECONDS if wait(containerd, socket.exists, 5.0) else 5.0
+    patience = START_SECONDS if wait(containerd, socket.exists, 15.0) else 5.0
     dockerd = subprocess.Popen(
         [*door, "dockerd", "-H", "unix:///run/docker.sock",
          "--containerd=/run/containerd/containerd.sock", "--cgroup-parent", spec["cgroup"],
@@ -162,9 +216,10 @@ def observe(root: pathlib.Path, door: tuple[str, ...], spec: dict[str, Any]) -> 
         seen["started"] = wait(dockerd, answers, patience)
         if seen["started"]:
             seen["info"] = json.loads(run(*door, "docker", "info", "--format", "{{json .}}").stdout)
-            _containers(root, door, seen, beside.pid)
-        else:
-            seen["error"] = pathlib.Path(logs["dockerd"].name).read_text(errors="replace")[-1500:]
+            _containers(root, door, seen, beside)
+        if not all(seen[step] for step in STEPS):
+            log = pathlib.Path(logs["dockerd"].name).read_text(errors="replace")
+            seen["error"] = log[-1500:] + seen["error"]
     finally:
         # Not gently: a container whose first process ignores signals would hold dockerd for ten seconds.
         # What is left ends with the pid namespace.
@@ -186,7 +241,7 @@ def _containers(root: pathlib.Path, door: tuple[str, ...], seen: dict[str, Any],
         return done.returncode == 0
 
     def fetched(*argv: str) -> bool:
-        """Whether what argv prints, in at most two seconds, is the page of a web server here."""
+        """Whether what argv prints, in a few seconds, is the page of a web server here."""
         for _ in range(20):
             done = subprocess.run(argv, capture_output=True, text=True, timeout=30)
             if done.returncode == 0 or "refused" not in done.stderr:
@@ -196,7 +251,7 @@ def _containers(root: pathlib.Path, door: tuple[str, ...], seen: dict[str, Any],
 
     def get(busybox: str) -> tuple[str, ...]:
         # Not `wget -T 2`, which crashes where busybox is static.
-        return (busybox, "timeout", "2", busybox, "wget", "-q", "-O", "-")
+        return (busybox, "timeout", "5", busybox, "wget", "-q", "-O", "-")
 
     here = get(f"{root}/image/busybox")
     seen["error"] += run(*door, "sh", "-c", "tar -C /image -c . | docker import - tiny").stderr
@@ -222,6 +277,9 @@ def main() -> int:
     (root / "image/busybox").write_bytes(pathlib.Path(spec["busybox"]).read_bytes())
     (root / "image/busybox").chmod(0o755)
     (root / "image/hello").write_text("hello\n")
+    beside = neighbour(root / "image")
+    # Before anything is laid down, which may take the control groups away.
+    members = limited_group(spec["cgroup"], spec.get("group", {}))
     for path, text in spec.get("files", {}).items():
         target = root / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -236,8 +294,9 @@ def main() -> int:
         subprocess.run([word.replace("{root}", str(root)) for word in argv], check=True, timeout=30)
     tree = hostcheck(root=root)
     door = boot(root)
-    answer = {"report": hostcheck(*door), "tree": tree, "seen": observe(root, door, spec)}
-    json.dump(answer, sys.stdout)
+    report = hostcheck(*door)
+    seen = observe(root, door, beside.pid, members, spec)
+    json.dump({"report": report, "tree": tree, "seen": seen}, sys.stdout)
     return 0
 
 

@@ -36,6 +36,8 @@ PACKAGES = (
 )
 ALSO = {"trixie": ("docker-cli",), "sid": ("docker-cli",)}
 """What later releases have parted from docker.io."""
+ONLY = {"bullseye": ("docker.io", "containerd", "runc")}
+"""Instead of all that: from here come programs that are too old for later releases."""
 
 _RECIPE = 1
 """Raise it when `_make` changes, so that old roots are not taken for new ones."""
@@ -78,7 +80,7 @@ def mirror() -> str | None:
 
 def packages(suite: str) -> tuple[str, ...]:
     """Return what the root of a suite has beside the minimal system."""
-    return (*PACKAGES, *ALSO.get(suite, ()))
+    return ONLY.get(suite) or (*PACKAGES, *ALSO.get(suite, ()))
 
 
 def where(suite: str) -> pathlib.Path:

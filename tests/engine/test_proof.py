@@ -1,0 +1,39 @@
+"""The page of the real runs is of these faults, and says what was seen. No engine is started here."""
+
+from __future__ import annotations
+
+import pathlib
+
+import faults
+import proofs
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def test_names_are_used_once() -> None:
+    names = [fault.name for fault in faults.FAULTS]
+    assert len(names) == len(set(names))
+    assert not set(faults.MISSED) - set(names)
+
+
+def test_every_fault_was_run_and_the_missed_are_named() -> None:
+    """Run `scripts/proof.py NAME...` for what is new, and correct MISSED."""
+    assert proofs.unlike(proofs.Proof.load()) == []
+
+
+def test_every_fault_is_on_the_page() -> None:
+    page = (ROOT / "docs/proof.md").read_text()
+    assert [fault.name for fault in faults.FAULTS if f"\n| {fault.name} | " not in page] == []
+
+
+def test_the_readme_has_the_tally_of_the_page() -> None:
+    tally = proofs.tally(proofs.Proof.load())
+    assert tally in (ROOT / "README.md").read_text()
+    assert tally in (ROOT / "docs/proof.md").read_text()
+
+
+def test_a_disagreement_is_seen() -> None:
+    control, asked = faults.FAULTS[0], faults.Fault("x", {}, chosen=True)
+    assert faults.compare(control, False, [], ["a.b"]) == {"live": "missed", "rest": "agrees"}
+    assert faults.compare(control, True, ["a.b"], []) == {"live": "false alarm", "rest": "agrees"}
+    assert faults.compare(asked, False, [], ["a.b"]) == {"live": "agrees", "rest": "false alarm"}
