@@ -1,0 +1,228 @@
+"""The rules and the dashboard: as promtool judges them, and with a real Prometheus over two exporters."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+PROJECT = pathlib.Path(__file__).resolve().parents[2]
+RULES = PROJECT / "packaging" / "prometheus"
+TREE = PROJECT / "tests" / "hosts" / "debian-12"
+SECONDS = 90.0
+PASSWORD = "correct horse"
+FAULT = '{"log-dirver": "json-file"}\n'
+
+
+def need(*programs: str) -> None:
+    for program in programs:
+        if not shutil.which(program):
+            pytest.skip(f"{program} is not installed")
+
+
+def test_rules() -> None:
+    need("promtool")
+    for arguments in (
+        ["check", "rules", "hostcheck.rules.yml"],
+        ["test", "rules", "hostcheck.rules.test.yml"],
+    ):
+        done = subprocess.run(
+            ["promtool", *arguments], cwd=RULES, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_is_tried() -> None:
+    alerts = re.findall(r"- alert: (\w+)", (RULES / "hostcheck.rules.yml").read_text())
+    tried = set(
+        re.findall(r"alertname: (\w+)\n\s+exp_alerts:\n", (RULES / "hostcheck.rules.test.yml").read_text())
+    )
+    assert len(alerts) > 5
+    assert set(alerts) == tried
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+@contextlib.contextmanager
+def started(*command: str, cwd: pathlib.Path, log: str) -> Iterator[None]:
+    with (cwd / log).open("w") as out:
+        process = subprocess.Popen(command, cwd=cwd, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def web_config(folder: pathlib.Path) -> pathlib.Path:
+    bcrypt = pytest.importorskip("bcrypt")
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+            *("-keyout", folder / "key.pem", "-out", folder / "cert.pem"),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+    path = folder / "web.yml"
+    path.write_text(
+        "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n"
+        f"basic_auth_users:\n  prometheus: {hashed}\n"
+    )
+    return path
+
+
+def prometheus_config(folder: pathlib.Path, exporters: list[str], node: str) -> pathlib.Path:
+    # The same rules, without their patience.
+    rules = re.sub(r"for: \d+[mhd]", "for: 0s", (RULES / "hostcheck.rules.yml").read_text())
+    (folder / "hostcheck.rules.yml").write_text(rules)
+    path = folder / "prometheus.yml"
+    config = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": ["hostcheck.rules.yml"],
+        "scrape_configs": [
+            {
+                "job_name": "hostcheck",
+                "scheme": "https",
+                "basic_auth": {"username": "prometheus", "password": PASSWORD},
+                "tls_config": {"ca_file": "cert.pem"},
+                "static_configs": [{"targets": exporters}],
+            },
+            {"job_name": "node", "static_configs": [{"targets": [node]}]},
+        ],
+    }
+    # JSON is YAML.
+    path.write_text(json.dumps(config))
+    return path
+
+
+class Prometheus:
+    """The API of a running one."""
+
+    def __init__(self, port: int) -> None:
+        self.base = f"http://127.0.0.1:{port}/api/v1"
+
+    def get(self, path: str, **query: str) -> Any:
+        url = f"{self.base}/{path}?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return json.load(answer)["data"]
+
+    def values(self, query: str) -> dict[str, float]:
+        found = self.get("query", query=query)["result"]
+        return {each["metric"].get("instance", ""): float(each["value"][1]) for each in found}
+
+    def firing(self, name: str) -> set[str]:
+        alerts = self.get("alerts")["alerts"]
+        return {
+            each["labels"]["instance"]
+            for each in alerts
+            if each["labels"]["alertname"] == name and each["state"] == "firing"
+        }
+
+    def until(self, what: str, ask: Callable[[], object], wanted: object) -> None:
+        limit = time.monotonic() + SECONDS
+        seen: object = None
+        while time.monotonic() < limit:
+            with contextlib.suppress(OSError):
+                seen = ask()
+                if seen == wanted:
+                    return
+            time.sleep(0.3)
+        raise AssertionError(f"{what}: {seen}, not {wanted}")
+
+
+def test_a_fleet(tmp_path: pathlib.Path) -> None:
+    """An alert comes when a fault is put in, and goes when it is mended; node_exporter hands on the textfile."""
+    need("prometheus", "prometheus-node-exporter", "openssl")
+    pytest.importorskip("h11")
+    web = web_config(tmp_path)
+    textfiles = tmp_path / "textfiles"
+    textfiles.mkdir()
+    hostcheck = [sys.executable, "-m", "hostcheck"]
+    output = str(textfiles / "hostcheck.prom")
+    done = subprocess.run([*hostcheck, str(TREE), "-f", "prometheus", "-o", output], cwd=PROJECT, timeout=60)
+    assert done.returncode == 0
+    ports = [free_port() for _ in range(4)]
+    exporters = [f"127.0.0.1:{port}" for port in ports[:2]]
+    node = f"127.0.0.1:{ports[2]}"
+    trees = [tmp_path / "well", tmp_path / "ill"]
+    with contextlib.ExitStack() as stack:
+        for tree, address in zip(trees, exporters):
+            shutil.copytree(TREE, tree, symlinks=True)
+            stack.enter_context(
+                started(
+                    *(*hostcheck, "serve", "--root", str(tree), "--interval", "1"),
+                    *("--web.listen-address", address, "--web.config.file", str(web)),
+                    cwd=tmp_path,
+                    log=f"{tree.name}.log",
+                )
+            )
+        stack.enter_context(
+            started(
+                *("prometheus-node-exporter", "--collector.disable-defaults", "--collector.textfile"),
+                *(f"--collector.textfile.directory={textfiles}", f"--web.listen-address={node}"),
+                cwd=tmp_path,
+                log="node.log",
+            )
+        )
+        prometheus_config(tmp_path, exporters, node)
+        stack.enter_context(
+            started(
+                *("prometheus", "--config.file=prometheus.yml", f"--storage.tsdb.path={tmp_path / 'data'}"),
+                f"--web.listen-address=127.0.0.1:{ports[3]}",
+                cwd=tmp_path,
+                log="prometheus.log",
+            )
+        )
+        server = Prometheus(ports[3])
+        ready = {exporters[0]: 1.0, exporters[1]: 1.0, node: 1.0}
+        server.until("all are scraped", lambda: server.values("hostcheck_ready"), ready)
+
+        def fired() -> list[set[str]]:
+            return [server.firing(name) for name in ("HostcheckNotReady", "HostcheckNotReadyAfterReboot")]
+
+        assert fired() == [set(), set()]
+
+        daemon = trees[1] / "etc" / "docker" / "daemon.json"
+        daemon.parent.mkdir(exist_ok=True)
+        daemon.write_text(FAULT)
+        server.until("the alerts fire", fired, [{exporters[1]}, {exporters[1]}])
+        recorded = "job:hostcheck_ready_hosts:sum{job='hostcheck'}"
+        server.until("recorded", lambda: server.values(recorded), {"": 1.0})
+
+        daemon.unlink()
+        server.until("the alerts stop", fired, [set(), set()])
+        dashboard_is_answered(server)
+
+
+def dashboard_is_answered(server: Prometheus) -> None:
+    """Assert that the server takes every expression of the dashboard, and answers most with something."""
+    dashboard = json.loads((RULES / "hostcheck-fleet.dashboard.json").read_text())
+    answered = {}
+    for panel in dashboard["panels"]:
+        for target in panel["targets"]:
+            expression = target["expr"].replace("$job", ".*").replace("$instance", ".*")
+            answered[panel["title"]] = bool(server.get("query", query=expression)["result"])
+    # Nothing fails any more, and nothing is waived.
+    assert {title for title, found in answered.items() if not found} <= {
+        "Required checks that fail, by hosts",
+        "Waivers, and when they end",
+    }
