@@ -69,7 +69,7 @@ def parse_dpkg_status(text: str, path: str = DPKG + "/status") -> Iterator[Packa
     >>> list(parse_dpkg_status("Package: runc\nStatus: deinstall ok config-files\nVersion: 1.1\n"))
     []
     """
-    for package, state in _stanzas(text.encode(), path):
+    for package, state in _stanzas(text.encode("utf-8", "replace"), path):
         if not state or state in _INSTALLED:
             yield package
 

@@ -402,8 +402,11 @@ def test_no_other_incident_is_blamed_on_the_network(incidents: dict[str, dict[st
             if found:
                 blamed[key] = found
     print(f"{len(incidents) - len(MINE)} incidents of others, blamed: {blamed}")
-    # Any host with userns-remap and the kernel's own quota of 200 keys is told so.
-    assert blamed == {"userns-remap-without-subid-range": [("sysctl.keys", "kernel.keys.maxkeys")]}
+    assert blamed == {
+        # Any host with userns-remap and the kernel's own quota of 200 keys is told so.
+        "userns-remap-without-subid-range": [("sysctl.keys", "kernel.keys.maxkeys")],
+        "address-pools-used-up": [("addresses.overlap", "daemon.json default-address-pools")],
+    }
 
 
 @pytest.mark.parametrize(
