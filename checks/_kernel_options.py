@@ -35,6 +35,7 @@ class Option(Record):
     `overlay`: unless another storage driver is there. `ext3`: unless ext4 serves for ext3.
     `follows X`: the kernel sets it by itself with X, and packages leave it out of their configurations.
     `swap`: unless the command line says swapaccount=1. `unwanted`: better not set.
+    `default`: where the configuration mentions it; kconfig leaves out what a kernel does not know.
     `docker<24`, `docker<25`: for engines before that one.
     """
     since: str = ""
@@ -57,7 +58,13 @@ BASE = (
     Option("USER_NS", RECOMMENDED, "neither rootless mode nor userns-remap works"),
     Option("KEYS", REQUIRED, "runc cannot make the session keyring of a container"),
     Option("POSIX_MQUEUE", REQUIRED, "/dev/mqueue cannot be mounted, and no container starts"),
-    Option("DEVPTS_MULTIPLE_INSTANCES", REQUIRED, "containers share the host's terminals", until="4.8"),
+    Option(
+        "DEVPTS_MULTIPLE_INSTANCES",
+        REQUIRED,
+        "containers share the host's terminals",
+        condition="default",
+        until="4.8",
+    ),
     Option("PROC_FS", REQUIRED, "nothing can mount /proc", condition="default", source=VALIDATORS),
     Option("SYSFS", REQUIRED, "nothing can mount /sys", condition="default", source=SYSTEMD),
     Option("TMPFS", REQUIRED, "/dev of a container cannot be mounted", source=SYSTEMD),

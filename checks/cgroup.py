@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import boot, cgroup, docker, engine, init, kernel, mounts, systemd, versions
+from hostcheck.facts import boot, cgroup, docker, elf, engine, init, kernel, mounts, systemd, versions
 from hostcheck.facts.files import names, text
+from hostcheck.facts.versions import found_tool
 
 from ._words import add, remove
 
@@ -601,6 +602,7 @@ class CgroupDriver(Check):
         "https://github.com/moby/moby/blob/v28.5.2/daemon/daemon_unix.go",
         "https://kubernetes.io/docs/setup/production-environment/container-runtimes/#cgroup-drivers",
         "https://docs.docker.com/engine/release-notes/20.10/",
+        "https://github.com/opencontainers/runc/commit/13919f5df",
     )
 
     def run(self, host: Host) -> Iterator[Finding]:
@@ -622,7 +624,30 @@ class CgroupDriver(Check):
             line=line,
             when="boot",
         )
+        if driver == "systemd":
+            yield from self._runtime(host)
         yield from self._kubelet(host, driver, path, chosen)
+
+    def _runtime(self, host: Host) -> Iterator[Finding]:
+        """Say where runc was built without systemd: a static one is before 1.0.0-rc10 (its tag static_build)."""
+        runc = found_tool(host, "runc")
+        if runc is None or runc.version is None or runc.version >= Version("1.0.0-rc10"):
+            return
+        path = engine.program(host, "docker-runc") or runc.path
+        try:
+            static = path is not None and elf.loader(host, path) is None
+        except (OSError, Unavailable):
+            return
+        if static:
+            yield failed(
+                "runc",
+                f"runc {runc} is static and was built without systemd, through which dockerd is told to work:"
+                " no container starts",
+                value=str(runc),
+                expected=">= 1.0.0-rc10",
+                path=path,
+                hint="upgrade runc, or take native.cgroupdriver=systemd out of exec-opts",
+            )
 
     def _docker(self, host: Host) -> tuple[str | None, str | None, int | None, bool]:
         setting = docker.effective(host).get("exec-opts")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Optional
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import docker, files, network, packages
+from hostcheck.facts import docker, files, kubelet, network, packages
 
 
 class InterfacesNetworkd(Check):
@@ -22,7 +22,7 @@ class InterfacesNetworkd(Check):
     """
 
     id = "interfaces.networkd"
-    severity = Severity.RECOMMENDED
+    severity = Severity.REQUIRED
     references = ("man:systemd.network(5)",)
 
     def run(self, host: Host) -> Iterator[Finding]:
@@ -109,7 +109,7 @@ class InterfacesNetworkManager(Check):
     """
 
     id = "interfaces.network_manager"
-    severity = Severity.RECOMMENDED
+    severity = Severity.REQUIRED
     references = (
         "man:NetworkManager.conf(5)",
         "https://docs.rke2.io/known_issues#networkmanager",
@@ -156,13 +156,14 @@ class InterfacesCloudSetup(Check):
     *Why*: nm-cloud-setup before NetworkManager 1.32 adds a routing rule for each address of the cloud's
     interface, which catches the replies of pods before the routes of the container network.
 
-    *Needs*: Whether its service or timer is enabled, and the version of NetworkManager.
+    *Needs*: Whether its service or timer is enabled, and the version of NetworkManager. Where there are no pods
+    containers only fail to reach the host by its own address.
 
     *Fix*: Disable both and reboot, or take a newer NetworkManager (EL 8.5 and later have one).
     """
 
     id = "interfaces.cloud_setup"
-    severity = Severity.RECOMMENDED
+    severity = Severity.REQUIRED
     references = (
         "https://github.com/rancher/rke2/issues/1053",
         "https://github.com/k3s-io/k3s/issues/12888",
@@ -189,6 +190,7 @@ class InterfacesCloudSetup(Check):
         yield failed(
             "nm-cloud-setup",
             f"{' and '.join(units)} enabled: its routing rules catch the replies of containers",
+            severity=Severity.REQUIRED if kubelet.is_node(host) else Severity.RECOMMENDED,
             commands=["systemctl disable --now nm-cloud-setup.timer nm-cloud-setup.service", "reboot"],
             **more,
         )

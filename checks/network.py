@@ -16,7 +16,7 @@ from hostcheck.api import (
     failed,
     passed,
 )
-from hostcheck.facts import docker, engine, files, firewall, modules, network, sysctl
+from hostcheck.facts import docker, engine, files, firewall, kubelet, modules, network, sysctl
 from hostcheck.facts import kernel as kernel_facts
 
 FORWARD = "net.ipv4.ip_forward"
@@ -289,6 +289,7 @@ class NetworkBridgeNfCall(Check):
 
     *Needs*: The sysctl.d folders, modules-load.d, udev's rules. Docker alone needs nothing set: it loads the
     module and sets the keys when a network asks for it (from 27.3 only with `icc` or `userland-proxy` false).
+    k3s and rke2 without kube-proxy do not need them either, and hosts with guests on bridges want 0 there.
 
     *Fix*: Name br_netfilter in /etc/modules-load.d.
     """
@@ -300,18 +301,20 @@ class NetworkBridgeNfCall(Check):
         "https://github.com/moby/moby/pull/48492",
         "https://kubernetes.io/docs/setup/production-environment/container-runtimes/",
         "https://wiki.libvirt.org/Net.bridge.bridge-nf-call_and_sysctl.conf.html",
+        "https://github.com/k3s-io/k3s/issues/14022",
     )
     needed: bool = False
     """Whether the keys must be 1 and br_netfilter loaded at boot (Kubernetes with iptables or a bridge CNI)."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
+        needed = self.needed and kubelet.kube_proxy_off(host) is None
         for name in ("iptables", "ip6tables", "arptables"):
             key = f"net.bridge.bridge-nf-call-{name}"
             setting = sysctl.boot_setting(host, key)
             if name == "arptables" and setting is None:
                 continue
-            if self.needed and name != "arptables":
+            if needed and name != "arptables":
                 severity = None if name == "iptables" else Severity.RECOMMENDED
                 yield from self._must(host, key, setting, severity)
             else:

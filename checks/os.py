@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
+from hostcheck.facts import engine
 from hostcheck.facts import os as os_facts
 from hostcheck.facts.files import names, text
 
@@ -96,13 +97,13 @@ class OsRepositories(Check):
     *Why*: CentOS took mirrorlist.centos.org away in July 2024. What an engine needs beside itself
     (container-selinux, slirp4netns) can then not be installed.
 
-    *Needs*: the enabled repositories in /etc/yum.repos.d.
+    *Needs*: the enabled repositories in /etc/yum.repos.d: before an engine is installed, and for its upgrades after.
 
     *Fix*: point them at vault.centos.org, or move to a distribution that lives.
     """
 
     id = "os.repositories"
-    severity = Severity.RECOMMENDED
+    severity = Severity.REQUIRED
     references = (
         "https://www.centos.org/centos-linux-eol/",
         "https://blog.centos.org/2023/04/end-dates-are-coming-for-centos-stream-8-and-centos-linux-7/",
@@ -114,6 +115,8 @@ class OsRepositories(Check):
         files = [f"{folder}/{name}" for name in names(host, folder) if name.endswith(".repo")]
         if not files:
             raise NotApplicable("no repositories of yum or dnf")
+        # An engine that is installed goes on without them.
+        severity = Severity.REQUIRED if engine.stage(host) == "before" else Severity.RECOMMENDED
         for path in files:
             gone = next(iter(parse_gone(text(host, path) or "")), None)
             if gone is None:
@@ -125,6 +128,7 @@ class OsRepositories(Check):
                 f"{section} asks mirrorlist.centos.org, which is gone: no package can be installed",
                 value="mirrorlist.centos.org",
                 expected="a host that exists",
+                severity=severity,
                 path=path,
                 line=line,
                 commands=[

@@ -1092,7 +1092,7 @@ class RootlessPackages(Check):
     """
 
     id = "rootless.packages"
-    severity = Severity.RECOMMENDED
+    severity = Severity.REQUIRED
     references = (
         "https://docs.docker.com/engine/install/centos/",
         "https://github.com/docker/docker-install/issues/204",

@@ -445,7 +445,7 @@ class RuntimeHelpers(Check):
 
     *Needs*: docker-proxy in the search path (from 27 on in libexec folders first), unless userland-proxy is
     off; containerd-shim-runc-v2 in the search path or beside containerd (docker 20.10 and later);
-    docker-init, static, since it is bound into containers of any C library.
+    docker-init, static, since it is bound into containers of any C library. For builds, docker-buildx from 23 on.
 
     *Fix*: install the package whole, or copy all files of the static archive.
     """
@@ -458,6 +458,7 @@ class RuntimeHelpers(Check):
         "https://github.com/containerd/containerd/blob/main/core/runtime/v2/README.md",
         "https://github.com/vmware/photon/pull/1661",
         "https://github.com/geerlingguy/ansible-role-docker/issues/405",
+        "https://github.com/docker/cli/blob/v28.5.2/cmd/docker/builder.go",
     )
 
     def run(self, host: Host) -> Iterator[Finding]:
@@ -482,11 +483,12 @@ class RuntimeHelpers(Check):
             else:
                 yield failed(
                     "docker-buildx",
-                    f"is missing: `docker build` of {client} fails; containers run without it",
+                    f"is missing: `docker build` of {client} takes the old builder, and fails with DOCKER_BUILDKIT=1",
                     value="absent",
                     expected="docker-buildx",
                     when="boot",
-                    severity=Severity.INFO,
+                    # docker.com's packages bring it; a distribution's client is meant to be without.
+                    severity=Severity.RECOMMENDED if client.package == "docker-ce-cli" else Severity.INFO,
                     hint="install docker-buildx-plugin (docker.com) or docker-buildx (Debian, Ubuntu, Alpine)",
                 )
 
@@ -552,8 +554,8 @@ class RuntimeHelpers(Check):
                 hint="install tini (static) as docker-init",
             )
         try:
-            loader = elf.elf(host, path).interpreter
-        except Unavailable:
+            loader = elf.loader(host, path)
+        except (OSError, Unavailable):
             loader = None
         if loader:
             return failed(
@@ -804,10 +806,21 @@ def _remove(manager: str, name: str) -> list[str]:
     return [f"{words[manager]} {name}"]
 
 
+SOCKET = "/run/docker.sock"
+
+
+def _is_folder(host: Host, path: str) -> bool:
+    try:
+        return host.stat(path).is_dir
+    except (OSError, Unavailable):
+        return False
+
+
 class RuntimeRunning(Check):
     """The docker daemon runs, and its socket is there.
 
-    *Why*: nothing answers `docker run` otherwise.
+    *Why*: nothing answers `docker run` otherwise. A container that mounts the socket and starts before there is one
+    leaves a folder of that name, on which dockerd ends: "can't create unix socket: is a directory".
 
     *Needs*: a process dockerd and the socket /run/docker.sock; the socket alone will do where systemd
     starts docker at the first use.
@@ -817,7 +830,10 @@ class RuntimeRunning(Check):
 
     id = "runtime.running"
     severity = Severity.RECOMMENDED
-    references = ("https://docs.docker.com/engine/daemon/troubleshoot/",)
+    references = (
+        "https://docs.docker.com/engine/daemon/troubleshoot/",
+        "https://github.com/moby/moby/issues/30348",
+    )
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See the class."""
@@ -828,19 +844,30 @@ class RuntimeRunning(Check):
         if host.kind != "live":
             raise NotApplicable("this host is not running")
         running = host.pids("dockerd")
-        socket = host.exists("/run/docker.sock")
+        if _is_folder(host, SOCKET):
+            yield failed(
+                SOCKET,
+                "is a folder, which docker made for a container that mounts it: dockerd does not start",
+                value="folder",
+                expected="socket",
+                path=SOCKET,
+                severity=Severity.REQUIRED,
+                commands=[f"rmdir {SOCKET}", "systemctl enable --now docker.socket"],
+            )
+            return
+        socket = host.exists(SOCKET)
         if running:
             text = f"runs (process {running[0]})"
             yield passed("dockerd", text, value="running", expected="running")
             if socket:
-                yield passed("/run/docker.sock", "is there", value="present", path="/run/docker.sock")
+                yield passed(SOCKET, "is there", value="present", path=SOCKET)
             else:
                 yield failed(
-                    "/run/docker.sock",
+                    SOCKET,
                     "is not there: dockerd listens elsewhere, and clients must be told where",
                     value="absent",
                     expected="present",
-                    path="/run/docker.sock",
+                    path=SOCKET,
                     severity=Severity.INFO,
                     hint="export DOCKER_HOST, or start dockerd with -H unix:///run/docker.sock",
                 )

@@ -658,6 +658,8 @@ class SecurityOnAccessScanner(Check):
                 if excluded:
                     yield passed(unit, excluded, value="excluded", **more)
                     continue
+                # OnAccessPrevention holds every open(2) up until clamd has answered, and refuses some.
+                more["severity"] = Severity.REQUIRED
             yield failed(
                 unit,
                 f"{SCANNERS[unit]} scans every file that containers open: they are slow or do not start",

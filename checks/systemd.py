@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Optional
 
@@ -9,6 +10,7 @@ from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavail
 from hostcheck.facts import engine, packages, sysctl, systemd
 from hostcheck.facts.files import Source, text, which
 from hostcheck.facts.systemd import Setting, Unit
+from hostcheck.facts.unitfile import Problem
 
 DOCKER_UNIT = "https://github.com/moby/moby/blob/master/contrib/init/systemd/docker.service"
 CONTAINERD_UNIT = "https://github.com/containerd/containerd/blob/main/containerd.service"
@@ -906,6 +908,9 @@ _WEIGHTY = (
 )
 
 
+_PROXY = re.compile(r"(?i)\bhttps?_proxy=")
+
+
 class SystemdUnitSyntax(Check):
     """systemd takes every line of the engines' units.
 
@@ -921,6 +926,7 @@ class SystemdUnitSyntax(Check):
     id = "systemd.unit_syntax"
     severity = Severity.RECOMMENDED
     references = (
+        "https://github.com/docker/for-linux/issues/628",
         "https://www.freedesktop.org/software/systemd/man/latest/systemd.syntax.html",
         UNIT_5,
         EXEC_5,
@@ -960,11 +966,16 @@ class SystemdUnitSyntax(Check):
                     path=one.path,
                     line=one.line,
                     when="boot",
-                    severity=Severity.RECOMMENDED if heavy and not later else Severity.INFO,
+                    severity=Severity.INFO if later or not heavy else self.weight(one),
                     hint="mend the line, then systemctl daemon-reload",
                 )
             if clean:
                 yield passed(unit.name, "every line counts", when="boot", path=unit.shown)
+
+    def weight(self, one: Problem) -> Severity:
+        """Return how much a lost line matters: behind a proxy that is not used, no image can be pulled."""
+        proxy = one.key == "Environment" and _PROXY.search(one.value)
+        return Severity.REQUIRED if proxy else Severity.RECOMMENDED
 
     def after(self, unit: Unit, one: object, path: str, line: int) -> bool:
         """Return whether a line comes after the one with the problem."""

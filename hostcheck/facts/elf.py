@@ -99,6 +99,40 @@ def elf(host: Host, path: str) -> Elf:
         raise NotElf(f"{path} is a damaged ELF program ({error})") from None
 
 
+def loader(host: Host, path: str) -> str | None:
+    """Return the loader that a program asks for, None if it is static.
+
+    Who writes a host down by hand tells what `ldd` printed, and has no program to show.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        PermissionError, Unavailable: it cannot be read, or is no ELF executable.
+
+    """
+    if host.recording:
+        # Never asked of a machine: ldd may run the program.
+        try:
+            return parse_ldd(host.run("ldd", path).out)
+        except (OSError, Unavailable):
+            pass
+    return elf(host, path).interpreter
+
+
+def parse_ldd(text: str) -> str | None:
+    r"""Return the loader among the libraries that ldd lists, None for a static program.
+
+    >>> parse_ldd("\tlibc.so.6 => /lib/libc.so.6\n\t/lib64/ld-linux-x86-64.so.2 (0x7f)\n")
+    '/lib64/ld-linux-x86-64.so.2'
+    >>> parse_ldd("\tnot a dynamic executable\n") is None
+    True
+    """
+    for line in text.splitlines():
+        words = line.split()
+        if words and words[0].startswith("/") and words[1:2] != ["=>"]:
+            return words[0]
+    return None
+
+
 def _parse(host: Host, path: str, head: bytes) -> Elf:
     bits = {1: 32, 2: 64}[head[4]]
     order = {1: "<", 2: ">"}[head[5]]

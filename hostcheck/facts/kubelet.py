@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Optional
 
-from hostcheck.facts import packages, systemd, unitexec
+from hostcheck.facts import engine, packages, systemd, unitexec
 from hostcheck.facts.files import Source, names, text
 from hostcheck.facts.versions import parse_package_version, version
 from hostcheck.host import Host, Unavailable
@@ -239,6 +239,39 @@ def release(host: Host, tool: str = "kubelet") -> Optional[Version]:
             return None
         found = parse_package_version(package.version, package.manager).version if package else None
     return found
+
+
+def is_node(host: Host) -> bool:
+    """Return whether this is, or is set up to be, a node of Kubernetes."""
+    if any(host.exists(path) for path in (CONFIG, "/etc/rancher/k3s", "/etc/rancher/rke2")):
+        return True
+    return any(engine.program(host, name) for name in ("kubelet", "k3s", "rke2", "k0s"))
+
+
+K3S_UNITS = ("k3s.service", "k3s-agent.service", "rke2-server.service", "rke2-agent.service")
+
+K3S_CONFIGS = ("/etc/rancher/k3s/config.yaml", "/etc/rancher/rke2/config.yaml")
+
+_NO_PROXY = re.compile(r"(?m)^disable-kube-proxy:\s*[\"']?true\b")
+
+
+def kube_proxy_off(host: Host) -> str | None:
+    """Return the file that keeps k3s or rke2 from running kube-proxy, None if none does."""
+    for name in K3S_UNITS:
+        try:
+            for command in systemd.exec_start(host, name):
+                # A switch: what follows it is a word of its own, unless `=` ties it.
+                if parse_flags(command.argv).get("disable-kube-proxy", "false") not in ("false", "0"):
+                    return command.path
+        except (OSError, Unavailable):
+            continue
+    for path in K3S_CONFIGS:
+        try:
+            if _NO_PROXY.search(text(host, path) or ""):
+                return path
+        except (OSError, Unavailable):
+            continue
+    return None
 
 
 def export(host: Host) -> dict[str, object]:

@@ -368,7 +368,8 @@ class Unit:
             more, bad = unitexec.parse_environment(said.value, self._specify)
             found.update(more)
             for word in bad:
-                self._ignore(said, f"not an assignment: {word}")
+                reason = "a single % begins a specifier, write %%" if "%" in word else "not an assignment"
+                self._ignore(said, f"{reason}: {word}")
             where = Setting("", said.path, said.line)
         return where._replace(value=" ".join(_quote(f"{name}={value}") for name, value in found.items()))
 

@@ -141,7 +141,8 @@ RULES: list[tuple[str, str, dict[str, str], dict[str, Content], str | None]] = [
     ("PROC_FS", "6.8.0", {"PROC_FS": "n"}, {}, "required"),
     ("NETFILTER_XT_NAT", "6.8.0", {"NETFILTER_XT_NAT": "absent"}, {}, None),
     # Options that are gone are not missed, and those that are not yet there neither: no off-by-one.
-    ("DEVPTS_MULTIPLE_INSTANCES", "4.7.9", {}, {}, "required"),
+    ("DEVPTS_MULTIPLE_INSTANCES", "4.7.9", {"DEVPTS_MULTIPLE_INSTANCES": "n"}, {}, "required"),
+    ("DEVPTS_MULTIPLE_INSTANCES", "4.7.9", {}, {}, "-"),
     ("DEVPTS_MULTIPLE_INSTANCES", "4.8.0", {}, {}, "-"),
     ("NF_NAT_IPV4", "5.0.21", {}, {}, "info"),
     ("NF_NAT_IPV4", "5.1.0", {}, {}, "-"),

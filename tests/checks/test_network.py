@@ -181,6 +181,9 @@ def test_ipv6_only_where_it_is_asked_for() -> None:
 IPTABLES = "net.bridge.bridge-nf-call-iptables"
 LOADED = {"/etc/modules-load.d/k8s.conf": "overlay\nbr_netfilter\n"}
 ZERO = {"/etc/sysctl.d/a.conf": f"{IPTABLES}=0\n"}
+NO_PROXY = {
+    "/etc/systemd/system/k3s.service": "[Service]\nExecStart=/usr/local/bin/k3s server --disable-kube-proxy\n"
+}
 ONE = {"/etc/sysctl.d/a.conf": f"{IPTABLES}=1\n"}
 
 
@@ -214,6 +217,13 @@ ONE = {"/etc/sysctl.d/a.conf": f"{IPTABLES}=1\n"}
         (LOADED, True, []),
         ({**LOADED, **ONE}, True, []),
         ({**LOADED, **ZERO}, True, [(IPTABLES, "boot", "required")]),
+        ({**ZERO, **NO_PROXY}, True, []),
+        ({**LOADED, **ZERO, "/etc/rancher/rke2/config.yaml": "disable-kube-proxy: true\n"}, True, []),
+        (
+            {**LOADED, **ZERO, "/etc/rancher/rke2/config.yaml": "disable-kube-proxy: false\n"},
+            True,
+            [(IPTABLES, "boot", "required")],
+        ),
         ({}, True, [(IPTABLES, "boot", "required"), (IPTABLES.replace("ip", "ip6"), "boot", "recommended")]),
         (ONE, True, [(IPTABLES, "boot", "required"), (IPTABLES.replace("ip", "ip6"), "boot", "recommended")]),
     ],

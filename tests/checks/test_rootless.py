@@ -591,7 +591,7 @@ EL8: dict[str, Content | None] = {
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
-        ({}, "recommended"),
+        ({}, "required"),
         ({"/usr/bin/slirp4netns": ELF}, ""),
         ({"/usr/bin/dockerd": ELF}, "info"),
         ({"/etc/dnf/modules.d/container-tools.module": "[container-tools]\nstate=enabled\n"}, ""),
@@ -619,7 +619,7 @@ INCIDENTS = {
     "rootless-29-on-kernel-below-5-11": ("rootless.overlay", "overlay", "required", False),
     "fuse-module-not-loaded": ("rootless.fuse", "/dev/fuse", "required", False),
     "container-tools-module-disabled-hides-slirp4netns": (
-        "rootless.packages", "container-tools", "recommended", False,
+        "rootless.packages", "container-tools", "required", False,
     ),
     "tun-module-missing-rootless": ("rootless.network_driver", "tun", "required", True),
     "rootless-port-below-1024": ("rootless.ports", "net.ipv4.ip_unprivileged_port_start", "info", True),

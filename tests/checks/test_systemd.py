@@ -312,8 +312,9 @@ CASES: list[tuple[str, dict[str, str | None], dict[str, str]]] = [
     (
         "unit_syntax",
         {DROP_IN: service("Environment=HTTP_PROXY=http://a:b%40c@d/")},
-        {"docker.service Service.Environment": W},
+        {"docker.service Service.Environment": R},
     ),
+    ("unit_syntax", {DROP_IN: service("Environment=A=1 b%40c")}, {"docker.service Service.Environment": W}),
     ("unit_syntax", {DROP_IN: service("Environment=HTTP_PROXY=http://a:b%%40c@d/")}, {}),
     ("unit_syntax", {DROP_IN: service("FutureKey=1")}, {"docker.service Service.FutureKey": I}),
     ("unit_syntax", {DROP_IN: service("X-Note=1")}, {}),

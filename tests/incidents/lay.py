@@ -65,6 +65,7 @@ class Layout:
             self.release = "6.6.49-0-virt"
         self.cmdline = ""
         self.day = self.kind.day
+        self.stage = "installed"
         if self.kind.os_release:
             self.files["/usr/lib/os-release"] = self.kind.os_release
         self.files.update(self.kind.files)
@@ -98,7 +99,7 @@ class Layout:
             modes={path: 0o4755 for path in hosts.SETUID if path in files},
             usage=self.usage,
             pids=self.pids,
-            assumptions={"date": self.day, "stage": "installed"},
+            assumptions={"date": self.day, "stage": self.stage},
         )
 
     def remove(self, path: str) -> None:
@@ -127,7 +128,8 @@ class Layout:
     def packages(self, wanted: Mapping[str, str]) -> None:
         """Install packages; what a vendor's package takes the place of goes."""
         wanted = dict(wanted)
-        if {"docker-ce", "docker-engine"} & set(wanted):
+        there = {name for name, version in wanted.items() if not version.startswith("(config-files)")}
+        if {"docker-ce", "docker-engine"} & there:
             wanted.setdefault("containerd.io", "1.7.28-1")
             self.commands.setdefault(("runc", "--version"), "runc version 1.4.3\n")
         gone = {name for each in wanted for name in REPLACED.get(each, ())} - set(wanted)
@@ -135,9 +137,11 @@ class Layout:
             stanzas = str(self.files["/var/lib/dpkg/status"]).strip().split("\n\n")
             known = {each.partition("\n")[0].removeprefix("Package: "): each for each in stanzas}
             for name, version in wanted.items():
-                known[name] = (
-                    f"Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}"
-                )
+                # As dpkg tells of a package that was removed: only its configuration is left.
+                left = version.startswith("(config-files)")
+                status = "deinstall ok config-files" if left else "install ok installed"
+                version = version.removeprefix("(config-files)").strip()
+                known[name] = f"Package: {name}\nStatus: {status}\nArchitecture: amd64\nVersion: {version}"
             for name in gone:
                 known.pop(name, None)
             self.files["/var/lib/dpkg/status"] = "\n\n".join(known.values()) + "\n"
@@ -232,10 +236,16 @@ class Layout:
             self._room(argv, printed)
         elif argv[:3] == ["ip", "-4", "route"]:
             self.remove("/proc/net/route")
+        elif argv[:2] == ["grep", "-c"] and printed.strip() == "0":
+            lines = str(self.files.get(argv[3], "")).splitlines(keepends=True)
+            self.files[argv[3]] = "".join(line for line in lines if argv[2] not in line)
+        elif argv[:3] == ["stat", "-c", "%F"] and printed.strip() == "directory":
+            self.files[argv[3] + "/"] = ""
         self.commands[tuple(argv)] = printed
 
     def _room(self, argv: list[str], printed: str) -> None:
         """Take what df prints for what statvfs(2) says of the same path."""
+        self.files.setdefault(argv[-1] + "/", "")
         numbers = [int(word) for word in printed.split() if word.isdigit()]
         total, _used, free = numbers[-3:]
         before = self.usage.get(argv[-1], hosts.USAGE["/"])

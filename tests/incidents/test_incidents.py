@@ -76,6 +76,7 @@ def new_failures(incident: dict[str, Any], least: Severity) -> set[tuple[str, st
     name = incident.get("policy", "docker")
     layout = Layout(incident["host"], name)
     layout.lay(incident["facts"])
+    layout.stage = incident.get("stage", layout.stage)
     if incident["effect"] == "none":
         # What is too old today was not when somebody took it for broken.
         layout.day = f"{incident['seen']}-01"[:10]
