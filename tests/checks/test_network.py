@@ -217,7 +217,7 @@ ONE = {"/etc/sysctl.d/a.conf": f"{IPTABLES}=1\n"}
         (LOADED, True, []),
         ({**LOADED, **ONE}, True, []),
         ({**LOADED, **ZERO}, True, [(IPTABLES, "boot", "required")]),
-        ({**ZERO, **NO_PROXY}, True, []),
+        ({**LOADED, **ZERO, **NO_PROXY}, True, []),
         ({**LOADED, **ZERO, "/etc/rancher/rke2/config.yaml": "disable-kube-proxy: true\n"}, True, []),
         (
             {**LOADED, **ZERO, "/etc/rancher/rke2/config.yaml": "disable-kube-proxy: false\n"},
