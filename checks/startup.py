@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import containerd, docker, engine, files, mounts
+from hostcheck.facts import containerd, docker, engine, files, mounts, rootless
 
 MOBY = "https://github.com/moby/moby/blob"
 
@@ -87,6 +87,119 @@ class StartupDataRoot(Check):
             if any(line.split()[1:2] == [target] for line in lines):
                 return posixpath.basename(path)
         return ""
+
+
+class StartupExecRoot(Check):
+    """The folder for what runs is an absolute path that can be made.
+
+    *Why*: dockerd hands the paths of its sockets there to programs that start elsewhere, so that with a relative
+    path no container starts; with a link that leads nowhere dockerd does not start.
+
+    *Needs*: exec-root of daemon.json or of the flags, /run/docker by default. What may be mounted or made at boot is
+    not judged at rest.
+
+    *Fix*: leave it out, or name an absolute path.
+    """
+
+    id = "startup.exec_root"
+    severity = Severity.REQUIRED
+    references = (
+        f"{MOBY}/v28.5.2/cmd/dockerd/daemon.go",
+        f"{MOBY}/v28.5.2/libnetwork/sandbox_externalkey_unix.go",
+    )
+    default: str = "/var/run/docker"
+    """Where it is, unless exec-root names another place."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        installed_version(host)
+        told = docker.effective(host).get("exec-root")
+        root, now = str(told.value) if told and told.value else self.default, host.kind == "live"
+        where = {
+            "value": root,
+            "expected": "an absolute path",
+            "path": told.path if told else None,
+            "line": told.line if told else None,
+            "when": "now" if now else "boot",
+        }
+        link = dangling(host, root) if now else None
+        if not root.startswith("/"):
+            yield failed("exec-root", f"{root} is relative: no container starts", **where)
+        elif link is not None:
+            yield failed(
+                "exec-root",
+                f"{link} leads to {host.resolve(link)}, which is not there: dockerd does not start",
+                commands=[f"mkdir -p {host.resolve(link)}"],
+                **where,
+            )
+        else:
+            yield passed("exec-root", f"{root} is an absolute path", **where)
+
+
+class StartupRemappedRoot(Check):
+    """The user whose ids containers get may pass through the folders above the data root.
+
+    *Why*: with `userns-remap` dockerd keeps its data in a folder of its own below the data root, and does not start
+    where the remapped root could not reach it: "a subdirectory in your graphroot path restricts access to the
+    remapped root".
+
+    *Needs*: `x` for all in the mode of each folder above data-root, links followed, or for the user or group of the
+    first remapped id. dockerd sees to data-root itself, and makes what is missing as it needs it.
+
+    *Fix*: `chmod o+x` for the folder.
+    """
+
+    id = "startup.remapped_root"
+    severity = Severity.REQUIRED
+    references = (
+        f"{MOBY}/v20.10.24/daemon/daemon_unix.go",
+        f"{MOBY}/v28.5.2/daemon/daemon_unix.go",
+        "https://docs.docker.com/engine/security/userns-remap/",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        installed_version(host)
+        told = docker.effective(host).get("userns-remap")
+        if told is None or not told.value:
+            raise NotApplicable("users are not remapped")
+        folder, when = host.resolve(docker.data_root(host)), "now" if host.kind == "live" else "boot"
+        above = posixpath.dirname(folder)
+        closed = None
+        while above != "/" and closed is None:
+            if not self._passes(host, above):
+                closed = above
+            above = posixpath.dirname(above)
+        where = {"path": closed or folder, "expected": "x for all", "when": when}
+        if closed is None:
+            yield passed(folder, "the remapped root may reach it", value="open", **where)
+            return
+        yield failed(
+            closed,
+            f"may not be passed by the remapped root on its way to {folder}: dockerd does not start",
+            value=f"0{host.stat(closed).mode & 0o7777:o}",
+            commands=[f"chmod o+x {closed}"],
+            **where,
+        )
+
+    def _passes(self, host: Host, folder: str) -> bool:
+        """Return whether dockerd will say that the remapped root can pass a folder."""
+        mount = None if host.kind == "live" else mounts.boot(host, folder)
+        if mount is not None and mount.point != "/":
+            return True  # what is mounted there has a mode of its own
+        try:
+            found = host.stat(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        if found.mode & 0o001:
+            return True
+        # Whose first ids they are is not asked: nobody else's folder belongs to an id out of such a range.
+        users, groups = (
+            [each.first for each in rootless.ranges(host, kind)] for kind in ("subuid", "subgid")
+        )
+        return bool(
+            (found.mode & 0o100 and found.uid in users) or (found.mode & 0o010 and found.gid in groups)
+        )
 
 
 class StartupKeyFile(Check):

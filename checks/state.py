@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Version, failed, passed
-from hostcheck.facts import engine, files, storage
+from hostcheck.facts import docker, engine, files, storage
 
 MOBY = "https://github.com/moby/moby/blob"
 
@@ -24,6 +25,34 @@ That of the networks is a matter of storage.network_database."""
 
 CONTAINERD = "io.containerd.metadata.v1.bolt/meta.db"
 """Below containerd's root (plugins/metadata/plugin.go)."""
+
+OWN_IMAGES = (
+    "image",
+    "image/{driver}",
+    "image/{driver}/imagedb",
+    "image/{driver}/layerdb",
+    "image/{driver}/distribution",
+    "{driver}",
+)
+"""Below the data root, where the images are dockerd's own and not containerd's."""
+FOLDERS = (
+    *((name, "") for name in OWN_IMAGES),
+    ("containers", ""),
+    ("network", ""),
+    ("network/files", ""),
+    ("volumes", ""),
+    ("plugins", ""),
+    ("swarm", ""),
+    ("buildkit", ""),
+    ("runtimes", "23.0"),
+    ("trust", "23.0"),
+)
+"""Below the data root: what dockerd makes a folder of at its start, and the release from which on it does not, or first
+removes what is there.
+Source: daemon/daemon.go, daemon/runtime_unix.go, plugin/manager.go, volume/local/local.go, cmd/dockerd/daemon.go."""
+
+CONTAINERD_FOLDERS = ("metadata.v1.bolt", "runtime.v2.task")
+"""Below containerd's root: the folders of the plugins without which no container starts (plugins/*/plugin.go)."""
 
 
 def need_docker(host: Host) -> None:
@@ -147,3 +176,65 @@ class StateImageNames(Check):
         except (ValueError, RecursionError):
             return "is no JSON"
         return "" if found is None or isinstance(found, dict) else "is no JSON object"
+
+
+class StateFolders(Check):
+    """Where dockerd and containerd keep what they know there are folders.
+
+    *Why*: dockerd makes what is missing below its data root. Where a file stands in the place of a folder it does not
+    start: "mkdir /var/lib/docker/volumes: not a directory". A restored backup and a script with a typing error
+    leave one.
+
+    *Needs*: folders, or nothing, in the places that both use, and in that of dockerd's configuration.
+
+    *Fix*: move the file away.
+    """
+
+    id = "state.folders"
+    severity = Severity.REQUIRED
+    references = (
+        f"{MOBY}/v20.10.24/daemon/daemon.go",
+        f"{MOBY}/v28.5.2/daemon/daemon.go",
+        f"{MOBY}/v28.5.2/volume/local/local.go",
+        f"{MOBY}/v28.5.2/plugin/manager.go",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        need_docker(host)
+        when = "now" if host.kind == "live" else "boot"
+        some = False
+        for path in self._places(host):
+            try:
+                found = host.stat(path)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            some = True
+            if found.is_dir:
+                yield passed(path, "is a folder", value="folder", expected="folder", path=path, when=when)
+                continue
+            yield failed(
+                path,
+                "is no folder, and none can be made there: dockerd does not start, or starts no container",
+                value="file",
+                expected="folder",
+                path=path,
+                when=when,
+                commands=[f"mv {path} {path}.away", "systemctl restart containerd docker"],
+            )
+        if not some:
+            raise NotApplicable("dockerd has made none of its folders yet")
+
+    def _places(self, host: Host) -> Iterator[str]:
+        """Yield where folders must be."""
+        version = engine.docker_version(host)
+        root, chosen = storage.data_root(host)[0], storage.driver(host)
+        own = chosen.store != "containerd" and bool(chosen.name)
+        for name, until in FOLDERS:
+            if until and (version is None or version >= Version(until)):
+                continue
+            if own or name not in OWN_IMAGES:
+                yield f"{root}/{name.format(driver=chosen.name)}"
+        yield posixpath.dirname(docker.config_file(host))
+        for plugin in CONTAINERD_FOLDERS:
+            yield f"{storage.containerd_root(host)[0]}/io.containerd.{plugin}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -34,18 +34,26 @@ HEALTHY = {
 }
 
 
-def hosts(changes: dict[str, Any], docker: str) -> list[FakeHost]:
+def hosts(changes: dict[str, Any], docker: str, modes: dict[str, int]) -> list[FakeHost]:
     """Return the healthy host with changes (None takes a file away), running and as a tree."""
     files = {path: text for path, text in {**HEALTHY, **changes}.items() if text is not None}
     at_rest = {path: text for path, text in files.items() if not path.startswith(("/proc", "/run"))}
     told = {"docker": docker, "stage": "installed"}
-    return [FakeHost(files, assumptions=told), FakeHost(at_rest, kind="root", assumptions=told)]
+    return [
+        FakeHost(files, assumptions=told, modes=modes),
+        FakeHost(at_rest, kind="root", assumptions=told, modes=modes),
+    ]
 
 
-def outcomes(check: type[Check], changes: dict[str, Any], docker: str = "20.10.24") -> list[str]:
+def outcomes(
+    check: type[Check],
+    changes: dict[str, Any],
+    docker: str = "20.10.24",
+    modes: Optional[dict[str, int]] = None,
+) -> list[str]:
     """Return what a check says of the running host and of the tree: the worst severity, or the outcome."""
     found = []
-    for host in hosts(changes, docker):
+    for host in hosts(changes, docker, modes or {}):
         result = ask(check, host)
         severities = [str(f.severity or result.severity) for f in result.failures]
         worst = next((name for name in ("required", "recommended", "info") if name in severities), "")
@@ -130,6 +138,62 @@ def test_containerd_address(changes: dict[str, Any], outcome: str) -> None:
     assert outcomes(startup.StartupContainerdAddress, changes) == [outcome, outcome]
 
 
-@pytest.mark.parametrize("name", ["StartupDataRoot", "StartupKeyFile", "StartupContainerdAddress"])
+DAEMON = "/etc/docker/daemon.json"
+
+
+@pytest.mark.parametrize(
+    ("changes", "live", "tree"),
+    [
+        ({}, "pass", "pass"),
+        ({DAEMON: '{"exec-root": "/opt/docker"}'}, "pass", "pass"),
+        ({DAEMON: '{"exec-root": "docker"}'}, "required", "required"),
+        # At rest nobody knows what will be there.
+        ({DAEMON: '{"exec-root": "/opt/x"}', "/opt/x": "-> /mnt/none"}, "required", "pass"),
+        ({DAEMON: '{"exec-root": "/opt/x"}', "/opt/x": "-> /mnt/there", "/mnt/there/": ""}, "pass", "pass"),
+        ({"/var/run": "-> /run", "/run/docker": "-> /mnt/none"}, "required", "pass"),
+    ],
+)
+def test_exec_root(changes: dict[str, Any], live: str, tree: str) -> None:
+    assert outcomes(startup.StartupExecRoot, changes) == [live, tree]
+
+
+REMAP = {DAEMON: '{"userns-remap": "default", "data-root": "/srv/a/docker"}', "/srv/a/docker/": ""}
+
+
+@pytest.mark.parametrize(
+    ("modes", "changes", "live", "tree"),
+    [
+        ({"/srv/a": 0o700}, {DAEMON: '{"data-root": "/srv/a/docker"}'}, "skip", "skip"),
+        ({"/srv/a": 0o711}, REMAP, "pass", "pass"),
+        ({"/srv/a": 0o700}, REMAP, "required", "required"),
+        ({"/srv": 0o750}, REMAP, "required", "required"),
+        # dockerd changes its own, and nobody asks after the topmost.
+        ({"/srv/a/docker": 0o700, "/": 0o700}, REMAP, "pass", "pass"),
+        # The folders on the way are those that links lead to.
+        ({"/opt/a": 0o700}, {**REMAP, "/srv/a/docker/": None, "/srv/a": "-> /opt/a", "/opt/a/": ""},
+         "required", "required"),
+        # Of the group that the remapped root has: 0 here.
+        ({"/srv/a": 0o710}, {**REMAP, "/etc/subgid": "dockremap:0:65536\n"}, "pass", "pass"),
+        ({"/srv/a": 0o710}, {**REMAP, "/etc/subgid": "dockremap:100000:65536\n"}, "required", "required"),
+        # What will be mounted there has a mode of its own.
+        ({"/srv/a": 0o700}, {**REMAP, "/etc/fstab": "/dev/a / ext4\n/dev/b /srv/a ext4\n"}, "required", "pass"),
+        ({"/srv/a": 0o700}, {**REMAP, "/srv/a/docker/": None}, "pass", "pass"),
+    ],
+)  # fmt: skip
+def test_remapped_root(modes: dict[str, int], changes: dict[str, Any], live: str, tree: str) -> None:
+    found = outcomes(startup.StartupRemappedRoot, changes, modes=modes)
+    assert found == [live, tree]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "StartupDataRoot",
+        "StartupExecRoot",
+        "StartupRemappedRoot",
+        "StartupKeyFile",
+        "StartupContainerdAddress",
+    ],
+)
 def test_nothing_is_said_before_docker_is_installed(name: str) -> None:
     assert ask(getattr(startup, name), FakeHost({})).outcome is Outcome.SKIP

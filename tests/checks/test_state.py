@@ -36,6 +36,7 @@ def outcomes(check: str, files: dict[str, Any], docker: str) -> list[str]:
         laid = {"/usr/bin/dockerd": "\x7fELF", f"{ROOT}/overlay2/l/": "", **files}
         if kind == "live":
             laid["/proc/self/mountinfo"] = "27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda1 rw\n"
+        laid = {path: content for path, content in laid.items() if content is not None}
         host = FakeHost(laid, kind=kind, assumptions={"docker": docker, "stage": "installed"})
         result = ask(getattr(state, check), host)
         found += [str(f.severity or result.severity) for f in result.failures] or [result.outcome.value]
@@ -86,3 +87,35 @@ def test_the_image_store_of_containerd_has_no_names_of_dockerd() -> None:
 @pytest.mark.parametrize("name", ["StateDatabases", "StateImageNames"])
 def test_nothing_is_said_before_docker_is_installed(name: str) -> None:
     assert ask(getattr(state, name), FakeHost({})).outcome.value == "skip"
+
+
+AWAY = {f"{ROOT}/overlay2/l/": None}
+
+
+@pytest.mark.parametrize(
+    "files, docker, expected",
+    [
+        ({}, "28.5.2", "pass"),
+        ({f"{ROOT}/volumes/": ""}, "28.5.2", "pass"),
+        ({f"{ROOT}/volumes": "x"}, "28.5.2", "required"),
+        ({f"{ROOT}/image": "x"}, "20.10.24", "required"),
+        ({f"{ROOT}/image/overlay2": "x"}, "26.1.5", "required"),
+        ({f"{ROOT}/overlay2": "x", **AWAY}, "26.1.5", "required"),
+        ({f"{ROOT}/swarm": "x"}, "26.1.5", "required"),
+        ({"/etc/docker": "x"}, "26.1.5", "required"),
+        ({"/var/lib/containerd/io.containerd.metadata.v1.bolt": "x"}, "26.1.5", "required"),
+        # A link is what it leads to.
+        ({f"{ROOT}/volumes": "-> /srv/volumes", "/srv/volumes/": ""}, "26.1.5", "pass"),
+        # dockerd makes a new folder there, whatever it was.
+        ({f"{ROOT}/tmp": "x"}, "20.10.24", "pass"),
+        # Of releases before 23.0 only.
+        ({f"{ROOT}/runtimes": "x"}, "20.10.24", "required"),
+        ({f"{ROOT}/trust": "x"}, "20.10.24", "required"),
+        ({f"{ROOT}/runtimes": "x", f"{ROOT}/trust": "x"}, "26.1.5", "pass"),
+        # The image store of containerd has none of them.
+        ({f"{ROOT}/image": "x", **AWAY}, "29.1.0", "skip"),
+        (AWAY, "28.5.2", "skip"),
+    ],
+)
+def test_folders(files: dict[str, Any], docker: str, expected: str) -> None:
+    assert outcomes("StateFolders", files, docker) == [expected] * 2
