@@ -50,7 +50,7 @@ def run_limited(configured: Sequence[Configured], host: Host, seconds: float) ->
 
 
 def bundle(report: Report, interval: float) -> dict[str, bytes]:
-    """Return every page by its name: metrics in both formats, the report as JSON and as HTML; all packed too."""
+    """Return every page by its name: metrics in both formats, the report as JSON and as HTML."""
     from prometheus_client import CollectorRegistry, generate_latest
     from prometheus_client.openmetrics import exposition
 
@@ -74,12 +74,11 @@ def bundle(report: Report, interval: float) -> dict[str, bytes]:
 
 
 def send(pages: dict[str, bytes]) -> None:
-    """Write the pages to standard output: a line of JSON with names and lengths, then their bytes."""
-    packed = {f"{name}.gz": gzip.compress(data, GZIP_LEVEL, mtime=0) for name, data in pages.items()}
-    everything = {**pages, **packed}
+    """Write the pages, packed, to standard output: a line of JSON with names and lengths, then their bytes."""
+    packed = {name: gzip.compress(data, GZIP_LEVEL, mtime=0) for name, data in pages.items()}
     out = sys.stdout.buffer
-    out.write(json.dumps({name: len(data) for name, data in everything.items()}).encode() + b"\n")
-    for data in everything.values():
+    out.write(json.dumps({name: len(data) for name, data in packed.items()}).encode() + b"\n")
+    for data in packed.values():
         out.write(data)
     out.flush()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import pathlib
 import re
@@ -75,7 +76,7 @@ def table_of_metrics() -> str:
     registry = CollectorRegistry()
     registry.register(metrics.ReportCollector(report))
     state = exporter.State()
-    state.take({"text": generate_latest(registry)})
+    state.take({"text": gzip.compress(generate_latest(registry))})
     lines = ["| metric | kind | labels | what |", "|---|---|---|---|"]
     for family in text_string_to_metric_families(state.page("text", packed=False).decode()):
         labels = ", ".join(f"`{name}`" for name in family.samples[0].labels) if family.samples else ""
