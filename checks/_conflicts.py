@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hostcheck.api import Record
 
-REQUIRED, RECOMMENDED, INFO = "required", "recommended", "info"
+REQUIRED, RECOMMENDED = "required", "recommended"
 
 
 class Conflict(Record):
@@ -123,11 +123,11 @@ CONFLICTS: tuple[Conflict, ...] = (
     ),
     Conflict(
         "dockerd ip_set",
-        (("dockerd", "28.0.0 - 28.0.2"),),
+        (("dockerd", "28.0.0 - 28.0.1"),),
         REQUIRED,
         "dockerd makes its rules with ip_set, which this kernel has not: it does not start",
-        "upgrade docker to 28.0.2 or later, which does without, or boot a kernel with CONFIG_IP_SET",
-        "https://github.com/moby/moby/issues/49505",
+        "upgrade docker to 28.0.1 or later, which does without, or boot a kernel with CONFIG_IP_SET",
+        "https://github.com/moby/moby/pull/49530",
         "2025-02",
         ("no CONFIG_IP_SET",),
     ),
@@ -153,12 +153,23 @@ CONFLICTS: tuple[Conflict, ...] = (
     ),
     Conflict(
         "seccomp clone3",
-        (("dockerd", "20.10.6 - 20.10.10"),),
-        INFO,
-        "its seccomp profile answers clone3 with EPERM: images with glibc 2.34 or later start no thread",
+        (("dockerd", "- 20.10.10"),),
+        RECOMMENDED,
+        "its seccomp profile answers clone3 with EPERM: images with glibc 2.34 or later (Debian 12, Ubuntu 22.04,"
+        " EL 9) start no thread",
         "upgrade docker to 20.10.10 or later",
         "https://github.com/moby/moby/issues/42680",
         "2021-07",
+    ),
+    Conflict(
+        "seccomp faccessat2",
+        (("dockerd", "- 20.10.0"),),
+        RECOMMENDED,
+        "its seccomp profile answers faccessat2 with EPERM: images with musl 1.2.2 or glibc 2.33 and later (Alpine"
+        " 3.14, Debian 12) find that no file may be read",
+        "upgrade docker to 20.10.0 or later, with libseccomp 2.4.4 or later",
+        "https://wiki.alpinelinux.org/wiki/Release_Notes_for_Alpine_3.14.0#faccessat2",
+        "2021-06",
     ),
     Conflict(
         "podman crun",
@@ -192,7 +203,7 @@ RELEASES: tuple[tuple[str, str, str, str], ...] = (
         r"5\.13\.0-1028-aws",
         "crashes when docker makes a container",
         "boot another, or install linux-image-5.13.0-1029-aws or later",
-        "https://bugs.launchpad.net/bugs/1977919",
+        "https://lwn.net/Articles/899420/",
     ),
 )
 """Builds of kernels that fail with containers: a pattern of `uname -r`, what happens, what mends it, and its source."""

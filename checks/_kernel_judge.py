@@ -202,12 +202,24 @@ def prefers_nft(here: Situation) -> bool:
     return not (here.enabled("IP_NF_FILTER") and here.enabled("IP_NF_NAT"))
 
 
+def lets_in(host: Host) -> bool:
+    """Return whether dockerd is told to go without rules in the table raw."""
+    from hostcheck.facts import systemd
+
+    try:
+        unit = systemd.unit(host, "docker.service")
+        told = systemd.environment(host, unit) if unit is not None else {}
+    except (OSError, Unavailable):
+        return False
+    return told.get("DOCKER_INSECURE_NO_IPTABLES_RAW", ("",))[0] == "1"
+
+
 def demand_of_firewall(option: Option, here: Situation) -> tuple[Optional[str], str]:
     """Return the same for the options of iptables and nftables, which stand in for each other."""
     condition = option.condition
     if here.backend == "off" and option in table.NETFILTER:
         return "info", "dockerd is told to leave iptables alone"
-    if condition in ("iptables", "ip6tables"):
+    if condition in ("iptables", "ip6tables", "raw"):
         if here.backend == "native":
             return None, "the engine writes nftables itself"
         parts = table.STAND_INS.get(option.name)
@@ -218,6 +230,10 @@ def demand_of_firewall(option: Option, here: Situation) -> tuple[Optional[str], 
             and here.backend != "legacy"
             and here.enabled("IP_NF_NAT")
         )
+        if condition == "raw" and (here.docker is None or lets_in(here.host)):
+            return "recommended", ""
+        if condition == "raw" and here.docker is not None and here.docker < Version("28.0"):
+            return "info", f"this is docker {here.docker}"
         return ("info" if gate else option.severity), ""
     if condition == "xtables" and here.backend == "native":
         return None, "the engine writes nftables itself"
@@ -320,4 +336,7 @@ def hint(option: Option, here: Situation) -> str:
     """Return how to mend a missing option, in words."""
     if option.name == "CGROUP_BPF" and here.mode == "v2":
         return "boot a kernel with CONFIG_CGROUP_BPF=y, or with cgroup v1 where systemd is older than 256"
-    return f"boot a kernel that is built with CONFIG_{option.name}, as the distribution's own usually is"
+    text = f"boot a kernel that is built with CONFIG_{option.name}, as the distribution's own usually is"
+    if option.condition == "raw":
+        text += "; or set DOCKER_INSECURE_NO_IPTABLES_RAW=1 in the unit (docker 28.0.2), which lets neighbours in"
+    return text

@@ -34,7 +34,8 @@ class Option(Record):
     `native`: for the engine's own nftables back end alone.
     `overlay`: unless another storage driver is there. `ext3`: unless ext4 serves for ext3.
     `follows X`: the kernel sets it by itself with X, and packages leave it out of their configurations.
-    `swap`: unless the command line says swapaccount=1. `unwanted`: better not set.
+    `raw`: as `iptables`, for docker from 28.0 on. `swap`: unless the command line says swapaccount=1.
+    `unwanted`: better not set.
     `default`: where the configuration mentions it; kconfig leaves out what a kernel does not know.
     `docker<24`, `docker<25`: for engines before that one.
     """
@@ -190,7 +191,13 @@ NETFILTER = (
     Option("IP_NF_IPTABLES", REQUIRED, "iptables-legacy does not work", "iptables"),
     Option("IP_NF_FILTER", REQUIRED, "iptables has no filter table", "iptables"),
     Option("IP_NF_MANGLE", RECOMMENDED, "iptables has no mangle table: swarm's ingress fails", "iptables"),
-    Option("IP_NF_RAW", RECOMMENDED, "docker 28 and later cannot shield published ports", "iptables"),
+    Option(
+        "IP_NF_RAW",
+        REQUIRED,
+        "docker 28 and later cannot shield published ports: containers with ports do not start",
+        "raw",
+        source="https://github.com/moby/moby/pull/49621",
+    ),
     Option("IP_NF_NAT", REQUIRED, "iptables has no nat table: the engine does not start", "iptables"),
     Option(
         "IP_NF_TARGET_MASQUERADE",
@@ -206,6 +213,12 @@ NETFILTER = (
         "iptables",
         aliases=("NETFILTER_XT_TARGET_REDIRECT",),
     ),
+    Option("NETFILTER_XT_MATCH_COMMENT", INFO, "kube-proxy cannot write its rules", source=VALIDATORS),
+    Option(
+        "NETFILTER_XT_MATCH_STATISTIC", INFO, "kube-proxy cannot spread a service over its pods", source=K3S
+    ),
+    Option("NETFILTER_XT_MATCH_MULTIPORT", INFO, "network policies for several ports fail", source=K3S),
+    Option("NETFILTER_XT_MATCH_RECENT", INFO, "services with sessionAffinity fail", source=K3S),
     Option("IP_NF_TARGET_REJECT", INFO, "kube-proxy cannot reject connections", source=K3S),
     Option("IP6_NF_IPTABLES", INFO, "ip6tables does not work", "ip6tables", source=MOBY),
     Option("IP6_NF_FILTER", RECOMMENDED, "containers have no filtered IPv6", "ip6tables"),
@@ -284,9 +297,6 @@ OPTIONAL = (
     Option("IP_VS_PROTO_UDP", INFO, "swarm's ingress fails"),
     Option("IP_VS_RR", INFO, "swarm's ingress fails"),
     Option("IP_SET", INFO, "Kubernetes network policies fail", source=K3S),
-    Option("NETFILTER_XT_MATCH_COMMENT", INFO, "kube-proxy fails", source=VALIDATORS),
-    Option("NETFILTER_XT_MATCH_MULTIPORT", INFO, "kube-proxy in iptables mode fails", source=K3S),
-    Option("NETFILTER_XT_MATCH_STATISTIC", INFO, "kube-proxy in iptables mode fails", source=K3S),
     Option("NETFILTER_XT_MATCH_BPF", INFO, "swarm's encrypted networks fail"),
     Option("CRYPTO", INFO, "swarm's encrypted networks fail"),
     Option("CRYPTO_AEAD", INFO, "swarm's encrypted networks fail"),

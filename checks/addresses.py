@@ -65,12 +65,14 @@ class AddressesOverlap(Check):
                 text = (
                     f"{bip} overlaps the route {network.format_network(hit.base, hit.bits)} of {hit.device}"
                 )
+                # The uplink's own network holds the gateway: without it nothing else is reached either.
+                mine = hit.device == network.uplink(host)
                 yield failed(
                     "daemon.json bip",
-                    f"{text}: one of the two is out of reach",
+                    f"{text}: {'the gateway there is' if mine else 'one of the two is'} out of reach",
                     value=bip,
                     expected="a block that no route covers",
-                    severity=Severity.RECOMMENDED,
+                    severity=Severity.REQUIRED if mine else Severity.RECOMMENDED,
                     path=path,
                     hint='choose a free block for "bip" in daemon.json',
                 )
@@ -136,7 +138,8 @@ class AddressesResolvConf(Check):
     as it is, and CoreDNS then asks itself in a loop.
 
     *Needs*: /etc/resolv.conf. systemd-resolved's 127.0.0.53 is fine from docker 18.09 on: dockerd then reads
-    /run/systemd/resolve/resolv.conf.
+    /run/systemd/resolve/resolv.conf. No server in the network of a container bridge, and the file that the kubelet
+    is told to hand on.
 
     *Fix*: "dns" in daemon.json; resolvConf in kubelet's configuration.
     """
@@ -188,7 +191,43 @@ class AddressesResolvConf(Check):
                 hint='put {"dns": ["<a resolver of the site>"]} in /etc/docker/daemon.json',
                 **more,
             )
+        yield from self._covered(host, resolvers)
         yield from self._kubelet(host, resolvers, loops, when)
+
+    def _covered(self, host: Host, resolvers: network.Resolvers) -> Iterator[Finding]:
+        """Say which servers lie in the network of a container bridge, which then answers in their place."""
+        if host.kind != "live":
+            return
+        try:
+            routes = [
+                each for each in network.routes(host) if each.device.startswith(OWN_DEVICES) and each.bits
+            ]
+        except Unavailable:
+            return
+        for server, line in resolvers.servers:
+            address = network.parse_network(f"{server}/32")
+            hit = next((each for each in routes if address and network.overlaps(address, each[:2])), None)
+            # A server that runs on this host may listen on the bridge's own address.
+            if hit is None or not self._elsewhere(host, server):
+                continue
+            block = network.format_network(hit.base, hit.bits)
+            yield failed(
+                "resolv.conf",
+                f"the name server {server} lies in {block} of {hit.device}: neither host nor containers reach it",
+                value=server,
+                expected="a server outside of the networks of containers",
+                severity=Severity.REQUIRED,
+                path="/etc/resolv.conf",
+                line=line,
+                hint='give docker other networks: "bip" and "default-address-pools" in /etc/docker/daemon.json',
+            )
+
+    def _elsewhere(self, host: Host, server: str) -> bool:
+        """Return whether an address is known not to be this host's own."""
+        try:
+            return network.is_foreign(host, server)
+        except Unavailable:
+            return False
 
     def _kubelet(self, host: Host, resolvers: network.Resolvers, loops: bool, when: str) -> Iterator[Finding]:
         """Say whether kubelet hands a loopback server to pods."""
@@ -202,7 +241,22 @@ class AddressesResolvConf(Check):
                 chosen, line = value.strip().strip("\"'") or chosen, number
         more = {"value": chosen, "path": self.kubelet_config, "line": line, "when": when}
         yield from self._dot(host, chosen)
-        if loops and chosen == "/etc/resolv.conf":
+        if chosen != "/etc/resolv.conf" and not self._there(host, chosen):
+            yield failed(
+                "kubelet resolvConf",
+                f"{chosen} is not there: no pod starts",
+                expected="/etc/resolv.conf",
+                severity=Severity.REQUIRED,
+                commands=[
+                    f"sed -i 's|^resolvConf:.*|resolvConf: /etc/resolv.conf|' {self.kubelet_config}",
+                    "systemctl restart kubelet",
+                ],
+                hint="or start what writes it: systemctl enable --now systemd-resolved"
+                if "systemd/resolve" in chosen
+                else "",
+                **more,
+            )
+        elif loops and chosen == "/etc/resolv.conf":
             real = "/run/systemd/resolve/resolv.conf"
             drop = f"sed -i '/^resolvConf:/d' {self.kubelet_config}"
             yield failed(
@@ -219,6 +273,13 @@ class AddressesResolvConf(Check):
             )
         else:
             yield passed("kubelet resolvConf", f"pods get {chosen}", **more)
+
+    def _there(self, host: Host, path: str) -> bool:
+        """Return whether a file is there; what lies in /run cannot be told before the host runs."""
+        try:
+            return host.exists(path) or (path.startswith("/run/") and host.kind != "live")
+        except (PermissionError, Unavailable):
+            return True
 
     def _dot(self, host: Host, chosen: str) -> Iterator[Finding]:
         """Say whether a kubelet of 1.25.0 hands on the `search .` of systemd-resolved."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import kernel as kernel_facts
-from hostcheck.facts import modules, sysctl
+from hostcheck.facts import modules, network, sysctl
 from hostcheck.facts import os as os_facts
 
 from . import _kernel_options as table
@@ -62,11 +62,12 @@ class KernelConfigBase(_Options):
     references = (table.MOBY, table.RUNC, table.SYSTEMD)
     _topic = "base"
     required: tuple[str, ...] = ()
-    """Options, without CONFIG_, that must be there whatever the table says."""
+    """Options, without CONFIG_, that must be there whatever the table says; USER_NS also where userns-remap is set."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        return self._run(host, self.required)
+        remapped = bool(network.engine_option(host, "userns-remap", ""))
+        return self._run(host, (*self.required, "USER_NS") if remapped else self.required)
 
 
 class KernelConfigCgroup(_Options):

@@ -47,7 +47,8 @@ POOLS = '{"default-address-pools": [{"base": "10.10.0.0/16", "size": 24}]}'
         (("172.16.0.0/12",), "{}", False, []),
         (("10.0.0.0/8",), POOLS, False, ["required"]),
         (("10.10.0.0/17",), POOLS, False, []),
-        (HOME, '{"bip": "192.168.1.1/24"}', False, ["recommended"]),
+        (HOME, '{"bip": "192.168.1.1/24"}', False, ["required"]),
+        (("192.168.1.0/24",), '{"bip": "192.168.1.1/24"}', False, ["recommended"]),
         (HOME, '{"bip": "10.9.0.1/24"}', False, []),
     ],
 )
@@ -145,3 +146,48 @@ def test_the_search_domain_of_kubelet_1_25_0(version: str, fails: bool) -> None:
     }
     failures = ask(checks.AddressesResolvConf, FakeHost(laid)).failures
     assert [finding.subject for finding in failures] == ["kubelet search domain"] * fails
+
+
+TRIE = "  |-- 172.17.0.0\n     /16 link UNICAST\n  |-- 172.17.0.1\n     /32 host LOCAL\n"
+
+
+@pytest.mark.parametrize(
+    "server, device, expected",
+    [
+        ("172.17.0.53", "docker0", ["required"]),
+        # The bridge's own address: a server on the host itself.
+        ("172.17.0.1", "docker0", []),
+        ("172.17.0.53", "eth0", []),
+        ("10.0.0.53", "docker0", []),
+    ],
+)
+def test_a_name_server_that_a_bridge_hides(server: str, device: str, expected: list[str]) -> None:
+    files: dict[str, Content] = {
+        **DOCKER,
+        "/etc/resolv.conf": f"nameserver {server}\n",
+        "/proc/net/route": route_table("172.17.0.0/16", device=device),
+        "/proc/net/fib_trie": TRIE,
+    }
+    result = ask(checks.AddressesResolvConf, FakeHost(files))
+    assert [result.severity_of(finding).value for finding in result.failures] == expected
+
+
+@pytest.mark.parametrize(
+    "kind, chosen, there, expected",
+    [
+        ("live", "/run/systemd/resolve/resolv.conf", False, 1),
+        ("live", "/run/systemd/resolve/resolv.conf", True, 0),
+        ("root", "/run/systemd/resolve/resolv.conf", False, 0),
+        ("root", "/etc/kubernetes/resolv.conf", False, 1),
+        ("live", "/etc/resolv.conf", True, 0),
+    ],
+)
+def test_the_file_that_pods_get_must_be_there(kind: str, chosen: str, there: bool, expected: int) -> None:
+    files: dict[str, Content] = {
+        "/etc/resolv.conf": "nameserver 10.0.0.53\n",
+        "/var/lib/kubelet/config.yaml": f"kind: KubeletConfiguration\nresolvConf: {chosen}\n",
+    }
+    if there:
+        files[chosen] = "nameserver 10.0.0.53\n"
+    result = ask(checks.AddressesResolvConf, FakeHost(files, kind=kind))
+    assert len(result.failures) == expected

@@ -1,0 +1,163 @@
+"""The host's own packet filter rules in files: what they do to packets that are forwarded for containers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
+from hostcheck.facts import engine, files, network
+
+BRIDGES = re.compile(r"docker|br-|cni|flannel|podman|cali|cilium|veth|lxc|10\.244|10\.42|172\.1[6-9]")
+"""What a rule names that somebody wrote for containers."""
+
+
+def forward_chains(text: str) -> Iterator[tuple[int, list[str]]]:
+    r"""Yield each base chain of an nftables file that forwarded packets pass: its line, and its statements.
+
+    >>> list(forward_chains("table inet f {\n chain x {\n  type filter hook forward priority 0; policy drop;\n }\n}"))
+    [(2, ['type filter hook forward priority 0', 'policy drop'])]
+    """
+    clean = re.sub(r"#[^\n]*", "", text)
+    for found in re.finditer(r"\bchain\s+\S+\s*\{((?:[^{}]|\{[^{}]*\})*)\}", clean):
+        words = [" ".join(each.split()) for each in re.split(r"[;\n]", found.group(1)) if each.strip()]
+        if any(re.match(r"type filter hook forward\b", each) for each in words):
+            yield clean.count("\n", 0, found.start()) + 1, words
+
+
+def lets_through(statements: list[str]) -> bool:
+    """Return whether a chain that drops may still accept packets of containers, or its rules cannot be told."""
+    for each in statements:
+        if each.startswith(("type ", "policy ")):
+            continue
+        first = re.search(r"\b(?:accept|jump|goto|vmap|include)\b|@", each)
+        if first is None:
+            continue
+        # From another interface than those of containers.
+        named = re.search(r"\biif(?:name)? (?:\{([^}]*)\}|(\S+))", each)
+        if named and "$" not in named.group() and not BRIDGES.search(named.group()):
+            continue
+        # Replies to what was let out, and nothing else.
+        if not re.fullmatch(r"(?:meta \S+ \S+ )?ct state (?:vmap )?\{?[a-z, :]+\}?(?: counter)? ?(?:accept)?", each):
+            return True
+    return False
+
+
+class RulesetsNftables(Check):
+    """The host's nftables rules let the packets of containers through.
+
+    *Why*: each base chain judges for itself: what the engine accepts in its own table, a chain of
+    /etc/nftables.conf with `policy drop` still drops. Containers then reach nothing, and published ports are dead.
+
+    *Needs*: the file that nftables.service loads, where it is enabled; a base chain of the hook `forward` whose policy
+    is accept, or a rule in it that accepts more than replies.
+
+    *Fix*: accept the interfaces of containers in that chain.
+    """
+
+    id = "rulesets.nftables"
+    severity = Severity.REQUIRED
+    references = (
+        "https://wiki.nftables.org/wiki-nftables/index.php/Configuring_chains#Base_chain_priority",
+        "https://docs.docker.com/engine/network/firewall-nftables/",
+        "https://wiki.archlinux.org/title/Nftables#Working_with_Docker",
+        "https://github.com/containers/netavark/issues/977",
+    )
+    paths: tuple[str, ...] = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf", "/etc/nftables.nft")
+    """Files that nftables.service loads, by distribution."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        if not engine.installed(host):
+            raise NotApplicable("no engine is installed")
+        path = next((each for each in self.paths if host.exists(each)), None)
+        if path is None or not network.enabled(host, "nftables.service"):
+            raise NotApplicable("nftables.service loads no rules here")
+        for line, statements in forward_chains(files.text(host, path) or ""):
+            more = {"path": path, "line": line, "when": "boot", "expected": "the interfaces of containers accepted"}
+            last = statements[-1].removeprefix("counter ").split()[0]
+            drops = "policy drop" in statements or last in ("drop", "reject")
+            if not drops or lets_through(statements):
+                yield passed("nftables forward", "lets more through than replies", **more)
+                return
+            yield failed(
+                "nftables forward",
+                "drops what is forwarded, whatever the engine accepts in its own tables: containers reach nothing",
+                value="policy drop" if "policy drop" in statements else last,
+                hint='add to that chain: iifname { "docker0", "br-*" } accept; oifname { "docker0", "br-*" } accept',
+                commands=[f"nano +{line} {path}", "systemctl reload nftables", "systemctl restart docker"],
+                **more,
+            )
+            return
+        yield passed("nftables forward", "no chain of its own judges what is forwarded", path=path, when="boot")
+
+
+class RulesetsIptables(Check):
+    """The host's iptables rules let the packets of pods through.
+
+    *Why*: dockerd puts its rules before those of others, flannel and others of Kubernetes behind them: a REJECT at the
+    end of FORWARD, as cloud images bring it in /etc/iptables/rules.v4, then comes first, and pods reach neither
+    each other nor the cluster's DNS.
+
+    *Needs*: where the kubelet runs, no rule without a condition that drops or rejects in the chain FORWARD of the
+    file that is loaded at boot.
+
+    *Fix*: take the rule out of the file, and allow the cluster's ports in INPUT.
+    """
+
+    id = "rulesets.iptables"
+    severity = Severity.REQUIRED
+    references = (
+        "https://docs.k3s.io/installation/requirements#networking",
+        "https://github.com/flannel-io/flannel/blob/master/Documentation/troubleshooting.md",
+        "https://github.com/k3s-io/k3s/issues/977",
+    )
+    needed: str = "auto"
+    """Whether a kubelet is to run here: `yes`, `no`, or `auto` for whether one is installed."""
+    files: tuple[tuple[str, str], ...] = (
+        ("/etc/iptables/rules.v4", "netfilter-persistent.service"),
+        ("/etc/sysconfig/iptables", "iptables.service"),
+        ("/etc/iptables/iptables.rules", "iptables.service"),
+    )
+    """Each file, and the unit that loads it."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        node = self.needed == "yes" or (self.needed == "auto" and "kubelet" in engine.installed(host))
+        if not node:
+            raise NotApplicable("no kubelet here: dockerd's rules come before those of others")
+        silent = True
+        for path, unit in self.files:
+            try:
+                text = files.text(host, path)
+            except Unavailable:
+                continue
+            if text is None or not network.enabled(host, unit):
+                continue
+            silent = False
+            yield self._judge(path, text)
+        if silent:
+            raise NotApplicable("no rules of iptables are loaded at boot")
+
+    def _judge(self, path: str, text: str) -> Finding:
+        """Judge the chain FORWARD of a file."""
+        table = ""
+        for number, line in enumerate(text.splitlines(), 1):
+            if line.startswith("*"):
+                table = line[1:].strip()
+            if table != "filter" or not re.match(r"-A FORWARD\b", line):
+                continue
+            if "ACCEPT" in line and BRIDGES.search(line):
+                break
+            if re.match(r"-A FORWARD -j (?:REJECT|DROP)\b", line):
+                return failed(
+                    "iptables FORWARD",
+                    "rejects what is forwarded before the rules of the pods' network are asked",
+                    value=line.strip(),
+                    expected="no such rule",
+                    path=path,
+                    line=number,
+                    when="boot",
+                    commands=[f"sed -i '{number}d' {path}", "iptables -D " + line.strip().removeprefix("-A ")],
+                )
+        return passed("iptables FORWARD", "rejects nothing of pods", path=path, when="boot")

@@ -1,0 +1,94 @@
+"""The host's own rules in files, and what is forwarded for containers."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import pytest
+
+from hostcheck.finding import Outcome
+from hostcheck.testing import Content, FakeHost, ask
+
+rulesets: Any = importlib.import_module("hostcheck.checks.rulesets")
+
+
+def host(path: str, text: str, unit: str, on: bool = True, **more: Content) -> FakeHost:
+    """Make a host with an engine, rules in a file, and the unit that loads them."""
+    laid: dict[str, Content] = {
+        "/usr/bin/dockerd": b"\x7fELF",
+        path: text,
+        f"/usr/lib/systemd/system/{unit}": "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=sysinit.target\n",
+        **{"/" + name.replace("__", "/"): content for name, content in more.items()},
+    }
+    if on:
+        laid[f"/etc/systemd/system/sysinit.target.wants/{unit}"] = f"-> /usr/lib/systemd/system/{unit}"
+    return FakeHost(laid)
+
+
+def chain(*rules: str, policy: str = "drop") -> str:
+    body = "\n".join(f"        {rule}" for rule in rules)
+    return (
+        "#!/usr/sbin/nft -f\nflush ruleset\ntable inet filter {\n    chain forward {\n"
+        f"        type filter hook forward priority 0; policy {policy};\n{body}\n    }}\n}}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "text, fails",
+    [
+        (chain(), True),
+        (chain("ct state established,related accept"), True),
+        (chain("ct state { established, related } accept", "ct state invalid drop"), True),
+        (chain("ct state vmap { established : accept, related : accept, invalid : drop }"), True),
+        (chain("# iifname docker0 accept"), True),
+        (chain('log prefix "dropped "'), True),
+        (chain('iifname "lan" oifname "wan" accept'), True),
+        (chain("iif { eth0, wg0 } accept"), True),
+        (chain("ct state established accept", "counter drop", policy="accept"), True),
+        (chain("iifname $trusted accept"), False),
+        (chain("oifname eth0 accept"), False),
+        (chain(policy="accept"), False),
+        (chain("ip daddr 10.1.1.1 drop", policy="accept"), False),
+        (chain('iifname "docker0" accept', 'oifname "docker0" accept'), False),
+        (chain('iifname { "docker0", "br-*" } accept'), False),
+        # What lies behind it is not known.
+        (chain("jump containers"), False),
+        (chain("ip saddr @pods accept"), False),
+        ("table inet f {\n  chain input {\n    type filter hook input priority 0; policy drop;\n  }\n}\n", False),
+    ],
+)
+def test_nftables(text: str, fails: bool) -> None:
+    result = ask(rulesets.RulesetsNftables, host("/etc/nftables.conf", text, "nftables.service"))
+    assert bool(result.failures) is fails
+
+
+def test_rules_that_nothing_loads() -> None:
+    off = host("/etc/nftables.conf", chain(), "nftables.service", on=False)
+    assert ask(rulesets.RulesetsNftables, off).outcome is Outcome.SKIP
+
+
+SAVED = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD {0} [0:0]\n{1}COMMIT\n"
+REJECT = "-A FORWARD -j REJECT --reject-with icmp-host-prohibited\n"
+
+
+@pytest.mark.parametrize(
+    "text, fails",
+    [
+        (SAVED.format("ACCEPT", REJECT), True),
+        (SAVED.format("ACCEPT", "-A FORWARD -j DROP\n"), True),
+        (SAVED.format("ACCEPT", "-A FORWARD -s 10.42.0.0/16 -j ACCEPT\n" + REJECT), False),
+        (SAVED.format("ACCEPT", "-A FORWARD -i eth1 -j DROP\n"), False),
+        (SAVED.format("ACCEPT", "-A INPUT -j REJECT\n"), False),
+        ("*mangle\n-A FORWARD -j DROP\nCOMMIT\n", False),
+    ],
+)
+def test_iptables_of_a_node(text: str, fails: bool) -> None:
+    laid = host("/etc/iptables/rules.v4", text, "netfilter-persistent.service", usr__bin__kubelet=b"\x7fELF")
+    result = ask(rulesets.RulesetsIptables, laid)
+    assert bool(result.failures) is fails
+
+
+def test_docker_alone_comes_before_them() -> None:
+    laid = host("/etc/iptables/rules.v4", SAVED.format("ACCEPT", REJECT), "netfilter-persistent.service")
+    assert ask(rulesets.RulesetsIptables, laid).outcome is Outcome.SKIP
