@@ -160,6 +160,7 @@ CONFLICTS: tuple[Conflict, ...] = (
         "upgrade docker to 20.10.10 or later",
         "https://github.com/moby/moby/issues/42680",
         "2021-07",
+        ("images since 2021-08",),
     ),
     Conflict(
         "seccomp faccessat2",
@@ -170,6 +171,7 @@ CONFLICTS: tuple[Conflict, ...] = (
         "upgrade docker to 20.10.0 or later, with libseccomp 2.4.4 or later",
         "https://wiki.alpinelinux.org/wiki/Release_Notes_for_Alpine_3.14.0#faccessat2",
         "2021-06",
+        ("images since 2021-08",),
     ),
     Conflict(
         "podman crun",

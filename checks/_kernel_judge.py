@@ -338,5 +338,7 @@ def hint(option: Option, here: Situation) -> str:
         return "boot a kernel with CONFIG_CGROUP_BPF=y, or with cgroup v1 where systemd is older than 256"
     text = f"boot a kernel that is built with CONFIG_{option.name}, as the distribution's own usually is"
     if option.condition == "raw":
-        text += "; or set DOCKER_INSECURE_NO_IPTABLES_RAW=1 in the unit (docker 28.0.2), which lets neighbours in"
+        text += (
+            "; or set DOCKER_INSECURE_NO_IPTABLES_RAW=1 in the unit (docker 28.0.2), which lets neighbours in"
+        )
     return text

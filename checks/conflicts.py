@@ -203,6 +203,8 @@ CIRCUMSTANCES: dict[str, Callable[[Host, str], bool]] = {
     "no CONFIG_IP_SET": _no_option("IP_SET"),
     "AppArmor profile of runc": _there("/etc/apparmor.d/runc", "/etc/apparmor.d/usr.sbin.runc"),
     "32-bit": _narrow,
+    # Images built since then are what a host is asked to run.
+    "images since 2021-08": lambda host, _when: host.today() >= "2021-08",
     "nodes in containers": _there("kind", "minikube", "k3d"),
     "few connections": _few_connections,
 }

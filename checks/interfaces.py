@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Iterator
 from typing import Optional
 
@@ -148,6 +149,66 @@ class InterfacesNetworkManager(Check):
             ],
             **more,
         )
+
+
+class InterfacesDhcpcd(Check):
+    """dhcpcd leaves the interfaces of containers alone.
+
+    *Why*: dhcpcd looks after every Ethernet interface, and takes docker's veth pairs for some. It gives them
+    addresses and default routes of their own, and dies where they come and go by the dozen: the host is cut off.
+
+    *Needs*: whether dhcpcd runs for all interfaces, and denyinterfaces or allowinterfaces in /etc/dhcpcd.conf.
+
+    *Fix*: `denyinterfaces veth*` before the first `interface` of /etc/dhcpcd.conf.
+    """
+
+    id = "interfaces.dhcpcd"
+    severity = Severity.RECOMMENDED
+    references = (
+        "https://github.com/raspberrypi/linux/issues/4092",
+        "https://github.com/NetworkConfiguration/dhcpcd/issues/531",
+        "man:dhcpcd.conf(5)",
+    )
+    path: str = "/etc/dhcpcd.conf"
+    """Its configuration."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        text = files.text(host, self.path)
+        if text is None or not self._starts(host):
+            raise NotApplicable("dhcpcd does not run here")
+        said: list[tuple[int, str, list[str]]] = []
+        for number, line in enumerate(text.splitlines(), 1):
+            word, *rest = line.split("#")[0].replace(",", " ").split() or [""]
+            # What follows is of that interface alone.
+            if word in ("interface", "ssid", "profile"):
+                break
+            if word in ("denyinterfaces", "allowinterfaces"):
+                said.append((number, word, rest))
+        denied = any(word == "denyinterfaces" and any(map(_like, names)) for _, word, names in said)
+        allowed = [names for _, word, names in said if word == "allowinterfaces"]
+        more = {"path": self.path, "line": said[0][0] if said else None, "when": "boot"}
+        if denied or (allowed and not any(_like(name) for names in allowed for name in names)):
+            yield passed("dhcpcd.conf", "keeps dhcpcd from the interfaces of containers", **more)
+            return
+        yield failed(
+            "dhcpcd.conf",
+            "dhcpcd takes the veth interfaces of containers for the host's own: they may get the default route",
+            expected="denyinterfaces veth*",
+            commands=[f"sed -i '1i denyinterfaces veth*' {self.path}", "systemctl restart dhcpcd"],
+            **more,
+        )
+
+    def _starts(self, host: Host) -> bool:
+        """Return whether it starts at boot, for all interfaces."""
+        if any(network.enabled(host, f"{name}.service") for name in ("dhcpcd", "dhcpcd5")):
+            return True
+        return any(host.exists(f"/etc/runlevels/{level}/dhcpcd") for level in ("boot", "default"))
+
+
+def _like(pattern: str) -> bool:
+    """Return whether a pattern of dhcpcd.conf stands for veth interfaces."""
+    return fnmatch.fnmatch("veth12ab", pattern)
 
 
 class InterfacesCloudSetup(Check):

@@ -8,7 +8,7 @@ from typing import Any
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import boot, engine, kernel, kubelet, packages, sysctl
-from hostcheck.facts.files import which
+from hostcheck.facts.files import text, which
 from hostcheck.facts.versions import version
 
 CHANGELOG = "https://github.com/kubernetes/kubernetes/blob/master/CHANGELOG"
@@ -363,6 +363,60 @@ class KubernetesKubeletFlags(Check):
                 ]
             text = f"gone since {since} ({why}): kubelet {release} does not start"
             yield failed(f"kubelet --{name}", text, expected="absent", commands=commands, **more)
+
+
+class KubernetesNodeName(Check):
+    """The node's name is one that the API server takes.
+
+    *Why*: the kubelet registers the node under the host's name in small letters. One with an underscore or at its
+    limits is refused: kubeadm stops at once, a kubelet of k3s or another asks again and again.
+
+    *Needs*: letters, digits, `-` and `.`, a letter or digit at both ends, 253 characters at most (RFC 1123);
+    or --hostname-override.
+
+    *Fix*: `hostnamectl set-hostname`, or --hostname-override.
+    """
+
+    id = "kubernetes.node_name"
+    severity = Severity.REQUIRED
+    references = (
+        "https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names",
+        "https://github.com/kubernetes/component-helpers/blob/master/node/util/hostname.go",
+    )
+    needed: str = "auto"
+    """Whether a kubelet is to run here: `yes`, `no`, or `auto` for whether one is installed."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        relevant(host, self.needed)
+        if kubelet.flags(host).get("hostname-override"):
+            raise NotApplicable("the kubelet is given another name")
+        silent = True
+        for path, when in (("/proc/sys/kernel/hostname", "now"), ("/etc/hostname", "boot")):
+            if when == "now" and host.kind != "live":
+                continue
+            lines = [each.strip() for each in (text(host, path) or "").splitlines()]
+            name = next((each for each in lines if each and not each.startswith("#")), "")
+            if not name:
+                continue
+            silent = False
+            part = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+            more: dict[str, Any] = {
+                "value": name,
+                "path": path,
+                "when": when,
+                "expected": "letters, digits, -",
+            }
+            if len(name) <= 253 and re.fullmatch(rf"{part}(\.{part})*", name.lower()):
+                yield passed("host name", f"{name} is a name for a node", **more)
+                continue
+            better = re.sub(r"[^a-z0-9.-]+", "-", name.lower()).strip("-.")
+            yield failed(
+                "host name", f"{name} is no name for a node: the API server refuses it",
+                commands=[f"hostnamectl set-hostname {better}"], **more,
+            )  # fmt: skip
+        if silent:
+            raise NotApplicable("the host has no name of its own yet")
 
 
 RUNTIMES = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Optional
 
@@ -185,6 +186,29 @@ class NetworkIpv6Forward(_Forwarding):
             raise NotApplicable("no container network with IPv6 is configured")
         for key in ("net.ipv6.conf.all.forwarding", "net.ipv6.conf.default.forwarding"):
             yield from self._judge(host, key, "ipv6")
+        yield from self._advertised(host)
+
+    def _advertised(self, host: Host) -> Iterator[Finding]:
+        """Say whether the address that the kernel took from a router's advertisement will run out."""
+        if host.kind != "live":
+            return
+        for line in (files.text(host, "/proc/net/if_inet6") or "").splitlines():
+            # Address, index, length of the prefix, scope (00: global), flags (80: for ever), interface.
+            words = line.split()
+            if len(words) != 6 or words[3] != "00" or int(words[4], 16) & 0x80:
+                continue
+            key = f"net.ipv6.conf.{words[5]}.accept_ra"
+            if sysctl.now(host, key) == "1":
+                yield failed(
+                    key,
+                    f"1: once the kernel forwards, it takes no advertisement, and {words[5]} loses address and route",
+                    value="1",
+                    expected="2",
+                    severity=Severity.RECOMMENDED,
+                    path=f"/proc/sys/{sysctl.normalize(key)}",
+                    commands=[f"echo '{key} = 2' > /etc/sysctl.d/90-accept-ra.conf", f"sysctl -w {key}=2"],
+                )
+                return
 
 
 MODULE = "br_netfilter"
@@ -275,9 +299,35 @@ class NetworkDefaultBridge(Check):
             more: dict[str, object] = {"value": str(off).lower(), "path": path, "line": line, "when": "boot"}
             if kubelet:
                 yield passed(subject, "the kubelet's network takes its place", **more)
+            elif key == "iptables" and self._own_rules(host):
+                yield passed(subject, "rules of the host's own take its place", **more)
             else:
                 hint = f"take {key} out of {path}, or waive this where the network is made otherwise"
-                yield failed(subject, follows, expected="not set", hint=hint, **more)
+                # Nothing else masquerades: what stands in for dockerd's rules would have to be a script.
+                severity = Severity.REQUIRED if key == "iptables" else None
+                yield failed(subject, follows, expected="not set", hint=hint, severity=severity, **more)
+
+    def _own_rules(self, host: Host) -> bool:
+        """Return whether a file of rules masquerades what leaves the host."""
+        zones = "/etc/firewalld/zones"
+        for path in (*OWN_RULES, *(f"{zones}/{name}" for name in files.names(host, zones))):
+            try:
+                if re.search(r"(?im)^(?!\s*#).*\bmasquerade\b", files.text(host, path) or ""):
+                    return True
+            except (PermissionError, Unavailable):
+                continue
+        return False
+
+
+OWN_RULES = (
+    "/etc/nftables.conf",
+    "/etc/sysconfig/nftables.conf",
+    "/etc/iptables/rules.v4",
+    "/etc/sysconfig/iptables",
+    "/etc/ufw/before.rules",
+    "/etc/ufw/after.rules",
+)
+"""Where administrators keep rules that do what dockerd is told to leave."""
 
 
 class NetworkBridgeNfCall(Check):

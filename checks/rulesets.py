@@ -38,7 +38,9 @@ def lets_through(statements: list[str]) -> bool:
         if named and "$" not in named.group() and not BRIDGES.search(named.group()):
             continue
         # Replies to what was let out, and nothing else.
-        if not re.fullmatch(r"(?:meta \S+ \S+ )?ct state (?:vmap )?\{?[a-z, :]+\}?(?: counter)? ?(?:accept)?", each):
+        if not re.fullmatch(
+            r"(?:meta \S+ \S+ )?ct state (?:vmap )?\{?[a-z, :]+\}?(?: counter)? ?(?:accept)?", each
+        ):
             return True
     return False
 
@@ -74,7 +76,12 @@ class RulesetsNftables(Check):
         if path is None or not network.enabled(host, "nftables.service"):
             raise NotApplicable("nftables.service loads no rules here")
         for line, statements in forward_chains(files.text(host, path) or ""):
-            more = {"path": path, "line": line, "when": "boot", "expected": "the interfaces of containers accepted"}
+            more = {
+                "path": path,
+                "line": line,
+                "when": "boot",
+                "expected": "the interfaces of containers accepted",
+            }
             last = statements[-1].removeprefix("counter ").split()[0]
             drops = "policy drop" in statements or last in ("drop", "reject")
             if not drops or lets_through(statements):
@@ -89,7 +96,9 @@ class RulesetsNftables(Check):
                 **more,
             )
             return
-        yield passed("nftables forward", "no chain of its own judges what is forwarded", path=path, when="boot")
+        yield passed(
+            "nftables forward", "no chain of its own judges what is forwarded", path=path, when="boot"
+        )
 
 
 class RulesetsIptables(Check):
@@ -158,6 +167,9 @@ class RulesetsIptables(Check):
                     path=path,
                     line=number,
                     when="boot",
-                    commands=[f"sed -i '{number}d' {path}", "iptables -D " + line.strip().removeprefix("-A ")],
+                    commands=[
+                        f"sed -i '{number}d' {path}",
+                        "iptables -D " + line.strip().removeprefix("-A "),
+                    ],
                 )
         return passed("iptables FORWARD", "rejects nothing of pods", path=path, when="boot")

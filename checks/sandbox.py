@@ -24,7 +24,9 @@ class Wall(Record):
 
 WALLS = (
     Wall("ProtectSystem", ("strict",), REQUIRED, "it may write to neither its data root nor /run"),
-    Wall("ProtectControlGroups", (*YES, "private", "strict"), REQUIRED, "no cgroup of a container can be made"),
+    Wall(
+        "ProtectControlGroups", (*YES, "private", "strict"), REQUIRED, "no cgroup of a container can be made"
+    ),
     Wall("ProtectHostname", (*YES, "private"), REQUIRED, "runc may not name a container: none starts"),
     Wall("PrivateDevices", YES, REQUIRED, "no device of a container can be made"),
     Wall("PrivateNetwork", YES, REQUIRED, "containers reach no network, nor are they reached"),
@@ -35,10 +37,27 @@ WALLS = (
     Wall("MemoryDenyWriteExecute", YES, RECOMMENDED, "Java, Node.js and what else compiles as it runs fails"),
     Wall("ProtectKernelModules", YES, RECOMMENDED, "it loads none of the modules that its networks need"),
     Wall("ProtectKernelTunables", YES, RECOMMENDED, "it cannot switch on the forwarding of packets"),
-    Wall("ProtectHome", (*YES, "read-only", "tmpfs"), RECOMMENDED, "volumes of /home and /root are not the host's"),
-    Wall("PrivateTmp", (*YES, "disconnected"), RECOMMENDED, "volumes of /tmp and /var/tmp are not the host's"),
-    Wall("PrivateMounts", YES, RECOMMENDED, "the host does not see what is mounted for containers, as rshared asks"),
-    Wall("MountFlags", ("private", "slave"), RECOMMENDED, "the host does not see what is mounted for containers"),
+    Wall(
+        "ProtectHome",
+        (*YES, "read-only", "tmpfs"),
+        RECOMMENDED,
+        "volumes of /home and /root are not the host's",
+    ),
+    Wall(
+        "PrivateTmp", (*YES, "disconnected"), RECOMMENDED, "volumes of /tmp and /var/tmp are not the host's"
+    ),
+    Wall(
+        "PrivateMounts",
+        YES,
+        RECOMMENDED,
+        "the host does not see what is mounted for containers, as rshared asks",
+    ),
+    Wall(
+        "MountFlags",
+        ("private", "slave"),
+        RECOMMENDED,
+        "the host does not see what is mounted for containers",
+    ),
 )
 
 ENGINES = {"docker.service": "docker", "containerd.service": "containerd", "kubelet.service": "kubelet"}
@@ -59,7 +78,7 @@ class SandboxUnits(Check):
     severity = Severity.REQUIRED
     references = (
         "https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html",
-        "https://github.com/moby/moby/issues/24490",
+        "https://github.com/moby/moby/issues/19625",
         "https://github.com/moby/moby/blob/master/contrib/init/systemd/docker.service",
     )
 

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import containerd, docker, engine, files, mounts, rootless
+from hostcheck.facts import containerd, docker, engine, files, mounts, rootless, systemd
 
 MOBY = "https://github.com/moby/moby/blob"
 
@@ -200,6 +200,81 @@ class StartupRemappedRoot(Check):
         return bool(
             (found.mode & 0o100 and found.uid in users) or (found.mode & 0o010 and found.gid in groups)
         )
+
+
+LATE = {
+    "nofail": "nofail: systemd does not wait for it",
+    "_netdev": "_netdev: it comes with the network's mounts, for which nothing makes the engine wait",
+    "noauto": "noauto: nothing mounts it",
+}
+"""Options of fstab that put a mount after the start of services (systemd.mount(5))."""
+
+
+class StartupMounts(Check):
+    """The disk with images and volumes is mounted before the engine starts.
+
+    *Why*: with `nofail` or `_netdev` in fstab the engine may start first. It then finds an empty folder: images and
+    containers seem to be gone, new ones fill the root, and all of it is hidden when the disk comes.
+
+    *Needs*: where the data root lies on a mount of its own with one of these options, RequiresMountsFor=, or After= and
+    Requires= that mount, in the engine's unit.
+
+    *Fix*: `RequiresMountsFor=` the data root in a drop-in of the unit.
+    """
+
+    id = "startup.mounts"
+    severity = Severity.RECOMMENDED
+    references = (
+        "https://www.freedesktop.org/software/systemd/man/latest/systemd.mount.html#fstab",
+        "https://github.com/docker/for-linux/issues/1062",
+        "https://github.com/systemd/systemd/blob/main/src/fstab-generator/fstab-generator.c",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        installed_version(host)
+        if systemd.other_init(host):
+            raise NotApplicable("systemd is not the init here")
+        root = docker.data_root(host)
+        mount = max(
+            (each for each in mounts.fstab(host) if mounts.is_below(root, each.point)),
+            key=lambda each: len(each.point),
+            default=None,
+        )
+        unit = systemd.unit(host, "docker.service")
+        if mount is None or mount.point == "/" or unit is None:
+            raise NotApplicable(f"{root} lies on no mount of fstab of its own")
+        more = {"path": mount.path, "line": mount.line, "when": "boot", "value": ",".join(mount.options)}
+        late = next((each for each in LATE if each in mount.options), None)
+        if late is None or "x-systemd.automount" in mount.options or self._waits(unit, mount.point):
+            yield passed(mount.point, "is mounted before docker starts", **more)
+            return
+        yield failed(
+            mount.point,
+            f"holds {root} and may come after docker ({LATE[late]}): images and containers seem to be gone",
+            expected=f"RequiresMountsFor={root} in docker.service",
+            severity=Severity.REQUIRED if late == "noauto" else None,
+            commands=[
+                *([f"sed -i '{mount.line}s/noauto,\\?/defaults/' {mount.path}"] if late == "noauto" else []),
+                "mkdir -p /etc/systemd/system/docker.service.d",
+                f"printf '[Unit]\\nRequiresMountsFor={root}\\n' > /etc/systemd/system/docker.service.d/90-mounts.conf",
+                "systemctl daemon-reload",
+            ],
+            **more,
+        )
+
+    def _waits(self, unit: systemd.Unit, point: str) -> bool:
+        """Return whether the unit is made to wait for the mount, or for all that the network brings."""
+        name = point.strip("/").replace("-", "\\x2d").replace("/", "-") + ".mount"
+        for said in unit.assignments:
+            words = said.value.split()
+            if said.key in ("RequiresMountsFor", "WantsMountsFor") and any(
+                mounts.is_below(word, point) for word in words
+            ):
+                return True
+            if said.key in ("After", "Requires", "BindsTo") and {name, "remote-fs.target"} & set(words):
+                return True
+        return False
 
 
 class StartupKeyFile(Check):

@@ -311,6 +311,11 @@ class StorageBacking(Check):
             if kind in ("overlay", "overlayfs", "aufs") and not self._insists(host, owner):
                 severity = Severity.RECOMMENDED
                 problem = f"{storage.NO_UPPER[kind]}: {owner} falls back to full copies"
+        elif kind.startswith("fuse.") or (kind == "zfs" and self._no_zfs(host, owner)):
+            told = storage.NO_FUSE if kind != "zfs" else storage.ZFS_TOO_OLD
+            sure = self._insists(host, owner)
+            severity = Severity.REQUIRED if sure else Severity.RECOMMENDED
+            problem = f"{told}: " + ("no container starts" if sure else f"{owner} falls back to full copies")
         elif kind in storage.VOLATILE:
             # A machine whose whole root is in memory is meant to forget.
             severity = Severity.INFO if mount.point == "/" else Severity.RECOMMENDED
@@ -318,6 +323,12 @@ class StorageBacking(Check):
         else:
             return passed(folder, f"{kind} ({mount.source})", **where)
         return failed(folder, f"{folder} is on {kind}: {problem}", severity=severity, hint=hint, **where)
+
+    def _no_zfs(self, host: Host, owner: str) -> bool:
+        """Return whether this engine would lay an overlay on a ZFS that is too old for it."""
+        if owner == "containerd" and "docker" in engine.installed(host):
+            return False
+        return storage.zfs_too_old(host) and owner != "the kubelet" and self._insists(host, owner)
 
     def _insists(self, host: Host, owner: str) -> bool:
         """Return whether the engine is told to use overlay, and so refuses where another chooses vfs."""

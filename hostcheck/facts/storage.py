@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Optional
 
-from hostcheck.facts import containerd, docker, engine, kernel, modules, mounts
+from hostcheck.facts import containerd, docker, engine, kernel, modules, mounts, packages
 from hostcheck.facts.files import text, which
 from hostcheck.host import Host, NotApplicable, Unavailable
 from hostcheck.host import superblock as superblock_of
@@ -83,6 +83,8 @@ NO_LAYERS: Mapping[str, str] = {
 """File systems on which no driver can unpack an image, with the reason."""
 
 FUSE_CRYPT = ("fuse.encfs", "fuse.gocryptfs", "fuse.cryfs", "fuse.sshfs")
+NO_FUSE = "overlayfs cannot write to a file system of FUSE, which knows no whiteouts"
+ZFS_TOO_OLD = "overlayfs can lie on ZFS from OpenZFS 2.2 on"
 VOLATILE = ("tmpfs", "ramfs", "rootfs")
 
 
@@ -353,6 +355,10 @@ def _overlay_unusable(host: Host, kind: str, held: mounts.Mount | None) -> str:
         return f"kernel {release} has no overlay with several lower layers"
     if kind in NO_UPPER:
         return NO_UPPER[kind]
+    if kind == "zfs" and zfs_too_old(host):
+        return ZFS_TOO_OLD
+    if kind.startswith("fuse.") and kind not in FUSE_CRYPT:
+        return NO_FUSE
     if kind in FUSE_CRYPT:
         return f"overlayfs cannot write to {kind}"
     if kind in NO_LAYERS:
@@ -364,6 +370,23 @@ def _overlay_unusable(host: Host, kind: str, held: mounts.Mount | None) -> str:
     if held and dtype(host, held) is False:
         return f"the {kind} file system has no d_type (ftype=0)"
     return ""
+
+
+def zfs_too_old(host: Host) -> bool:
+    """Return whether ZFS is known to be older than 2.2, with which overlayfs came to work on it."""
+    loaded = text(host, "/sys/module/zfs/version") if host.kind == "live" else None
+    if loaded is None:
+        try:
+            package = packages.installed(host, "zfsutils-linux", "zfs", "zfs-utils")
+        except (PermissionError, Unavailable):
+            return False
+        loaded = package.version if package else None
+    if loaded is None:
+        return False
+    try:
+        return Version(loaded.strip()) < Version("2.2")
+    except ValueError:
+        return False
 
 
 def endures_without_dtype(host: Host, version: Version | None) -> bool:

@@ -205,3 +205,28 @@ TRIE = {"/proc/net/fib_trie": "Local:\n  |-- 10.0.0.1\n     /32 host LOCAL\n"}
 def test_publish_address(text: str, kind: str, outcome: Outcome) -> None:
     laid = {"/usr/bin/dockerd": "\x7fELF", JSON: text, **TRIE}
     assert ask(checks.InterfacesPublishAddress, FakeHost(laid, kind=kind)).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    "conf, fails",
+    [
+        ("hostname\nclientid\n", True),
+        ("# denyinterfaces veth*\n", True),
+        ("denyinterfaces docker0\n", True),
+        # After `interface` it is of that interface alone.
+        ("interface eth0\nstatic ip_address=10.0.0.2/24\ndenyinterfaces veth*\n", True),
+        ("denyinterfaces veth*\ninterface eth0\n", False),
+        ("denyinterfaces docker0 br-* veth*\n", False),
+        ("allowinterfaces eth0,wlan0\n", False),
+        ("allowinterfaces *\n", True),
+    ],
+)
+def test_dhcpcd(conf: str, fails: bool) -> None:
+    unit = "/usr/lib/systemd/system/dhcpcd.service"
+    laid: dict[str, Content] = {
+        "/etc/dhcpcd.conf": conf,
+        unit: "[Service]\nExecStart=/usr/sbin/dhcpcd\n[Install]\nWantedBy=multi-user.target\n",
+    }
+    assert ask(checks.InterfacesDhcpcd, FakeHost(laid, kind="root")).failures == []
+    laid["/etc/systemd/system/multi-user.target.wants/dhcpcd.service"] = f"-> {unit}"
+    assert bool(ask(checks.InterfacesDhcpcd, FakeHost(laid, kind="root")).failures) is fails

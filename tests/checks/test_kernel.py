@@ -638,6 +638,38 @@ def test_a_module_that_only_the_builtin_list_knows() -> None:
     assert finding(ask(kernel.KernelModules, host), "veth").value == "builtin"
 
 
+@pytest.mark.parametrize(
+    "docker, unit, severity",
+    [
+        ("28.0.1", "", "required"),
+        ("27.5.1", "", "info"),
+        ("28.0.2", "[Service]\nEnvironment=DOCKER_INSECURE_NO_IPTABLES_RAW=1\n", "recommended"),
+        ("", "", "recommended"),
+    ],
+)
+def test_the_raw_table_is_docker_28s_matter(docker: str, unit: str, severity: str) -> None:
+    host = live(text=config(IP_NF_RAW="n"), files={"/usr/lib/systemd/system/docker.service": unit})
+    if docker:
+        host.assumptions = {"docker": docker, "stage": "installed"}
+    found = option(host, "IP_NF_RAW")
+    assert found is not None
+    assert found.severity is Severity(severity)
+
+
+def test_user_namespaces_where_users_are_remapped() -> None:
+    files = {
+        "/usr/bin/dockerd": b"\x7fELF",
+        "/etc/docker/daemon.json": '{"userns-remap": "default"}',
+        "/etc/passwd": "dockremap:x:990:990::/:/bin/false\n",
+        "/etc/group": "dockremap:x:990:\n",
+        "/etc/subuid": "dockremap:100000:65536\n",
+        "/etc/subgid": "dockremap:100000:65536\n",
+    }
+    found = option(live(text=config(USER_NS="n"), files=files), "USER_NS")
+    assert found is not None
+    assert found.severity is Severity.REQUIRED
+
+
 LEGACY_TABLES = ("IP_NF_", "IP6_NF_")
 EXPECTED = {
     # Kernels with nftables alone (Talos, Debian's rt kernels): iptables-nft does without the legacy tables.

@@ -359,3 +359,20 @@ def test_incidents(corpora: pathlib.Path) -> None:
     assert blamed == {
         "conntrack-tool-missing-kubeadm-before-1-32": {("live", "conntrack"), ("root", "conntrack")},
     }
+
+
+@pytest.mark.parametrize(
+    "name, flags, fails",
+    [
+        ("node-1", "", False),
+        # The kubelet makes small letters of it.
+        ("Node-1.example.org", "", False),
+        ("my_node", "", True),
+        ("node-", "", True),
+        ("my_node", "--hostname-override=node-1", False),
+    ],
+)
+def test_node_name(name: str, flags: str, fails: bool) -> None:
+    laid = {**STOCK, **NODE, "/etc/hostname": f"{name}\n", FLAGS: f'KUBELET_KUBEADM_ARGS="{flags}"\n'}
+    result = ask(kubernetes.KubernetesNodeName, FakeHost(laid, kind="root"))
+    assert bool(result.failures) is fails

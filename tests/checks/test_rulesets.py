@@ -55,7 +55,10 @@ def chain(*rules: str, policy: str = "drop") -> str:
         # What lies behind it is not known.
         (chain("jump containers"), False),
         (chain("ip saddr @pods accept"), False),
-        ("table inet f {\n  chain input {\n    type filter hook input priority 0; policy drop;\n  }\n}\n", False),
+        (
+            "table inet f {\n  chain input {\n    type filter hook input priority 0; policy drop;\n  }\n}\n",
+            False,
+        ),
     ],
 )
 def test_nftables(text: str, fails: bool) -> None:

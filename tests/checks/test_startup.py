@@ -197,3 +197,34 @@ def test_remapped_root(modes: dict[str, int], changes: dict[str, Any], live: str
 )
 def test_nothing_is_said_before_docker_is_installed(name: str) -> None:
     assert ask(getattr(startup, name), FakeHost({})).outcome is Outcome.SKIP
+
+
+DROP_IN = "/etc/systemd/system/docker.service.d/x.conf"
+APART = {"/etc/docker/daemon.json": '{"data-root": "/mnt/my-data/docker"}'}
+
+
+@pytest.mark.parametrize(
+    "options, drop_in, expected",
+    [
+        ("defaults", "", "pass"),
+        ("defaults,nofail", "", "recommended"),
+        ("_netdev", "", "recommended"),
+        ("noauto", "", "required"),
+        ("noauto,x-systemd.automount", "", "pass"),
+        ("nofail", "[Unit]\nRequiresMountsFor=/mnt/my-data/docker\n", "pass"),
+        ("nofail", "[Unit]\nRequiresMountsFor=/var/lib\n", "recommended"),
+        ("nofail", "[Unit]\nAfter=mnt-my\\x2ddata.mount\n", "pass"),
+        ("_netdev", "[Unit]\nAfter=remote-fs.target\n", "pass"),
+    ],
+)
+def test_the_disk_of_the_data_root(options: str, drop_in: str, expected: str) -> None:
+    changes = {
+        **APART,
+        "/etc/fstab": f"/dev/a / ext4\n/dev/b /mnt/my-data ext4 {options}\n",
+        DROP_IN: drop_in,
+    }
+    assert outcomes(startup.StartupMounts, changes) == [expected, expected]
+
+
+def test_no_disk_of_its_own() -> None:
+    assert outcomes(startup.StartupMounts, {"/etc/fstab": "/dev/a / ext4 nofail\n"}) == ["skip", "skip"]

@@ -203,6 +203,7 @@ def test_quota(fstab: str, outcome: Outcome) -> None:
         ("fuseblk", Severity.REQUIRED),
         ("tmpfs", Severity.RECOMMENDED),
         ("overlay", Severity.RECOMMENDED),
+        ("fuse.mergerfs", Severity.RECOMMENDED),
     ],
 )
 def test_backing(kind: str, severity: Severity | None) -> None:
@@ -222,6 +223,23 @@ def test_backing_of_an_explicit_overlay2_and_of_containerd() -> None:
     files = info("/var/lib/containerd rw - tmpfs tmpfs rw") | {"/usr/bin/containerd": "\x7fELF"}
     result = ask(checks.StorageBacking, live(files))
     assert [f.subject for f in result.failures] == ["/var/lib/containerd"]
+
+
+@pytest.mark.parametrize(
+    "loaded, driver, severity",
+    [
+        ("2.1.5-1", "overlay2", Severity.REQUIRED),
+        ("2.2.2-1", "overlay2", None),
+        ("2.1.5-1", "zfs", None),
+        ("", "overlay2", None),
+    ],
+)
+def test_overlay2_on_zfs(loaded: str, driver: str, severity: Severity | None) -> None:
+    files = info("/var/lib/docker rw - zfs pool/d rw") | {
+        "/etc/docker/daemon.json": f'{{"storage-driver": "{driver}"}}',
+        **({"/sys/module/zfs/version": f"{loaded}\n"} if loaded else {}),
+    }
+    assert worst(ask(checks.StorageBacking, live(files))) is severity
 
 
 def test_now_and_the_next_boot_are_two_answers() -> None:

@@ -1,0 +1,152 @@
+"""The docker command of the host's users: what their ~/.docker/config.json sends it to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
+from hostcheck.facts import rootless
+from hostcheck.facts.files import text, which
+
+
+def configs(host: Host) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Yield the configuration of each user's docker command: its path, what it says, and its text."""
+    for user in rootless.users(host):
+        path = f"{user.home.rstrip('/')}/.docker/config.json"
+        try:
+            written = text(host, path)
+            said = json.loads(written) if written else None
+        except (PermissionError, Unavailable, ValueError):
+            continue
+        if isinstance(said, dict) and written:
+            yield path, said, written
+
+
+def line_of(written: str, key: str) -> int | None:
+    """Return the line in which a key stands first."""
+    return next((n for n, line in enumerate(written.splitlines(), 1) if f'"{key}"' in line), None)
+
+
+def moment(host: Host) -> str:
+    """Return for when an answer holds."""
+    return "now" if host.kind == "live" else "boot"
+
+
+class ClientCredentials(Check):
+    """The programs that keep users' registry passwords are there.
+
+    *Why*: `docker pull`, `build` and `compose` ask the helper that config.json names, even for images that need no
+    password, and stop where it is missing: `error getting credentials`. Docker Desktop leaves such a line behind.
+
+    *Needs*: docker-credential-NAME in $PATH for each name in `credsStore` and `credHelpers`.
+
+    *Fix*: take the line out of ~/.docker/config.json, or install the helper.
+    """
+
+    id = "client.credentials"
+    severity = Severity.RECOMMENDED
+    references = (
+        "https://docs.docker.com/reference/cli/docker/login/#credential-stores",
+        "https://github.com/lux4rd0/grafana-loki-syslog-aio/issues/16",
+        "https://github.com/docker/docker-credential-helpers/issues/296",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        silent = True
+        for path, said, written in configs(host):
+            helpers = said.get("credHelpers")
+            wanted = {"credsStore": said.get("credsStore")}
+            wanted.update(helpers if isinstance(helpers, dict) else {})
+            for key, name in wanted.items():
+                # An .exe is found through WSL's own $PATH, which is not the host's.
+                if not isinstance(name, str) or not name or "/" in name:
+                    continue
+                silent = False
+                program = f"docker-credential-{name}"
+                more = {"value": name, "path": path, "line": line_of(written, key), "when": moment(host)}
+                if which(host, program) or self._of_windows(host, name):
+                    yield passed(f"{path} {key}", f"{program} is there", **more)
+                    continue
+                yield failed(
+                    f"{path} {key}",
+                    f"there is no {program}: pulls and builds of this user stop at `error getting credentials`",
+                    expected="a program in $PATH",
+                    hint=f"take {key} out of {path}, or install {program}",
+                    **more,
+                )
+        if silent:
+            raise NotApplicable("no user's config.json names a credential helper")
+
+    def _of_windows(self, host: Host, name: str) -> bool:
+        """Return whether Docker Desktop's own integration is there, whose helper lies on the Windows side."""
+        return name.endswith(".exe") and host.exists("/mnt/wsl/docker-desktop")
+
+
+class ClientContext(Check):
+    """The docker commands of users ask this host's engine, or one that is there.
+
+    *Why*: a context that Docker Desktop or colima left behind sends every command to a socket that nobody
+    listens on: `Cannot connect to the Docker daemon`, while the engine of the host runs.
+
+    *Needs*: the socket that `currentContext` leads to, where it is one of this machine.
+
+    *Fix*: `docker context use default`.
+    """
+
+    id = "client.context"
+    severity = Severity.RECOMMENDED
+    references = ("https://docs.docker.com/engine/manage-resources/contexts/",)
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        silent = True
+        for path, said, written in configs(host):
+            name = said.get("currentContext")
+            if not isinstance(name, str) or name in ("", "default") or "/" in name:
+                continue
+            silent = False
+            line = line_of(written, "currentContext")
+            more = {"value": name, "path": path, "line": line, "when": moment(host)}
+            socket = self._socket(host, path.rpartition("/")[0], name)
+            if socket is None:
+                yield failed(
+                    f"{path} currentContext",
+                    f"there is no context {name}: every docker command of this user fails",
+                    expected="default",
+                    commands=["docker context use default"],
+                    **more,
+                )
+            elif not socket.startswith("unix://") or host.kind != "live":
+                yield passed(
+                    f"{path} currentContext", f"{name} leads to {socket or 'another machine'}", **more
+                )
+            elif host.exists(socket[len("unix://") :]):
+                yield passed(f"{path} currentContext", f"{socket} is there", **more)
+            else:
+                yield failed(
+                    f"{path} currentContext",
+                    f"{name} leads to {socket}, which is not there: docker commands of this user fail",
+                    expected="default",
+                    commands=["docker context use default"],
+                    **more,
+                )
+        if silent:
+            raise NotApplicable("no user's config.json names a context")
+
+    def _socket(self, host: Host, folder: str, name: str) -> str | None:
+        """Return the address of a context, None where there is no context of that name."""
+        # Imported here: few hosts have a context.
+        import hashlib
+
+        place = f"{folder}/contexts/meta/{hashlib.sha256(name.encode()).hexdigest()}/meta.json"
+        written = text(host, place)
+        if written is None:
+            return None
+        try:
+            said: Any = json.loads(written)
+            return str(said["Endpoints"]["docker"]["Host"])
+        except (KeyError, TypeError, ValueError):
+            return ""

@@ -1,0 +1,83 @@
+"""The configuration of users' docker commands."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from typing import Any
+
+import pytest
+
+from hostcheck.finding import Outcome
+from hostcheck.testing import Content, FakeHost, ask
+
+client: Any = importlib.import_module("hostcheck.checks.client")
+
+CONFIG = "/home/u/.docker/config.json"
+ELF = b"\x7fELF"
+
+
+def host(said: Any, kind: str = "live", **more: Content) -> FakeHost:
+    """Make a host with one user, whose config.json says this."""
+    laid: dict[str, Content] = {
+        "/etc/passwd": "root:x:0:0::/root:/bin/sh\nu:x:1000:1000::/home/u:/bin/sh\n",
+        CONFIG: said if isinstance(said, str) else json.dumps(said),
+        **{"/" + name.replace("__", "/"): content for name, content in more.items()},
+    }
+    return FakeHost(laid, kind=kind)
+
+
+@pytest.mark.parametrize(
+    "said, more, keys",
+    [
+        ({"credsStore": "desktop"}, {}, ["credsStore"]),
+        ({"credsStore": "desktop.exe"}, {}, ["credsStore"]),
+        ({"credsStore": "desktop.exe"}, {"mnt__wsl__docker-desktop/": ""}, []),
+        ({"credsStore": "pass"}, {"usr__bin__docker-credential-pass": ELF}, []),
+        ({"credHelpers": {"1.dkr.ecr.example": "ecr-login"}}, {}, ["1.dkr.ecr.example"]),
+        ({"credsStore": "", "auths": {}}, {}, None),
+        ("{ no json", {}, None),
+        ([], {}, None),
+    ],
+)
+def test_credentials(said: Any, more: dict[str, Content], keys: list[str] | None) -> None:
+    result = ask(client.ClientCredentials, host(said, **more))
+    if keys is None:
+        assert result.outcome is Outcome.SKIP
+    else:
+        assert [finding.subject for finding in result.failures] == [f"{CONFIG} {key}" for key in keys]
+
+
+def context(name: str, address: str) -> dict[str, Content]:
+    """Return the files of a context."""
+    place = f"home__u__.docker__contexts__meta__{hashlib.sha256(name.encode()).hexdigest()}__meta.json"
+    return {place: json.dumps({"Name": name, "Endpoints": {"docker": {"Host": address}}})}
+
+
+SOCKET = "unix:///home/u/.docker/desktop/docker.sock"
+
+
+@pytest.mark.parametrize(
+    "name, kind, more, fails",
+    [
+        ("desktop-linux", "live", {}, True),
+        ("desktop-linux", "live", context("desktop-linux", SOCKET), True),
+        ("desktop-linux", "root", context("desktop-linux", SOCKET), False),
+        (
+            "desktop-linux",
+            "live",
+            {**context("desktop-linux", SOCKET), "home__u__.docker__desktop__docker.sock": ""},
+            False,
+        ),
+        ("far", "live", context("far", "ssh://u@far"), False),
+        ("odd", "live", {**context("odd", ""), **dict.fromkeys(context("odd", ""), "[]")}, False),
+    ],
+)
+def test_context(name: str, kind: str, more: dict[str, Content], fails: bool) -> None:
+    result = ask(client.ClientContext, host({"currentContext": name}, kind, **more))
+    assert bool(result.failures) is fails
+
+
+def test_the_default_context_is_no_question() -> None:
+    assert ask(client.ClientContext, host({"currentContext": "default"})).outcome is Outcome.SKIP
