@@ -18,7 +18,7 @@ CONFIG = "/home/u/.docker/config.json"
 ELF = b"\x7fELF"
 
 
-def host(said: Any, kind: str = "live", **more: Content) -> FakeHost:
+def host(said: Any, kind: str, more: dict[str, Content]) -> FakeHost:
     """Make a host with one user, whose config.json says this."""
     laid: dict[str, Content] = {
         "/etc/passwd": "root:x:0:0::/root:/bin/sh\nu:x:1000:1000::/home/u:/bin/sh\n",
@@ -42,7 +42,7 @@ def host(said: Any, kind: str = "live", **more: Content) -> FakeHost:
     ],
 )
 def test_credentials(said: Any, more: dict[str, Content], keys: list[str] | None) -> None:
-    result = ask(client.ClientCredentials, host(said, **more))
+    result = ask(client.ClientCredentials, host(said, "live", more))
     if keys is None:
         assert result.outcome is Outcome.SKIP
     else:
@@ -75,9 +75,9 @@ SOCKET = "unix:///home/u/.docker/desktop/docker.sock"
     ],
 )
 def test_context(name: str, kind: str, more: dict[str, Content], fails: bool) -> None:
-    result = ask(client.ClientContext, host({"currentContext": name}, kind, **more))
+    result = ask(client.ClientContext, host({"currentContext": name}, kind, more))
     assert bool(result.failures) is fails
 
 
 def test_the_default_context_is_no_question() -> None:
-    assert ask(client.ClientContext, host({"currentContext": "default"})).outcome is Outcome.SKIP
+    assert ask(client.ClientContext, host({"currentContext": "default"}, "live", {})).outcome is Outcome.SKIP

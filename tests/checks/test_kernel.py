@@ -657,7 +657,7 @@ def test_the_raw_table_is_docker_28s_matter(docker: str, unit: str, severity: st
 
 
 def test_user_namespaces_where_users_are_remapped() -> None:
-    files = {
+    files: dict[str, Content] = {
         "/usr/bin/dockerd": b"\x7fELF",
         "/etc/docker/daemon.json": '{"userns-remap": "default"}',
         "/etc/passwd": "dockremap:x:990:990::/:/bin/false\n",
