@@ -118,7 +118,8 @@ class FirewallBackend(Check):
     """One back end of iptables holds all rules.
 
     *Why*: iptables-legacy and iptables-nft write to two rule sets of the kernel that know nothing of each other,
-    and both are applied: an accept in one does not undo a drop in the other.
+    and both are applied: an accept in one does not undo a drop in the other. Where the other one drops all that
+    is forwarded, containers reach nobody.
 
     *Needs*: Which of the two `iptables` is, by the program itself or its file name; on a running host whether the
     other holds rules.
@@ -163,20 +164,26 @@ class FirewallBackend(Check):
         if host.kind != "live":
             return
         other = "legacy" if mine == "nft" else "nft"
-        both = firewall.has_rules(host, other)
-        if both is None:
+        rules = firewall.saved(host, other)
+        if rules is None:
             return
-        subject = f"iptables-{other}"
-        if not both or (other == "nft" and not firewall.has_rules(host, "legacy")):
+        subject, shown = f"iptables-{other}", firewall.SAVERS[other][0]
+        drops = firewall.forwards_nothing(rules)
+        if not drops and (
+            not firewall.parse_rules(rules) or (other == "nft" and not firewall.has_rules(host, "legacy"))
+        ):
             yield passed(subject, "holds no rules", value="empty", expected="empty")
             return
-        shown = firewall.SAVERS[other][0]
+        what = "drop: containers reach nobody" if drops else "can still drop"
         yield failed(
             subject,
-            f"holds rules too ({shown}): what iptables-{mine} accepts, those can still drop",
-            value="rules",
+            f"holds rules too ({shown}): what iptables-{mine} accepts, those {what}",
+            value="FORWARD DROP" if drops else "rules",
             expected="empty",
-            commands=[
+            severity=Severity.REQUIRED if drops else None,
+            commands=[f"iptables-{other} -P FORWARD ACCEPT"]
+            if drops
+            else [
                 "update-alternatives --set iptables /usr/sbin/iptables-nft",
                 "update-alternatives --set ip6tables /usr/sbin/ip6tables-nft",
                 "reboot",

@@ -148,19 +148,36 @@ SAVERS = {"legacy": ("iptables-legacy-save", "ip_tables"), "nft": ("iptables-nft
 """What shows the rules of a back end, and the module without which there are none."""
 
 
-def has_rules(host: Host, backend: str) -> bool | None:
-    """Return whether a back end holds IPv4 rules now, None where that cannot be had.
+def saved(host: Host, backend: str) -> str | None:
+    """Return the IPv4 rules that a back end holds now, as iptables-save prints them; None where they cannot be had.
 
-    A back end whose module is not loaded is not asked, since asking would load it.
+    A back end whose module is not loaded is not asked, since asking would load it: it has none.
     """
     program, module = SAVERS[backend]
     try:
         if module not in modules.loaded(host):
-            return False
+            return ""
         done = host.run(program)
     except (FileNotFoundError, PermissionError, Unavailable):
         return None
-    return parse_rules(done.out) if done.code == 0 else None
+    return done.out if done.code == 0 else None
+
+
+def forwards_nothing(text: str) -> bool:
+    r"""Return whether rules drop all that is forwarded: a policy of DROP, and no rule that could accept.
+
+    >>> forwards_nothing("*filter\n:FORWARD DROP [0:0]\nCOMMIT\n")
+    True
+    >>> forwards_nothing("*filter\n:FORWARD DROP [0:0]\n-A FORWARD -j DOCKER-USER\nCOMMIT\n")
+    False
+    """
+    return "\n:FORWARD DROP " in text and "\n-A FORWARD " not in text
+
+
+def has_rules(host: Host, backend: str) -> bool | None:
+    """Return whether a back end holds IPv4 rules now, None where that cannot be had."""
+    text = saved(host, backend)
+    return None if text is None else parse_rules(text)
 
 
 def forward_rules(host: Host) -> str | None:

@@ -93,6 +93,7 @@ def test_the_package_manager_of_the_host_is_named() -> None:
 
 RULES = "*filter\n:INPUT DROP [0:0]\n-A INPUT -j ACCEPT\nCOMMIT\n"
 EMPTY = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n"
+DROPS = EMPTY.replace("FORWARD ACCEPT", "FORWARD DROP")
 BOTH_LOADED = "ip_tables 1 0 - Live 0x0\nnf_tables 1 0 - Live 0x0\n"
 
 
@@ -107,6 +108,16 @@ BOTH_LOADED = "ip_tables 1 0 - Live 0x0\nnf_tables 1 0 - Live 0x0\n"
         (BOTH_LOADED, RULES, EMPTY, "iptables v1.8.9 (legacy)", []),
         # Another program's nft rules alone, before docker has written any.
         (BOTH_LOADED, EMPTY, RULES, "iptables v1.8.9 (legacy)", []),
+        # Rules that drop all, in the set that nobody looks at.
+        (BOTH_LOADED, DROPS, RULES, "iptables v1.8.9 (nf_tables)", [("iptables-legacy", "required")]),
+        (BOTH_LOADED, EMPTY, DROPS, "iptables v1.8.9 (legacy)", [("iptables-nft", "required")]),
+        (
+            BOTH_LOADED,
+            DROPS + "-A FORWARD -j ACCEPT\n",
+            RULES,
+            "iptables v1.8.9 (nf_tables)",
+            [("iptables-legacy", "recommended")],
+        ),
     ],
 )
 def test_one_back_end_has_the_rules(

@@ -1,0 +1,48 @@
+"""Hierarchies of control groups that can and cannot be written."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import pytest
+
+from hostcheck.finding import Outcome
+from hostcheck.testing import FakeHost, ask
+
+hierarchy: Any = importlib.import_module("hostcheck.checks.hierarchy")
+
+TMPFS = "30 1 0:30 / /sys/fs/cgroup ro,nosuid - tmpfs tmpfs ro,mode=755\n"
+V2 = "31 1 0:31 / /sys/fs/cgroup {} - cgroup2 cgroup2 rw,nsdelegate\n"
+V1 = "32 30 0:32 / /sys/fs/cgroup/{1} {0} - cgroup cgroup rw,{1}\n"
+UNIFIED = "33 30 0:33 / /sys/fs/cgroup/unified ro - cgroup2 cgroup2 rw\n"
+
+
+@pytest.mark.parametrize(
+    ("mounts", "expected"),
+    [
+        (V2.format("rw"), []),
+        (V2.format("ro"), ["/sys/fs/cgroup"]),
+        # The last one is seen.
+        (V2.format("ro") + V2.format("rw"), []),
+        (V2.format("rw") + V2.format("ro"), ["/sys/fs/cgroup"]),
+        # The folder that holds the hierarchies of v1 is read-only everywhere.
+        (TMPFS + V1.format("rw", "memory") + V1.format("rw", "cpu"), []),
+        (TMPFS + V1.format("ro", "memory") + V1.format("rw", "cpu"), ["/sys/fs/cgroup/memory"]),
+        (TMPFS + V1.format("rw", "memory") + UNIFIED, []),
+        (TMPFS + V1.format("rw", "memory") + V1.format("ro", "name=openrc"), []),
+        (TMPFS + V1.format("ro", "name=systemd"), ["/sys/fs/cgroup/name=systemd"]),
+        # What is shown elsewhere, engines do not use.
+        (V2.format("rw") + "40 1 0:31 / /srv/guest/sys/fs/cgroup ro - cgroup2 cgroup2 rw\n", []),
+    ],
+)
+def test_writable(mounts: str, expected: list[str]) -> None:
+    result = ask(hierarchy.HierarchyWritable, FakeHost({"/proc/self/mountinfo": mounts}))
+    assert [finding.subject for finding in result.failures] == expected
+    assert result.outcome is (Outcome.FAIL if expected else Outcome.PASS)
+
+
+@pytest.mark.parametrize(("kind", "mounts"), [("live", TMPFS), ("root", V2.format("ro"))])
+def test_there_is_nothing_to_write(kind: str, mounts: str) -> None:
+    host = FakeHost({"/proc/self/mountinfo": mounts}, kind=kind)
+    assert ask(hierarchy.HierarchyWritable, host).outcome is Outcome.SKIP
