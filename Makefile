@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-faults test-hurt proof fuzz lint format bench docs test-oldest clean
+.PHONY: run test test-faults test-hurt proof fuzz lint format bench docs pyz test-oldest clean
 
 # 1 says that the host is not ready: that is an answer, not a failure of make.
 run: $(VENV)/run.stamp
@@ -46,6 +46,11 @@ docs: $(VENV)/test.stamp
 
 bench: $(VENV)/test.stamp
 	$(BIN)/python scripts/bench.py
+
+# One file for any Python from 3.9 on. PYZ_PYTHONS start it from bytecode, others compile it at each start.
+PYZ_PYTHONS ?= $(PYTHON)
+pyz: $(VENV)/run.stamp
+	$(BIN)/python packaging/pyz.py dist/hostcheck.pyz $(PYZ_PYTHONS)
 
 # The lower bounds of setup.cfg, which are what Debian 12 ships.
 test-oldest:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from types import ModuleType
 
+from hostcheck import packaged
 from hostcheck.api import API_VERSION
 from hostcheck.check import Check
 from hostcheck.finding import Finding
@@ -44,10 +45,11 @@ def families() -> list[str]:
         if os.path.isdir(folder):
             found.update(name[:-3] for name in os.listdir(folder) if name.endswith(".py"))
         else:
-            # Inside a zip application. Imported here: it costs 3 ms.
-            import pkgutil
-
-            found.update(info.name for info in pkgutil.iter_modules([folder]))
+            # Inside a zip application, whose modules may be compiled.
+            for name in packaged.names("checks"):
+                stem, suffix = os.path.splitext(name)
+                if suffix in (".py", ".pyc"):
+                    found.add(stem)
     return sorted(name for name in found if not name.startswith("_"))
 
 

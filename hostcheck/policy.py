@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hostcheck import packaged
 from hostcheck.check import Check, ParameterError
 from hostcheck.finding import Finding, Outcome, Result, Severity, failed, passed
 from hostcheck.runner import Configured
@@ -18,7 +19,7 @@ DEFAULT = "docker"
 
 _KEYS = frozenset({"description", "extends", "ignore", "parameters", "select", "severities", "waivers"})
 _WAIVER_KEYS = frozenset({"expires", "id", "reason", "subject"})
-_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "policies")
+_FOLDER = os.path.join(packaged.FOLDER, "policies")
 
 
 class PolicyError(Exception):
@@ -202,7 +203,14 @@ class Policy:
 
 def names() -> list[str]:
     """Return the names of the policies that hostcheck ships."""
-    return sorted(name[:-5] for name in os.listdir(_FOLDER) if name.endswith(".yaml"))
+    return sorted(name[:-5] for name in packaged.names("policies") if name.endswith(".yaml"))
+
+
+def _text(path: str) -> str:
+    if os.path.dirname(path) == _FOLDER:
+        return packaged.text("policies", os.path.basename(path))
+    with open(path, encoding="utf-8") as file:
+        return file.read()
 
 
 def _read_yaml(path: str) -> dict[str, Any]:
@@ -210,9 +218,8 @@ def _read_yaml(path: str) -> dict[str, Any]:
     import yaml
 
     try:
-        with open(path, encoding="utf-8") as file:
-            # The C loader is ten times as fast; it is as safe.
-            data = yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+        # The C loader is ten times as fast; it is as safe.
+        data = yaml.load(_text(path), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     except OSError as error:
         raise PolicyError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:

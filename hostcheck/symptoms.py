@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib
 import itertools
-import os
 import re
 import sys
 from collections.abc import Iterable
 from typing import Any
 
-_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "symptoms.yaml")
+from hostcheck import packaged
 
 LINE_LIMIT = 4000
 """Characters of a line that are looked at; no message is longer, but a log may hold anything."""
@@ -128,8 +127,7 @@ def load() -> list[Symptom]:
 
     # The one in C is ten times as fast, and as safe.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    with open(_FILE, encoding="utf-8") as file:
-        return [Symptom(row) for row in yaml.load(file, loader)]  # noqa: S506 - either is a SafeLoader
+    return [Symptom(row) for row in yaml.load(packaged.text("symptoms.yaml"), loader)]  # noqa: S506
 
 
 def clean(line: str) -> str:

@@ -21,6 +21,7 @@ ALLOWED = {
     "hostcheck/versions.py": [],
     "hostcheck/finding.py": [],
     "hostcheck/record.py": [],
+    "hostcheck/packaged.py": [],
     "hostcheck/host": ["hostcheck.host", "hostcheck.record"],
     "hostcheck/facts": ["hostcheck.host", "hostcheck.record", "hostcheck.versions", "hostcheck.facts"],
     "hostcheck/check.py": ["hostcheck.finding", "hostcheck.host"],
@@ -33,7 +34,12 @@ ALLOWED = {
     ],
     "checks": ["hostcheck.api", "hostcheck.facts", "."],
     "hostcheck/runner.py": ["hostcheck.check", "hostcheck.finding", "hostcheck.host"],
-    "hostcheck/reporters": ["hostcheck.finding", "hostcheck.reporters", "hostcheck.metrics"],
+    "hostcheck/reporters": [
+        "hostcheck.finding",
+        "hostcheck.reporters",
+        "hostcheck.metrics",
+        "hostcheck.packaged",
+    ],
     "hostcheck/metrics.py": ["hostcheck.finding"],
 }
 

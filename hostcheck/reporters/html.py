@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any, TextIO
 
 from hostcheck.finding import Outcome, Report, Result, Severity, Verdict
+from hostcheck.packaged import text
 from hostcheck.reporters import Style
 
 _CLASSES = {
@@ -33,7 +33,7 @@ def page(reports: Sequence[Report], **more: Any) -> str:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(os.path.dirname(__file__)),
+        loader=jinja2.FunctionLoader(lambda name: text("reporters", name)),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -1,0 +1,87 @@
+"""The one file: it says what the checkout says, from a folder that nobody may write to, without a home."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+PROJECT = pathlib.Path(__file__).resolve().parents[2]
+TREE = PROJECT / "tests" / "hosts" / "broken"
+
+
+@pytest.fixture(scope="module")
+def pyz(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    archive = tmp_path_factory.mktemp("pyz") / "hostcheck.pyz"
+    done = subprocess.run(
+        [sys.executable, PROJECT / "packaging" / "pyz.py", archive],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    if done.returncode != 0 and "pip" in done.stderr:
+        pytest.skip(f"pip cannot fetch the libraries: {done.stderr.strip()[-200:]}")
+    assert done.returncode == 0, done.stderr
+    archive.parent.chmod(0o555)
+    return archive
+
+
+def run(*command: str | os.PathLike[str], **more: str) -> subprocess.CompletedProcess[str]:
+    # -I, so that no library of this environment's user or folder is taken for one out of the archive.
+    return subprocess.run(
+        command,
+        cwd="/",
+        env={"PATH": os.environ["PATH"], **more},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def bare_python() -> str:
+    """Return a Python that has none of the libraries."""
+    for name in ("python3", "python3.13", "python3.12", "python3.11", "python3.10", "python3.9"):
+        path = f"/usr/bin/{name}"
+        if os.path.exists(path) and run(path, "-I", "-c", "import rich").returncode:
+            return path
+    pytest.skip("every Python here has the libraries installed")
+
+
+def same(text: str) -> object:
+    """Return a report without what differs between two runs."""
+    report = json.loads(text)
+    for result in report["results"]:
+        del result["seconds"]
+    return {**report, "started": "", "seconds": 0}
+
+
+def test_says_what_the_checkout_says(pyz: pathlib.Path) -> None:
+    python = bare_python()
+    ours = run(python, "-I", pyz, TREE, "-f", "json")
+    theirs = run(sys.executable, "-m", "hostcheck", TREE, "-f", "json", PYTHONPATH=str(PROJECT))
+    assert (ours.returncode, ours.stderr) == (theirs.returncode, theirs.stderr)
+    assert same(ours.stdout) == same(theirs.stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["list"], "network.ip_forward"),
+        (["policies"], "kubernetes"),
+        (["--policy", "kubernetes", TREE], "NOT READY"),
+        ([TREE], "NOT READY"),
+        ([TREE, "-f", "html"], "</html>"),
+        ([TREE, "-f", "prometheus"], "hostcheck_ready 0.0"),
+        (["why", "failed to start daemon: Devices cgroup isn't mounted"], "cgroup"),
+        (["serve", "--help"], "--web.config.file"),
+        (["daemon-json", "--schema", "28.5.2"], "json-schema.org"),
+    ],
+)
+def test_everything_is_in_it(arguments: list[str], expected: str, pyz: pathlib.Path) -> None:
+    done = run(bare_python(), "-I", pyz, *arguments)
+    assert expected in done.stdout, done.stderr
+    assert "Traceback" not in done.stderr
