@@ -122,6 +122,16 @@ CONFLICTS: tuple[Conflict, ...] = (
         ("ipv6.disable=1",),
     ),
     Conflict(
+        "dockerd 28.0.0 ipv6.disable",
+        (("dockerd", "28.0.0 - 28.0.1"),),
+        REQUIRED,
+        "dockerd writes rules for IPv6 although the kernel has none, and does not start",
+        'upgrade docker to 28.0.1 or later, or put {"ip6tables": false} in daemon.json',
+        "https://github.com/moby/moby/pull/49525",
+        "2025-02",
+        ("ipv6.disable=1",),
+    ),
+    Conflict(
         "dockerd ip_set",
         (("dockerd", "28.0.0 - 28.0.1"),),
         REQUIRED,

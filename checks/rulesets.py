@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
-from hostcheck.facts import engine, files, network
+from hostcheck.facts import engine, files, firewall, network
 
 BRIDGES = re.compile(r"docker|br-|cni|flannel|podman|cali|cilium|veth|lxc|10\.244|10\.42|172\.1[6-9]")
 """What a rule names that somebody wrote for containers."""
@@ -43,6 +43,11 @@ def lets_through(statements: list[str]) -> bool:
         ):
             return True
     return False
+
+
+def is_node(host: Host, needed: str) -> bool:
+    """Return whether a kubelet runs here or is to."""
+    return needed == "yes" or (needed == "auto" and "kubelet" in engine.installed(host))
 
 
 class RulesetsNftables(Check):
@@ -132,8 +137,7 @@ class RulesetsIptables(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        node = self.needed == "yes" or (self.needed == "auto" and "kubelet" in engine.installed(host))
-        if not node:
+        if not is_node(host, self.needed):
             raise NotApplicable("no kubelet here: dockerd's rules come before those of others")
         silent = True
         for path, unit in self.files:
@@ -173,3 +177,95 @@ class RulesetsIptables(Check):
                     ],
                 )
         return passed("iptables FORWARD", "rejects nothing of pods", path=path, when="boot")
+
+
+PODS = re.compile(
+    r"cni0|flannel|cali|cilium|weave|vxlan|\b10\.(?:42|43|244|245|96)\.|\b192\.168\.0\.0/16|/1[0-6]\b"
+)
+"""What a zone or a rule names that somebody wrote for pods: their interfaces, and networks wide enough for them."""
+
+
+class RulesetsPods(Check):
+    """The host's firewall knows the pods.
+
+    *Why*: firewalld rejects what crosses interfaces that no zone allows, and ufw what pods send to the API server on
+    their own node: `no route to host`, CoreDNS never gets ready. Both look like a broken network plugin.
+
+    *Needs*: where the kubelet and firewalld or ufw are enabled, the pods' interface or network in a zone, or in a rule of
+    ufw that allows it.
+
+    *Fix*: allow the pods' network, or switch the firewall off, as k3s and others advise.
+    """
+
+    id = "rulesets.pods"
+    severity = Severity.REQUIRED
+    references = (
+        "https://docs.k3s.io/installation/requirements#operating-systems",
+        "https://github.com/flannel-io/flannel/issues/2055",
+        "https://github.com/portainer/kubesolo/issues/146",
+    )
+    needed: str = "auto"
+    """Whether a kubelet is to run here: `yes`, `no`, or `auto` for whether one is installed."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        if not is_node(host, self.needed):
+            raise NotApplicable("no kubelet here")
+        silent = True
+        zones = "/etc/firewalld/zones"
+        if host.exists(firewall.FIREWALLD_CONF) and network.enabled(host, "firewalld.service"):
+            silent = False
+            default, line = firewall.conf(host, firewall.FIREWALLD_CONF).get("DefaultZone", ("public", 0))
+            known = default == "trusted" or self._named(host, zones)
+            more = {"path": firewall.FIREWALLD_CONF, "line": line or None, "when": "boot", "value": default}
+            if known:
+                yield passed("firewalld", "a zone names what pods have", **more)
+            else:
+                yield failed(
+                    "firewalld",
+                    "no zone names the pods: firewalld rejects what they send to one another and to services",
+                    expected="cni0 or the pods' network in the zone trusted",
+                    commands=[
+                        "firewall-cmd --permanent --zone=trusted --add-interface=cni0 --add-source=10.42.0.0/16",
+                        "firewall-cmd --reload",
+                    ],
+                    hint="with the network that your cluster gives to pods in place of 10.42.0.0/16",
+                    **more,
+                )
+        source = firewall.ufw_enabled(host)
+        if source is not None:
+            silent = False
+            yield self._ufw(host, source)
+        if silent:
+            raise NotApplicable("neither firewalld nor ufw is enabled")
+
+    def _named(self, host: Host, folder: str) -> bool:
+        """Return whether a file of a folder names pods; one that cannot be read may."""
+        for name in files.names(host, folder):
+            try:
+                if name.endswith(".xml") and PODS.search(files.text(host, f"{folder}/{name}") or ""):
+                    return True
+            except (PermissionError, Unavailable):
+                return True
+        return False
+
+    def _ufw(self, host: Host, source: files.Source) -> Finding:
+        """Judge what ufw lets pods send to their own node."""
+        more = {"path": source.path, "line": source.line, "when": "boot"}
+        policy = firewall.conf(host, "/etc/default/ufw").get("DEFAULT_INPUT_POLICY", ("DROP", 0))[0]
+        try:
+            rules = "".join(files.text(host, f"/etc/ufw/{name}.rules") or "" for name in ("user", "before"))
+        except (PermissionError, Unavailable):
+            rules = "cni0"
+        lines = [each for each in rules.splitlines() if each.startswith("-A") and "ACCEPT" in each]
+        if policy == "ACCEPT" or any(PODS.search(each) or "6443" in each for each in lines):
+            return passed("ufw", "a rule names what pods have", value=policy, **more)
+        return failed(
+            "ufw",
+            "no rule allows the pods: they do not reach the API server on their own node",
+            value=policy,
+            expected="the pods' network allowed",
+            commands=["ufw allow from 10.42.0.0/16", "ufw allow from 10.43.0.0/16", "ufw allow 6443/tcp"],
+            hint="with the networks that your cluster gives to pods and services",
+            **more,
+        )

@@ -95,3 +95,38 @@ def test_iptables_of_a_node(text: str, fails: bool) -> None:
 def test_docker_alone_comes_before_them() -> None:
     laid = host("/etc/iptables/rules.v4", SAVED.format("ACCEPT", REJECT), "netfilter-persistent.service")
     assert ask(rulesets.RulesetsIptables, laid).outcome is Outcome.SKIP
+
+
+NODE: dict[str, Content] = {"/usr/bin/kubelet": b"\x7fELF"}
+FIREWALLD: dict[str, Content] = {
+    **NODE,
+    "/etc/firewalld/firewalld.conf": "DefaultZone=public\n",
+    "/usr/lib/systemd/system/firewalld.service": "[Service]\nExecStart=/bin/true\n",
+    "/etc/systemd/system/multi-user.target.wants/firewalld.service": "-> /usr/lib/systemd/system/firewalld.service",
+}
+UFW: dict[str, Content] = {**NODE, "/etc/ufw/ufw.conf": "ENABLED=yes\n", "/etc/ufw/user.rules": ""}
+ZONE = "/etc/firewalld/zones/trusted.xml"
+
+
+@pytest.mark.parametrize(
+    "laid, subjects",
+    [
+        (FIREWALLD, ["firewalld"]),
+        ({**FIREWALLD, ZONE: '<zone target="ACCEPT"><interface name="cni0"/></zone>'}, []),
+        ({**FIREWALLD, ZONE: '<zone target="ACCEPT"><source address="10.244.0.0/16"/></zone>'}, []),
+        ({**FIREWALLD, ZONE: '<zone target="ACCEPT"><source address="192.168.1.7"/></zone>'}, ["firewalld"]),
+        ({**FIREWALLD, "/etc/firewalld/firewalld.conf": "DefaultZone=trusted\n"}, []),
+        (UFW, ["ufw"]),
+        ({**UFW, "/etc/ufw/user.rules": "-A ufw-user-input -p tcp --dport 22 -j ACCEPT\n"}, ["ufw"]),
+        ({**UFW, "/etc/ufw/user.rules": "-A ufw-user-input -s 10.42.0.0/16 -j ACCEPT\n"}, []),
+        ({**UFW, "/etc/default/ufw": 'DEFAULT_INPUT_POLICY="ACCEPT"\n'}, []),
+    ],
+)
+def test_the_firewall_of_a_node(laid: dict[str, Content], subjects: list[str]) -> None:
+    assert [each.subject for each in ask(rulesets.RulesetsPods, FakeHost(laid)).failures] == subjects
+
+
+def test_a_node_without_a_firewall() -> None:
+    assert ask(rulesets.RulesetsPods, FakeHost(NODE)).outcome is Outcome.SKIP
+    without = {path: text for path, text in UFW.items() if path not in NODE}
+    assert ask(rulesets.RulesetsPods, FakeHost(without)).outcome is Outcome.SKIP
