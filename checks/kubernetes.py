@@ -8,6 +8,7 @@ from typing import Any
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import boot, engine, kernel, kubelet, packages, sysctl
+from hostcheck.facts import os as os_facts
 from hostcheck.facts.files import text, which
 from hostcheck.facts.versions import version
 
@@ -417,6 +418,43 @@ class KubernetesNodeName(Check):
             )  # fmt: skip
         if silent:
             raise NotApplicable("the host has no name of its own yet")
+
+
+class KubernetesKernelLog(Check):
+    """The kubelet can read the kernel's log.
+
+    *Why*: the kubelet watches /dev/kmsg for processes that the kernel killed, and does not start without it. A guest of
+    LXC or LXD has no such device unless it is given one.
+
+    *Needs*: /dev/kmsg, where the host is itself a container.
+
+    *Fix*: `lxc.mount.entry: /dev/kmsg dev/kmsg none defaults,bind,create=file` in the guest's configuration.
+    """
+
+    id = "kubernetes.kernel_log"
+    severity = Severity.REQUIRED
+    references = (
+        "https://github.com/kubernetes/kubernetes/blob/master/pkg/kubelet/oom/oom_watcher_linux.go",
+        "https://github.com/k0sproject/k0s/issues/744",
+        "https://github.com/canonical/lxd/issues/6013",
+    )
+    needed: str = "auto"
+    """Whether a kubelet is to run here: `yes`, `no`, or `auto` for whether one is installed."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        relevant(host, self.needed)
+        inside = os_facts.container(host) if host.kind == "live" else None
+        if inside is None:
+            raise NotApplicable("a machine of its own has /dev/kmsg")
+        more: dict[str, Any] = {"path": "/dev/kmsg", "expected": "the device of the outer host"}
+        if host.exists("/dev/kmsg"):
+            yield passed("/dev/kmsg", "is there", value="there", **more)
+            return
+        yield failed(
+            "/dev/kmsg", f"is not there in this {inside[0]} guest: the kubelet does not start", value="missing",
+            hint="on the outer host: lxc.mount.entry: /dev/kmsg dev/kmsg none defaults,bind,create=file", **more,
+        )  # fmt: skip
 
 
 RUNTIMES = (

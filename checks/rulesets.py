@@ -191,8 +191,8 @@ class RulesetsPods(Check):
     *Why*: firewalld rejects what crosses interfaces that no zone allows, and ufw what pods send to the API server on
     their own node: `no route to host`, CoreDNS never gets ready. Both look like a broken network plugin.
 
-    *Needs*: where the kubelet and firewalld or ufw are enabled, the pods' interface or network in a zone, or in a rule of
-    ufw that allows it.
+    *Needs*: where the kubelet and firewalld or ufw are enabled, the pods' interface or network in a zone, or in a rule
+    of ufw that allows it.
 
     *Fix*: allow the pods' network, or switch the firewall off, as k3s and others advise.
     """

@@ -376,3 +376,17 @@ def test_node_name(name: str, flags: str, fails: bool) -> None:
     laid = {**STOCK, **NODE, "/etc/hostname": f"{name}\n", FLAGS: f'KUBELET_KUBEADM_ARGS="{flags}"\n'}
     result = ask(kubernetes.KubernetesNodeName, FakeHost(laid, kind="root"))
     assert bool(result.failures) is fails
+
+
+@pytest.mark.parametrize(
+    "more, expected",
+    [
+        ({}, Outcome.SKIP),
+        ({"/run/systemd/container": "lxc\n"}, Outcome.FAIL),
+        ({"/run/systemd/container": "lxc\n", "/dev/kmsg": ""}, Outcome.PASS),
+    ],
+)
+def test_kernel_log(more: dict[str, Content], expected: Outcome) -> None:
+    laid = {**STOCK, **NODE, **more}
+    assert ask(kubernetes.KubernetesKernelLog, FakeHost(laid)).outcome is expected
+    assert ask(kubernetes.KubernetesKernelLog, FakeHost(laid, kind="root")).outcome is Outcome.SKIP
