@@ -148,6 +148,11 @@ SAVERS = {"legacy": ("iptables-legacy-save", "ip_tables"), "nft": ("iptables-nft
 """What shows the rules of a back end, and the module without which there are none."""
 
 
+def asking_loads(host: Host, module: str) -> bool:
+    """Return whether a program that asks a kernel module would load it. A kernel without modules loads none."""
+    return module not in modules.loaded(host) and host.exists("/proc/modules")
+
+
 def saved(host: Host, backend: str) -> str | None:
     """Return the IPv4 rules that a back end holds now, as iptables-save prints them; None where they cannot be had.
 
@@ -155,7 +160,7 @@ def saved(host: Host, backend: str) -> str | None:
     """
     program, module = SAVERS[backend]
     try:
-        if module not in modules.loaded(host):
+        if asking_loads(host, module):
             return ""
         done = host.run(program)
     except (FileNotFoundError, PermissionError, Unavailable):
@@ -187,7 +192,7 @@ def forward_rules(host: Host) -> str | None:
     """
     try:
         module = SAVERS[backend(host) or "nft"][1]
-        if not host.written_by_hand and module not in modules.loaded(host):
+        if not host.written_by_hand and asking_loads(host, module):
             return None
         return host.run("iptables", "-S", "FORWARD").out
     except (OSError, Unavailable):

@@ -474,6 +474,7 @@ _READERS: dict[str, Callable[[Unit, str], Optional[Setting]]] = {
         prop, NOTIFY_ACCESS, "main" if unit.value("Type").startswith("notify") else "none"
     ),
     "TasksMax": Unit._tasks_max,
+    "MemoryMax": Unit._text,
     "Delegate": Unit._delegate,
     "DelegateControllers": Unit._delegate,
     "OOMScoreAdjust": Unit._oom,

@@ -106,6 +106,8 @@ BOTH_LOADED = "ip_tables 1 0 - Live 0x0\nnf_tables 1 0 - Live 0x0\n"
         ("nf_tables 1 0 - Live 0x0\n", RULES, RULES, "iptables v1.8.9 (nf_tables)", []),
         (BOTH_LOADED, RULES, RULES, "iptables v1.8.9 (legacy)", [("iptables-nft", "recommended")]),
         (BOTH_LOADED, RULES, EMPTY, "iptables v1.8.9 (legacy)", []),
+        # A kernel without modules has all in itself, and loads nothing.
+        (None, RULES, RULES, "iptables v1.8.9 (nf_tables)", [("iptables-legacy", "recommended")]),
         # Another program's nft rules alone, before docker has written any.
         (BOTH_LOADED, EMPTY, RULES, "iptables v1.8.9 (legacy)", []),
         # Rules that drop all, in the set that nobody looks at.
@@ -121,14 +123,15 @@ BOTH_LOADED = "ip_tables 1 0 - Live 0x0\nnf_tables 1 0 - Live 0x0\n"
     ],
 )
 def test_one_back_end_has_the_rules(
-    modules: str, legacy: str, nft: str, version: str, expected: list[tuple[str, str]]
+    modules: str | None, legacy: str, nft: str, version: str, expected: list[tuple[str, str]]
 ) -> None:
     commands = {
         ("iptables", "--version"): version,
         ("iptables-legacy-save",): legacy,
         ("iptables-nft-save",): nft,
     }
-    result = ask(checks.FirewallBackend, FakeHost({**NFT, "/proc/modules": modules}, commands=commands))
+    laid = NFT if modules is None else {**NFT, "/proc/modules": modules}
+    result = ask(checks.FirewallBackend, FakeHost(laid, commands=commands))
     assert failures(result) == expected
     assert result.outcome is (Outcome.FAIL if expected else Outcome.PASS), result.reason
 

@@ -181,6 +181,19 @@ CASES: list[tuple[str, dict[str, str | None], dict[str, str]]] = [
         {f"{ETC}/containerd.service.d/1.conf": service("LimitNOFILE=1024:524288")},
         {"containerd.service LimitNOFILE": I},
     ),
+    # MemoryMax
+    ("memory_max", {DROP_IN: service("MemoryMax=6M")}, {"docker.service MemoryMax": R}),
+    ("memory_max", {DROP_IN: service("MemoryMax=20M")}, {"docker.service MemoryMax": R}),
+    ("memory_max", {DROP_IN: service("MemoryMax=28M")}, {"docker.service MemoryMax": W}),
+    ("memory_max", {DROP_IN: service("MemoryMax=6M", "MemoryMax=1G")}, {}),
+    ("memory_max", {DROP_IN: service("MemoryMax=6M", "MemoryMax=")}, {}),
+    ("memory_max", {DROP_IN: service("MemoryMax=infinity")}, {}),
+    ("memory_max", {DROP_IN: service("MemoryMax=10%")}, {}),
+    (
+        "memory_max",
+        {f"{ETC}/containerd.service.d/1.conf": service("MemoryMax=10485760")},
+        {"containerd.service MemoryMax": R},
+    ),
     # TasksMax
     ("tasks_max", {DROP_IN: service("TasksMax=")}, {"docker.service TasksMax": I}),
     ("tasks_max", {DROP_IN: service("TasksMax=512")}, {"docker.service TasksMax": W}),

@@ -236,7 +236,11 @@ reached through a published port, from this machine and from another one."""
 def _containers(root: pathlib.Path, door: tuple[str, ...], seen: dict[str, Any], beside: int) -> None:
     def docker(*argv: str) -> bool:
         # Not what was printed: now and then dockerd loses the last words of a short container.
-        done = run(*door, "docker", *argv)
+        try:
+            done = run(*door, "docker", *argv)
+        except subprocess.TimeoutExpired as error:
+            seen["error"] += f"{error}"
+            return False
         seen["error"] += done.stderr
         return done.returncode == 0
 
