@@ -336,7 +336,8 @@ class Connection(asyncio.Protocol):
         """Take the connection, closing the stillest one where there are too many."""
         self.transport = transport
         if not self._is_allowed_client():
-            transport.close()
+            # Not close(): that would wait for the client to agree.
+            self.transport.abort()
             return
         connections = self.server.connections
         if len(connections) >= CONNECTIONS_LIMIT:
@@ -384,6 +385,14 @@ class Connection(asyncio.Protocol):
                 self.transport.close()
                 return
             if isinstance(event, h11.Request):
+                if event.http_version not in (b"1.0", b"1.1"):
+                    raise h11.RemoteProtocolError("only HTTP/1.0 and HTTP/1.1", error_status_hint=505)
+                # A head that comes in one piece is never incomplete, so the limit of h11 does not see it.
+                if (
+                    len(event.target) + sum(len(name) + len(value) for name, value in event.headers)
+                    > REQUEST_LIMIT
+                ):
+                    raise h11.RemoteProtocolError("the request is too long", error_status_hint=431)
                 self.request = event
             elif isinstance(event, h11.EndOfMessage):
                 self._serve(self.request)

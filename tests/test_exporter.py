@@ -191,7 +191,7 @@ def test_bad_requests_are_refused(request_bytes: bytes, service: Service) -> Non
     with socket.create_connection(("127.0.0.1", service.port), 30) as raw, contextlib.suppress(OSError):
         raw.sendall(request_bytes)
         answer = b"".join(iter(lambda: raw.recv(65536), b""))
-        assert not answer or re.match(rb"HTTP/1.1 4\d\d", answer)
+        assert not answer or re.match(rb"HTTP/1.1 [45]\d\d", answer)
     assert service.get("/-/healthy")[0] == 200
 
 
@@ -445,7 +445,7 @@ def test_client_certificates(tmp_path: pathlib.Path) -> None:
         (tmp_path / "good.crt").read_text() + (tmp_path / "other.crt").read_text()
     )
     (tmp_path / "web.yml").write_text(
-        "tls_server_config: {CERT, client_ca_file: clients.crt,\n"
+        "tls_server_config: {cert_file: localhost.crt, key_file: localhost.key, client_ca_file: clients.crt,\n"
         "  client_auth_type: RequireAndVerifyClientCert, client_allowed_sans: [good]}\n"
     )
 
@@ -460,12 +460,12 @@ def test_client_certificates(tmp_path: pathlib.Path) -> None:
 
     with serving("--web.config.file", str(tmp_path / "web.yml")) as service:
         limit = time.monotonic() + START_SECONDS
-        while time.monotonic() < limit:
-            try:
-                assert status(service, "good") == 200
-                break
-            except ConnectionRefusedError:
-                time.sleep(0.1)
+        answer = None
+        while answer is None and service.process.poll() is None and time.monotonic() < limit:
+            with contextlib.suppress(ConnectionRefusedError):
+                answer = status(service, "good")
+            time.sleep(0.1)
+        assert answer == 200
         for client in ("", "other"):
             with pytest.raises((OSError, http.client.HTTPException)):
                 status(service, client)
