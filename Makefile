@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-faults test-hurt proof fuzz lint format bench docs pyz test-oldest clean
+.PHONY: run test test-faults test-hurt proof fuzz lint format bench docs pyz packages test-oldest clean
 
 # 1 says that the host is not ready: that is an answer, not a failure of make.
 run: $(VENV)/run.stamp
@@ -51,6 +51,11 @@ bench: $(VENV)/test.stamp
 PYZ_PYTHONS ?= $(PYTHON)
 pyz: $(VENV)/run.stamp
 	$(BIN)/python packaging/pyz.py dist/hostcheck.pyz $(PYZ_PYTHONS)
+
+# Wheel, sdist, deb, rpm, pyz, a bill of materials and checksums, in dist/; the same bytes for the same commit.
+packages: $(VENV)/run.stamp
+	$(BIN)/python -m pip --disable-pip-version-check -q install -e '.[exporter,packages]'
+	$(BIN)/python packaging/packages.py $(PYZ_PYTHONS)
 
 # The lower bounds of setup.cfg, which are what Debian 12 ships.
 test-oldest:

@@ -22,7 +22,11 @@ import time
 from collections.abc import Sequence
 from typing import Any, Optional
 
-import h11
+try:
+    import h11
+except ImportError:
+    # Part of an extra; `hostcheck --help` must show this command all the same.
+    h11 = None  # type: ignore[assignment]
 
 from hostcheck import __version__
 from hostcheck.exporter_run import parse
@@ -579,11 +583,13 @@ def serve(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     """Serve until SIGTERM; return the exit code.
 
     Raises:
-        ValueError: an address is none.
+        ValueError: an address is none, or the library for HTTP is missing.
         WebConfigError: the web configuration cannot be used.
         OSError: an address cannot be listened on.
 
     """
+    if h11 is None:
+        raise ValueError("serve needs a library: pip install 'hostcheck[exporter]' (Debian: python3-h11)")
     config = WebConfig(options.web_config)
     # What rests in a run that ends at once works here: connections leave circles behind.
     gc.set_threshold(700, 10, 10)

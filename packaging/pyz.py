@@ -37,14 +37,18 @@ FIRST = (1980, 1, 1, 0, 0, 0)
 """The time of every file in it, so that the same sources make the same bytes."""
 
 
+def copy_project(target: pathlib.Path) -> None:
+    """Copy what is built: setuptools leaves a folder `build` behind, and takes what an earlier build left there."""
+    for name in ("hostcheck", "checks"):
+        shutil.copytree(PROJECT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(PROJECT / name, target)
+
+
 def install(target: pathlib.Path, scratch: pathlib.Path) -> None:
     """Put hostcheck and the libraries there, in their pure form."""
-    # A copy is built: setuptools leaves a folder `build` behind, and takes what an earlier build left there.
     project = scratch / "project"
-    for name in ("hostcheck", "checks"):
-        shutil.copytree(PROJECT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(PROJECT / name, project)
+    copy_project(project)
     pip = [
         sys.executable,
         "-m",

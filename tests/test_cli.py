@@ -157,3 +157,18 @@ def test_every_fact_is_json(tmp_path: pathlib.Path) -> None:
         assert done.returncode == 0, done.stderr
         facts = json.loads(done.stdout)
         assert {"kernel", "cgroup", "sysctl", "units", "versions", "storage", "docker", "os"} <= set(facts)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "expected"),
+    [(["--help"], 0, "serve"), (["serve"], 2, "needs a library: pip install 'hostcheck[exporter]'")],
+)
+def test_without_the_library_of_the_exporter(arguments: list[str], code: int, expected: str) -> None:
+    hidden = (
+        "import sys; sys.modules['h11'] = None; from hostcheck.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", hidden, *arguments], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr.startswith("hostcheck: ")) == (code, code != 0)
+    assert expected in done.stdout + done.stderr
