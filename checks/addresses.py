@@ -168,6 +168,20 @@ class AddressesResolvConf(Check):
             except OSError:
                 link = ""
             text = "nameserver 127.0.0.53" if link.endswith("systemd/resolve/stub-resolv.conf") else None
+        if text is None and host.kind == "live" and self._dangles(host, path):
+            target = host.readlink(path)
+            yield failed(
+                "resolv.conf",
+                f"is a link to {target}, which is not there: names are not resolved here, and containers ask 8.8.8.8",
+                value=target,
+                expected="a file with the site's servers",
+                severity=Severity.REQUIRED,
+                path=path,
+                when=when,
+                commands=["systemctl enable --now systemd-resolved"] if "systemd/resolve" in target else [],
+                hint=f"start what writes {target}, or put a file in its place",
+            )
+            return
         if text is None:
             raise NotApplicable(f"{path} is made when the host runs")
         resolvers = network.parse_resolv_conf(text)
@@ -193,6 +207,13 @@ class AddressesResolvConf(Check):
             )
         yield from self._covered(host, resolvers)
         yield from self._kubelet(host, resolvers, loops, when)
+
+    def _dangles(self, host: Host, path: str) -> bool:
+        """Return whether a path is a link that leads nowhere."""
+        try:
+            return bool(host.readlink(path)) and not host.exists(path)
+        except OSError:
+            return False
 
     def _covered(self, host: Host, resolvers: network.Resolvers) -> Iterator[Finding]:
         """Say which servers lie in the network of a container bridge, which then answers in their place."""

@@ -127,7 +127,9 @@ class LoggingEndpoint(Check):
             raise NotApplicable(f"{driver} connects to nothing on this host")
 
     def _journal(self, host: Host, where: dict[str, object]) -> Finding:
-        there = host.exists(JOURNAL) if host.kind == "live" else docker.Facts(host).systemd
+        # Where systemd is the init (sd_booted(3)) the journal comes with it.
+        running = (JOURNAL, "/run/systemd/system")
+        there = any(map(host.exists, running)) if host.kind == "live" else docker.Facts(host).systemd
         if there is None:
             raise Unavailable("whether systemd runs this host cannot be told")
         if there:

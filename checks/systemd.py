@@ -539,11 +539,31 @@ class SystemdExec(Check):
                 if not optional and not any(char in path for char in "*?["):
                     yield from self.environment_file(host, unit, path, said.path, said.line)
             if unit.name == "docker.service":
+                yield from self.old_command(host, unit)
                 yield from self.socket(host, unit)
         if partial:
             raise Unavailable(
                 "this tree holds no programs at all, so whether the units' are there cannot be told"
             )
+
+    def old_command(self, host: Host, unit: Unit) -> Iterator[Finding]:
+        """Say whether the unit starts the daemon by `docker daemon`, which 17.12 no longer has."""
+        for command in unit.commands("ExecStart"):
+            program, *rest = (*command.argv, "")
+            number = engine.docker_version(host)
+            gone = number is None or number >= Version("17.12")
+            if program.endswith("/docker") and rest[0] in ("daemon", "-d") and gone:
+                flags = " ".join(rest[1:]).rstrip()
+                yield failed(
+                    f"{unit.name} ExecStart",
+                    f"`docker {rest[0]}` is no command any more: the unit fails",
+                    value=f"docker {rest[0]}",
+                    expected="dockerd",
+                    path=command.path,
+                    line=command.line,
+                    when="boot",
+                    commands=drop_in(unit, "ExecStart=", f"ExecStart=/usr/bin/dockerd {flags}".rstrip()),
+                )
 
     def refused(self, unit: Unit) -> Finding:
         """Say why systemd refuses the unit."""

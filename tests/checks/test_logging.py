@@ -103,6 +103,7 @@ JOURNAL = {"/run/systemd/journal/socket": ""}
         ("json-file", {}, {}, Outcome.SKIP),
         ("journald", {}, {}, Outcome.FAIL),
         ("journald", {}, JOURNAL, Outcome.PASS),
+        ("journald", {}, {"/run/systemd/system/": ""}, Outcome.PASS),
         ("syslog", {}, {}, Outcome.FAIL),
         ("syslog", {}, {"/dev/log": ""}, Outcome.PASS),
         ("syslog", {"syslog-address": "udp://127.0.0.1:514"}, {}, Outcome.PASS),

@@ -503,3 +503,20 @@ def test_a_copy_without_programs() -> None:
     assert ask(checks.SystemdExec, stock(files)).outcome is Outcome.UNKNOWN
     files[f"{UNITS}/docker.socket"] = None
     assert failures(checks.SystemdExec, stock(files)) == {"docker.service ExecStart fd://": "required"}
+
+
+@pytest.mark.parametrize(
+    "command, gone",
+    [
+        ("/usr/bin/docker daemon -H unix://", True),
+        ("/usr/bin/docker -d", True),
+        ("/usr/bin/docker run --rm x", False),
+        ("/usr/bin/dockerd -H unix://", False),
+    ],
+)
+def test_the_daemon_has_a_program_of_its_own(command: str, gone: bool) -> None:
+    files: dict[str, str | None] = {
+        f"{ETC}/docker.service.d/x.conf": f"[Service]\nExecStart=\nExecStart={command}\n",
+        "/usr/bin/docker": ELF,
+    }
+    assert ("docker.service ExecStart" in failures(checks.SystemdExec, stock(files))) is gone
