@@ -139,7 +139,7 @@ class RootlessUidmap(Check):
             raise Unavailable(f"{path} is not setuid, and its capabilities cannot be read from a tree")
         try:
             return "cap_set" in host.run("getcap", path).out
-        except FileNotFoundError:
+        except (FileNotFoundError, Unavailable):
             if path.startswith("/home/"):
                 return False
             raise Unavailable(

@@ -576,7 +576,10 @@ class StorageSpace(Check):
             point = _place(host, folder, seen)
             if point is None:
                 continue
-            free = host.disk_usage(_existing(host, folder)).free / 1e9
+            usage = host.disk_usage(_existing(host, folder))
+            if not usage.total:
+                raise Unavailable(f"the size of the file system of {folder} is not told")
+            free = usage.free / 1e9
             more = {"value": f"{free:.1f} GB", "path": point, "expected": f"{self.recommended_gb:g} GB"}
             if free < self.recommended_gb:
                 severe = free < self.required_gb
@@ -897,7 +900,7 @@ class StorageThinPool(Check):
         if not pools:
             raise NotApplicable("no thin pool is configured (dm.thinpooldev)")
         for pool, path, line in pools:
-            if not host.written_by_hand and "device-mapper" not in (text(host, "/proc/devices") or ""):
+            if not host.recording and "device-mapper" not in (text(host, "/proc/devices") or ""):
                 raise Unavailable("the device mapper is not loaded, and asking for the pool would load it")
             try:
                 done = host.run("dmsetup", "status", pool)

@@ -160,11 +160,11 @@ def saved(host: Host, backend: str) -> str | None:
     """
     program, module = SAVERS[backend]
     try:
-        if asking_loads(host, module):
+        if not host.recording and asking_loads(host, module):
             return ""
         done = host.run(program)
     except (FileNotFoundError, PermissionError, Unavailable):
-        return None
+        return "" if host.recording and _is_not_loaded(host, module) else None
     return done.out if done.code == 0 else None
 
 
@@ -185,6 +185,13 @@ def has_rules(host: Host, backend: str) -> bool | None:
     return None if text is None else parse_rules(text)
 
 
+def _is_not_loaded(host: Host, module: str) -> bool:
+    try:
+        return module not in modules.loaded(host)
+    except (OSError, Unavailable):
+        return False
+
+
 def forward_rules(host: Host) -> str | None:
     """Return what `iptables -S FORWARD` prints, None where that cannot be had.
 
@@ -192,7 +199,7 @@ def forward_rules(host: Host) -> str | None:
     """
     try:
         module = SAVERS[backend(host) or "nft"][1]
-        if not host.written_by_hand and asking_loads(host, module):
+        if not host.recording and asking_loads(host, module):
             return None
         return host.run("iptables", "-S", "FORWARD").out
     except (OSError, Unavailable):

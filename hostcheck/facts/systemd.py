@@ -973,6 +973,20 @@ def _glob(host: Host, path: str) -> list[str]:
     return [f"{folder}/{name}" for name in names(host, folder) if fnmatchcase(name, pattern)]
 
 
+def _typed_state(host: Host, name: str) -> Optional[Setting]:
+    """Return what a person wrote down of `systemctl is-enabled`, who seldom has the unit's files."""
+    if not host.recording:
+        return None
+    for word in (name, name.removesuffix(".service")):
+        try:
+            said = host.run("systemctl", "is-enabled", word).out.strip()
+        except (OSError, Unavailable):
+            continue
+        if said and "\n" not in said and said != "not-found":
+            return Setting(said)
+    return None
+
+
 def enabled(host: Host, name: str) -> Optional[Setting]:
     """Return the unit file's state (systemctl(1), is-enabled) and the link that makes it so; None without a file.
 
@@ -980,7 +994,7 @@ def enabled(host: Host, name: str) -> Optional[Setting]:
     """
     found = unit(host, name)
     if found is None or not found.shown or found.load == "not-found":
-        return None
+        return _typed_state(host, name)
     if found.load == "masked":
         runtime = found.shown.startswith("/run/")
         return Setting("masked-runtime" if runtime else "masked", found.shown)

@@ -292,7 +292,8 @@ def package_of(host: Host, found: Found) -> str:
 def version_at(host: Host, tool: Tool, path: str) -> Found:
     """Return what is known of the version of the program at `path`."""
     owned = _owner(host, tool, path)
-    if host.written_by_hand:
+    if host.written_by_hand or (host.recording and tool.name != "iptables"):
+        # But for iptables no program of a package is asked: what one printed all the same was written by hand.
         ran = _ran(host, tool, path, owned.name if owned else "", path)
         if ran:
             return ran

@@ -32,6 +32,9 @@ TYPES = {
     "block device": stat_module.S_IFBLK,
 }
 
+TYPED = frozenset(("cat", "df", "grep", "ip", "lsmod", "stat", "sysctl", "type", "uname"))
+"""Programs that tell more than their own answer; see hostcheck/host/typed.py."""
+
 ABSENT, DENIED, UNAVAILABLE = "absent", "denied", "unavailable"
 
 
@@ -91,13 +94,14 @@ class RecordedHost(Host):
             self._entries.update((_normal(p), Entry(word)) for p in _strings(about, word, "host.json"))
         self._commands = _commands(_document(documents, "commands.json", list))
         self.written_by_hand = "hostcheck" not in about
-        release = about.get("release")
-        if isinstance(release, str) and release:
-            self._commands.setdefault(("uname", "-r"), Completed(("uname", "-r"), 0, release + "\n", ""))
         complete = about.get("complete", [])
         self._complete = ("/",) if complete is True else tuple(_strings(about, "complete", "host.json"))
         self._usage = _mapping(about, "disk_usage")
         self._pids = _mapping(about, "pids")
+        self._lay_typed(kept)
+        release = about.get("release")
+        if isinstance(release, str) and release:
+            self._commands.setdefault(("uname", "-r"), Completed(("uname", "-r"), 0, release + "\n", ""))
         self._kept = self._indexed(kept)
         self._children = self._listing()
         running = any(_inside(path, ("/proc", "/sys")) for path in self._kept)
@@ -105,6 +109,43 @@ class RecordedHost(Host):
         self.kind = kind if kind in ("live", "root", "image") else "live" if running else "root"
         self.name = str(about.get("name") or path)
         self._time = str(about.get("time") or "")
+
+    def _lay_typed(self, kept: dict[str, Kept]) -> None:
+        """Lay what a person typed, and mounts laid beside an older mountinfo, over what was recorded."""
+        shorter = next((path for path in ("/proc/self/mounts", "/proc/mounts") if path in kept), "")
+        infos = [path for path in ("/proc/self/mountinfo", "/proc/1/mountinfo") if path in kept]
+        typed_here = any(posixpath.basename(argv[0]) in TYPED for argv in self._commands)
+        if not typed_here and not (shorter and infos):
+            return
+        # Imported here: few recordings are written or changed by hand.
+        from hostcheck.host import typed
+
+        def read(path: str) -> str:
+            try:
+                return self._content(kept[path], path, 0, READ_LIMIT).decode("utf-8", "replace")
+            except (KeyError, OSError, Unavailable):
+                return ""
+
+        said = typed.told(self._commands, read)
+        for path, text in said.files.items():
+            kept[_normal(path)] = Kept(stat_module.S_IFREG, data=text.encode())
+            self._entries.pop(_normal(path), None)
+        for path, entry in _entries(said.entries).items():
+            there = kept.get(path)
+            if there is None or entry.stat is None or stat_module.S_IFMT(entry.stat.mode) != there.type:
+                kept.pop(path, None)
+                self._entries[path] = entry
+        for path, room in said.usage.items():
+            self._usage[path] = {**self._room_above(path), **room}
+        for path in infos if shorter else ():
+            kept[path] = Kept(stat_module.S_IFREG, data=typed.mountinfo(read(path), read(shorter)).encode())
+
+    def _room_above(self, path: str) -> dict[str, Any]:
+        """Return what is recorded of the room at a path or above it, in words; nothing where nothing is."""
+        while path not in self._usage and path != "/":
+            path = posixpath.dirname(path)
+        said = self._usage.get(path, {})
+        return dict(zip(DiskUsage._fields, said)) if isinstance(said, list) else dict(said) if said else {}
 
     def _indexed(self, kept: dict[str, Kept]) -> dict[str, Kept]:
         """Return what root/ holds by the path that every link leads to.
@@ -291,6 +332,15 @@ class RecordedHost(Host):
             raise Unavailable(f"{argv[0]} cannot be asked: this host is not running")
         # A person writes down what was typed: the program's name, not its path.
         answer = self._commands.get(argv) or self._commands.get((posixpath.basename(argv[0]), *argv[1:]))
+        if answer is None and "/" not in argv[0]:
+            answer = next(
+                (
+                    said
+                    for words, said in self._commands.items()
+                    if words[1:] == argv[1:] and posixpath.basename(words[0]) == argv[0]
+                ),
+                None,
+            )
         if answer is None:
             raise Unavailable(f"`{' '.join(argv)}` was not asked when this was recorded")
         if isinstance(answer, str):

@@ -522,7 +522,7 @@ def test_tmp_noexec() -> None:
     host = live(fstab, commands={("docker-compose", "--version"): dies})
     # Here it is not asked, since it would unpack itself; what a person wrote down was.
     assert ask(checks.StorageTmpNoexec, host).outcome is Outcome.SKIP
-    host.written_by_hand = True
+    host.written_by_hand = host.recording = True
     assert ask(checks.StorageTmpNoexec, host).outcome is Outcome.FAIL
 
 
@@ -651,7 +651,7 @@ def incident(entry: dict[str, Any]) -> FakeHost:
         pids={"dockerd": (1,)},
         assumptions={"docker": assumed, "stage": "installed"},
     )
-    host.written_by_hand = True
+    host.written_by_hand = host.recording = True
     return host
 
 

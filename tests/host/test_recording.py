@@ -309,6 +309,52 @@ def test_laid_over_a_recording(tmp_path: pathlib.Path) -> None:
         assert answer(changed, "read", f"/etc/systemd/system/{drop_in}/b.conf") is FileNotFoundError
 
 
+def test_what_was_typed(tmp_path: pathlib.Path) -> None:
+    """The programs that a person looks with tell of files, and come before those that were recorded."""
+    said = {
+        "cat /proc/cpuinfo": "flags : sse",
+        "/bin/cat /etc/late": "late",
+        "df -k /var/lib/docker": "Filesystem 1K-blocks Used Available Use% Mounted on\n/dev/a 300 200 100 67% /\n",
+        "df -i /var/lib/docker": "Filesystem Inodes IUsed IFree IUse% Mounted on\n/dev/a 30 20 10 67% /\n",
+        "df -h /srv": "Filesystem Size Used Avail Use% Mounted on\n/dev/a 3 2 1 67% /\n",
+        "stat -c %F /run/docker.sock": "directory",
+        "grep -c docker-default /sys/profiles": "0",
+        "sysctl net.ipv4.ip_forward": "net.ipv4.ip_forward = 1",
+        "uname -r": "6.1.0-1-amd64",
+        "lsmod": "Module Size Used by\nbridge 4096 1 br_netfilter\n",
+        "type -a dockerd": "dockerd is /usr/local/bin/dockerd\n",
+        "ip -4 route": "default via 10.0.0.1 dev eth0\n",
+        "/usr/sbin/iptables --version": "iptables v1.8.9 (nf_tables)",
+    }
+    host = written(
+        tmp_path,
+        {
+            "/proc/cpuinfo": "flags : old\n",
+            "/run/docker.sock": "",
+            "/sys/profiles": "docker-default (enforce)\nother (enforce)\n",
+            "/proc/net/route": "Iface\n",
+            "/proc/self/mountinfo": "20 1 8:1 / / rw - ext4 /dev/a rw\n21 20 0:9 / /sys/fs/cgroup rw - cgroup2 c rw\n",
+            "/proc/mounts": "cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\n",
+        },
+        commands=[{"argv": line.split(), "stdout": text} for line, text in said.items()],
+        host={"disk_usage": {"/": [7, 7, 7, 7]}},
+    )
+    assert host.read("/proc/cpuinfo") == "flags : sse\n"
+    assert host.read("/etc/late") == "late\n"
+    assert host.disk_usage("/var/lib/docker/x") == (300 << 10, 100 << 10, 30, 10)
+    assert host.disk_usage("/srv") == (7, 7, 7, 7)
+    assert host.stat("/run/docker.sock").is_dir
+    assert host.read("/sys/profiles") == "other (enforce)\n"
+    assert host.read("/proc/sys/net/ipv4/ip_forward") == "1\n"
+    assert host.read("/proc/sys/kernel/osrelease") == "6.1.0-1-amd64\n"
+    assert host.read("/proc/modules").startswith("bridge 4096 1 br_netfilter, Live")
+    assert host.stat("/usr/local/bin/dockerd").is_executable
+    assert answer(host, "read", "/proc/net/route") is FileNotFoundError
+    assert host.run("iptables", "--version").out.startswith("iptables v1.8.9")
+    points = [line.split()[4] for line in host.read("/proc/self/mountinfo").splitlines()]
+    assert points == ["/", "/sys/fs/cgroup/memory"]
+
+
 def archive(path: pathlib.Path, members: list[tuple[str, bytes | None, bytes, str]]) -> pathlib.Path:
     """Write a tar.gz of (name, content, type, link)."""
     with tarfile.open(path, "w:gz") as tar:

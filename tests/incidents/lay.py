@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import pathlib
 import posixpath
 import re
 import shlex
@@ -14,6 +16,7 @@ from typing import Any, Union
 import hosts
 
 from hostcheck.host import Completed, DiskUsage
+from hostcheck.host.recorded import RecordedHost
 from hostcheck.testing import FakeHost
 
 ELF = b"\x7fELF\x02\x01\x01" + bytes(57)
@@ -52,6 +55,8 @@ class Layout:
 
     def __init__(self, kind: str, policy: str = "docker") -> None:
         """Begin with a healthy host of that kind, set up for what the policy asks for."""
+        self.typed = False
+        """Whether what a tool printed is kept as that alone."""
         node = policy == "kubernetes"
         self.kind = hosts.KINDS[kind]
         self.files = hosts.tree(self.kind.tree)
@@ -101,6 +106,36 @@ class Layout:
             pids=self.pids,
             assumptions={"date": self.day, "stage": self.stage},
         )
+
+    def recording(self, folder: pathlib.Path) -> RecordedHost:
+        """Return the host as a recording: what the tools printed in commands.json, mounts in /proc/mounts alone."""
+        host = self.host()
+        files = dict(host.files)
+        files["/proc/self/mountinfo"] = _mountinfo(hosts.mounts(self.kind))
+        if self.mounts == hosts.mounts(self.kind):
+            del files["/proc/mounts"], files["/proc/self/mounts"]
+        for path, content in files.items():
+            assert not isinstance(content, Exception)
+            _write(folder, path, content.encode() if isinstance(content, str) else content)
+        for path in host.folders:
+            (folder / "root" / path.lstrip("/")).mkdir(parents=True, exist_ok=True)
+        typed = [(argv, said) for argv, said in host.commands.items() if isinstance(said, str)]
+        documents: dict[str, object] = {
+            "links": host.links,
+            "stat": {path: {"type": "file", "mode": f"{mode:o}"} for path, mode in host.modes.items()},
+            "commands": [{"argv": argv, "stdout": said} for argv, said in typed],
+            "host": {
+                "kind": "live",
+                "complete": True,
+                "pids": dict(host.processes),
+                "disk_usage": {path: list(usage) for path, usage in hosts.USAGE.items()},
+            },
+        }
+        for name, document in documents.items():
+            (folder / f"{name}.json").write_text(json.dumps(document))
+        found = RecordedHost(str(folder))
+        found.assumptions.update(host.assumptions)
+        return found
 
     def remove(self, path: str) -> None:
         """Take away a path, and what lies below it."""
@@ -230,6 +265,9 @@ class Layout:
             self._command(shlex.split(line), str(printed))
 
     def _command(self, argv: list[str], printed: str) -> None:
+        self.commands[tuple(argv)] = printed
+        if self.typed:
+            return
         if argv[0] == "cat":
             self.files[argv[1]] = printed if printed.endswith("\n") else printed + "\n"
         elif argv[0] == "df":
@@ -241,7 +279,6 @@ class Layout:
             self.files[argv[3]] = "".join(line for line in lines if argv[2] not in line)
         elif argv[:3] == ["stat", "-c", "%F"] and printed.strip() == "directory":
             self.files[argv[3] + "/"] = ""
-        self.commands[tuple(argv)] = printed
 
     def _room(self, argv: list[str], printed: str) -> None:
         """Take what df prints for what statvfs(2) says of the same path."""
@@ -326,3 +363,9 @@ PROGRAMS = {
     "runc": ("runc",),
 }
 """Programs in /usr/bin that a package brings."""
+
+
+def _write(folder: pathlib.Path, path: str, content: bytes) -> None:
+    place = folder / "root" / path.lstrip("/")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(content)
