@@ -138,7 +138,7 @@ class ContainerdConfig(Check):
                 hint = "make the file, or take it out of imports"
                 yield self._refused(found, "config.toml imports", text, path, "a file", path, hint=hint)
         if found.new and found.daemon is not None:
-            yield from self._removed(found)
+            yield from self._removed(found, alone="docker" not in engine.installed(host))
 
     def _refused(
         self,
@@ -246,7 +246,7 @@ class ContainerdConfig(Check):
                 severity=Severity.RECOMMENDED,
             )
 
-    def _removed(self, found: containerd.Config) -> Iterator[Finding]:
+    def _removed(self, found: containerd.Config, alone: bool) -> Iterator[Finding]:
         # In the order of the formats; only what the file really has.
         section: dict[str, object] = {}
         for name in (containerd.CRI_1, containerd.CRI_2, containerd.CRI_3):
@@ -265,8 +265,12 @@ class ContainerdConfig(Check):
                     hint="containerd config migrate prints the file in the new format",
                     severity=Severity.RECOMMENDED,
                 )
+        named = (str(value) for key, value in section.items() if key.endswith("default_runtime_name"))
+        default = next(named, "") or "runc"
         for key, value in section.items():
             if key.endswith("runtime_type") and value in OLD_SHIMS:
+                # Docker asks for a runtime of its own, so what CRI has by default is the kubelet's matter.
+                every = alone and key.split(".")[-2:-1] == [default]
                 yield self._refused(
                     found,
                     "config.toml runtime_type",
@@ -275,7 +279,7 @@ class ContainerdConfig(Check):
                     "io.containerd.runc.v2",
                     str(value),
                     commands=[f"sed -i 's/{re.escape(str(value))}/io.containerd.runc.v2/' {found.path}"],
-                    severity=Severity.RECOMMENDED,
+                    severity=Severity.REQUIRED if every else Severity.RECOMMENDED,
                 )
 
 

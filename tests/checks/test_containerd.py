@@ -101,6 +101,13 @@ def test_a_file_that_is_no_toml() -> None:
             'runtime_type = "io.containerd.runtime.v1.linux"\n',
             {},
         ),
+        # The runtime of every container that asks for none.
+        (
+            "2.1.5",
+            'version = 2\n[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]\n'
+            'runtime_type = "io.containerd.runtime.v1.linux"\n',
+            {"config.toml runtime_type": "required"},
+        ),
         # What `containerd config default` of 1.x writes, with nothing in it.
         ("2.1.5", 'version = 2\n[plugins."io.containerd.grpc.v1.cri"]\nsystemd_cgroup = false\n', {}),
         ("1.7.24", "version = 2\nplugins = 7\n", {"config.toml plugins": "required"}),
