@@ -18,7 +18,7 @@ def configs(host: Host) -> Iterator[tuple[str, dict[str, Any], str]]:
         try:
             written = text(host, path)
             said = json.loads(written) if written else None
-        except (PermissionError, Unavailable, ValueError):
+        except (PermissionError, Unavailable, ValueError, RecursionError):
             continue
         if isinstance(said, dict) and written:
             yield path, said, written
@@ -148,5 +148,5 @@ class ClientContext(Check):
         try:
             said: Any = json.loads(written)
             return str(said["Endpoints"]["docker"]["Host"])
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, RecursionError):
             return ""

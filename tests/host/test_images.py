@@ -107,10 +107,8 @@ def saved(*layers: bytes) -> bytes:
 def oci_archive(tmp_path: pathlib.Path) -> bytes:
     """Return an OCI archive of three layers: the tree, mistakes, and what mends them."""
     wrong = tar_with(("etc/docker/daemon.json", b"{"), ("etc/sysctl.d/99-bad.conf", b"x"))
-    right = [("etc/docker/.wh.daemon.json", b""), ("etc/sysctl.d/.wh.99-bad.conf", b"")]
-    daemon = TREE / "etc/docker/daemon.json"
-    if daemon.exists():
-        right[0] = ("etc/docker/daemon.json", daemon.read_bytes())
+    # The tree has no /etc/docker: the folder goes with the file in it.
+    right = [("etc/.wh.docker", b""), ("etc/sysctl.d/.wh.99-bad.conf", b"")]
     layout(tmp_path / "layout", tar_of(TREE), wrong, gzip.compress(tar_with(*right)))
     return tar_of(tmp_path / "layout")
 
