@@ -26,6 +26,28 @@ class Configured:
         return self.severity or self.check.severity
 
 
+_SECRET = ("://", "token", "passw", "secret", "credential", "bearer", "-key", "_key", "auth")
+"""Without any of these, in small letters, nothing in a finding is taken for a secret."""
+
+
+def _mask(finding: Finding) -> None:
+    """Make the secrets in what a finding says unreadable: a report is mailed, and kept by other programs."""
+    value = finding.value or ""
+    said = f"{finding.subject} {value} {finding.message}".lower()
+    if not any(word in said for word in _SECRET):
+        return
+    # Imported here: most findings are of nothing secret.
+    from hostcheck.host._redact import redact_text
+
+    name = finding.subject.split()[-1] + "="
+    masked = redact_text(redact_text(name + value)[len(name) :])
+    message = finding.message
+    if masked != value and len(value) > 3:
+        message = message.replace(value, masked)
+    finding.value = masked if finding.value is not None else None
+    finding.message = redact_text(message)
+
+
 def run_one(configured: Configured, host: Host) -> Result:
     """Run one check and say how it ended, whatever it does.
 
@@ -40,6 +62,7 @@ def run_one(configured: Configured, host: Host) -> Result:
     began = time.perf_counter()
     try:
         for finding in check.run(host):
+            _mask(finding)
             findings.append(finding)
         if not findings:
             outcome, reason = Outcome.ERROR, "the check said nothing"

@@ -153,3 +153,31 @@ def test_a_policy_raises_what_has_the_checks_own_severity() -> None:
 
     raised = run_one(Configured(Mild(script=["own"]), Severity.REQUIRED), FakeHost())
     assert raised.severity is Severity.REQUIRED
+
+
+class Telling(Check):
+    """What it saw holds secrets.
+
+    *Why*: for the test.
+    """
+
+    id = "test.telling"
+    severity = Severity.REQUIRED
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        yield failed("daemon.json log-opts.splunk-token", "abc123def is not taken", value="abc123def")
+        yield failed("docker.service Environment", "lost", value="HTTPS_PROXY=http://me:pw%40x@proxy:3128")
+        yield passed("kernel.keys.maxkeys", "200 now", value="200")
+        yield passed("log-driver", "json-file", value="json-file")
+
+
+def test_secrets_are_masked() -> None:
+    """A report is handed on: what a finding says of a token or a proxy cannot be used."""
+    found = run_one(Configured(Telling()), FakeHost({})).findings
+    assert [finding.value for finding in found] == [
+        "xxx000xxx",
+        "HTTPS_PROXY=http://xx:xx%40x@proxy:3128",
+        "200",
+        "json-file",
+    ]
+    assert found[0].message == "xxx000xxx is not taken"
