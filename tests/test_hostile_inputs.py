@@ -110,6 +110,10 @@ def names_it(host: hurts.SpyTree, path: str, reason: str) -> bool:
     )
 
 
+OF_THE_TEST = {"systemd.running_limits"}
+"""Checks that look at a process of the engine: here the test's own stands for it, whose limits are nobody's unit."""
+
+
 def wrong(
     host: hurts.SpyTree, path: str, kind: str, before: list[dict[str, Result]], after: dict[str, Result]
 ) -> Iterator[str]:
@@ -126,7 +130,7 @@ def wrong(
             continue
         elif result.outcome is Outcome.UNKNOWN and not names_it(host, path, result.reason or ""):
             yield f"names it not: {said}"
-        elif kind in FORBIDDEN and result.outcome is Outcome.FAIL:
+        elif kind in FORBIDDEN and result.outcome is Outcome.FAIL and name not in OF_THE_TEST:
             yield f"{said} {[f.message for f in result.findings if not f.ok][:1]}"
 
 
