@@ -376,7 +376,9 @@ class FirewallReload(Check):
             raise NotApplicable('dockerd is told to leave iptables alone ("iptables": false)')
         said = False
         for service in self.services:
-            there = packages.installed(host, service, f"{service}-services")
+            # The package iptables is the program alone; its service is of iptables-services.
+            names = [f"{service}-services"] if service == "iptables" else [service]
+            there = packages.installed(host, *names)
             if there is None and not any(
                 host.exists(f"/etc/{name}") for name in (service, f"{service}.conf")
             ):

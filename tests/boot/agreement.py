@@ -1,0 +1,239 @@
+"""What was said of an image, beside what the booted machine is: fact by fact, with a tally."""
+
+from __future__ import annotations
+
+import collections
+import json
+import pathlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from hostcheck.facts import kernel, modules, systemd
+from hostcheck.facts.boot import split_cmdline
+from hostcheck.facts.versions import parse_version_output
+from hostcheck.host import Host
+from hostcheck.host.target import open_target
+
+SYSTEMD_ADDS = {"Requires", "BindsTo", "Wants", "PartOf", "After"}
+"""What systemd completes with units of its own."""
+
+INFO = {
+    "debug": "Debug",
+    "default-runtime": "DefaultRuntime",
+    "experimental": "ExperimentalBuild",
+    "live-restore": "LiveRestoreEnabled",
+    "log-driver": "LoggingDriver",
+    "data-root": "DockerRootDir",
+}
+"""What `docker info` calls the settings of the daemon."""
+
+MACHINE = {"sysctl.inotify fs.inotify.max_user_watches"}
+"""What the kernel makes of the memory that it finds, where nothing sets it; the report of an image says so."""
+
+LATER = {"network.ip_forward"}
+"""What is required and fails only later: what dockerd sets when it starts, the next `sysctl --system` takes back."""
+
+ANSWERS = ("pass", "fail")
+
+
+class Tally:
+    """Counts what agrees, keeps what does not."""
+
+    def __init__(self) -> None:
+        self.counts: collections.Counter[str] = collections.Counter()
+        self.differ: list[tuple[str, str, object, object]] = []
+
+    def compare(self, topic: str, name: str, said: object, real: object) -> None:
+        self.counts[topic] += 1
+        if said != real:
+            self.differ.append((topic, name, said, real))
+
+    def __str__(self) -> str:
+        wrong = collections.Counter(topic for topic, *_ in self.differ)
+        parts = ", ".join(f"{topic} {count - wrong[topic]}/{count}" for topic, count in self.counts.items())
+        total = sum(self.counts.values())
+        return f"{total - len(self.differ)} of {total} facts agree ({parts})"
+
+
+class Foretold:
+    """What hostcheck says of an image file."""
+
+    def __init__(self, image: pathlib.Path) -> None:
+        self.host: Host = open_target(str(image))
+        self.facts: dict[str, Any] = hostcheck("facts", str(image))
+        self.report: dict[str, Any] = hostcheck(str(image), "-f", "json", "--no-plugins")
+
+
+def hostcheck(*arguments: str) -> Any:
+    done = subprocess.run(
+        [sys.executable, "-m", "hostcheck", *arguments], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode in (0, 1), done.stderr
+    return json.loads(done.stdout)
+
+
+def cgroup_mode(mounts: str) -> str:
+    """Return the mode that a mount table shows.
+
+    >>> cgroup_mode("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0")
+    'v2'
+    """
+    kinds = {fields[1]: fields[2] for fields in map(str.split, mounts.splitlines())}
+    if kinds.get("/sys/fs/cgroup") == "cgroup2":
+        return "v2"
+    if kinds.get("/sys/fs/cgroup/unified") == "cgroup2":
+        return "hybrid"
+    return "v1" if kinds.get("/sys/fs/cgroup/systemd") == "cgroup" else "none"
+
+
+def compare(foretold: Foretold, truth: dict[str, Any], words: str) -> Tally:
+    """Return the tally; `words` are what the image wants on the kernel's command line."""
+    tally = Tally()
+    facts = foretold.facts
+    release = truth["sys/kernel/osrelease"].strip()
+    tally.compare("kernel", "release", facts["boot"]["release"]["value"], release)
+    for word in split_cmdline(facts["boot"]["cmdline"]["value"] or ""):
+        tally.compare("kernel", word, True, word in truth["cmdline"].split())
+    for word in words.split():
+        tally.compare("kernel", word, word in (facts["boot"]["cmdline"]["value"] or "").split(), True)
+    _cgroup(tally, facts, truth)
+    _sysctl(tally, facts, truth)
+    _modules(tally, foretold, truth)
+    _units(tally, foretold, truth)
+    _engine(tally, foretold, truth)
+    _report(tally, foretold.report, truth["report"])
+    return tally
+
+
+def _cgroup(tally: Tally, facts: dict[str, Any], truth: dict[str, Any]) -> None:
+    mode = cgroup_mode(truth["mounts"])
+    tally.compare("cgroup", "mode", facts["cgroup"]["mode"]["value"], mode)
+    lines = [line.split() for line in truth["cgroups"].splitlines() if not line.startswith("#")]
+    in_kernel = {name for name, _hierarchy, _number, on in lines if on == "1"}
+    # perf_event is not listed in cgroup.controllers: it is always on there.
+    there = {*truth["controllers"].split(), "perf_event"} if mode == "v2" else in_kernel
+    for name, leaf in facts["cgroup"]["controllers"].items():
+        real = {"io": "blkio"}.get(name, name) if mode != "v2" else name
+        if leaf["value"] is not None:
+            tally.compare("cgroup", name, leaf["value"], real in there)
+
+
+def _sysctl(tally: Tally, facts: dict[str, Any], truth: dict[str, Any]) -> None:
+    early = dict(line.split(" = ", 1) for line in truth["early"].splitlines() if " = " in line)
+    for key, leaf in facts["sysctl"].items():
+        if key in early:
+            tally.compare("sysctl", key, " ".join(str(leaf["value"]).split()), " ".join(early[key].split()))
+
+
+def _modules(tally: Tally, foretold: Foretold, truth: dict[str, Any]) -> None:
+    loaded = {line.split()[0] for line in truth["modules"].splitlines()}
+    its = kernel.boot_kernel(foretold.host)
+    assert its is not None
+    for name, leaf in foretold.facts["modules"]["loaded_at_boot"].items():
+        module = modules.module_name(name)
+        there = modules.loadable(foretold.host, its, module, by_name=False).usable
+        if there:
+            built_in = module in modules.tree(foretold.host, its.release).builtin
+            tally.compare("modules", f"{module} of {leaf['path']}", True, module in loaded or built_in)
+        else:
+            tally.compare("modules", f"{module} of {leaf['path']}", False, module in loaded)
+    for module, (code, _out) in truth["modprobe"].items():
+        said = modules.loadable(foretold.host, its, module, by_name=True).usable
+        tally.compare("modules", f"modprobe {module}", said, code == 0)
+
+
+def _units(tally: Tally, foretold: Foretold, truth: dict[str, Any]) -> None:
+    most = min(int(number) for number in truth["threads"])
+    for unit, real in truth["units"].items():
+        for name, leaf in foretold.facts["units"].get(unit, {}).items():
+            if name in SYSTEMD_ADDS or name not in real:
+                continue
+            if real["LoadState"] == "masked" and name.startswith("LimitCORE"):
+                # Of a unit that is not loaded systemd shows its own limit, which is that of whatever started it.
+                continue
+            said = leaf["value"]
+            if name == "TasksMax" and said.endswith("%"):
+                said = str(most * int(said[:-1]) // 100)
+            tally.compare("units", f"{unit} {name}", said, started(name, said, real[name]))
+    for line in truth["enabled"].splitlines():
+        unit, state = line.split()[:2]
+        if (
+            state in ("generated", "transient", "enabled-runtime")
+            or "@." in unit
+            or unit.endswith(".automount")
+        ):
+            # Made while the machine boots, or of a kind that no check asks about.
+            continue
+        if unit.startswith("dracut-"):
+            # Links out of /usr/lib/systemd/system, which systemd 258 calls static and hostcheck linked.
+            continue
+        found = systemd.enabled(foretold.host, unit)
+        tally.compare("enabled", unit, found and found.value, state)
+
+
+def started(name: str, said: str, real: str) -> str:
+    """Return what systemd shows of a command without when it ran last: that is not of the unit."""
+    if not name.startswith("Exec"):
+        return real
+    told, shown = said.partition(" ; start_time="), real.partition(" ; start_time=")
+    return said if told[0] == shown[0] else real
+
+
+def _engine(tally: Tally, foretold: Foretold, truth: dict[str, Any]) -> None:
+    engine, facts = truth["docker"], foretold.facts
+    for program, (_code, printed) in truth["programs"].items():
+        version = str(parse_version_output(program, printed))
+        if version and program in facts["versions"]:
+            tally.compare("versions", program, facts["versions"][program]["value"], version)
+    runs = engine["state"] == "active" and engine.get("ran", (0, ""))[0] == 0
+    tally.compare("engine", "containers run", not stops(foretold.report), runs)
+    if engine["state"] != "active":
+        return
+    info = engine["info"]
+    for key, name in INFO.items():
+        tally.compare("engine", name, facts["docker"][key]["value"], info[name])
+    tally.compare("engine", "Driver", facts["storage"]["driver"]["value"], info["Driver"])
+    mode = facts["cgroup"]["mode"]["value"]
+    tally.compare("engine", "CgroupVersion", "2" if mode == "v2" else "1", info["CgroupVersion"])
+    backing = (facts["storage"]["backing"]["value"] or {}).get("type", "")
+    seen = dict(info["DriverStatus"]).get("Backing Filesystem")
+    if seen:
+        tally.compare("engine", "Backing Filesystem", {"ext4": "extfs"}.get(backing, backing), seen)
+
+
+def stops(report: dict[str, Any]) -> list[str]:
+    """Return the checks for which a report says that no container will run."""
+    return [
+        result["id"]
+        for result in report["results"]
+        if result["id"] not in LATER
+        and any(not finding["ok"] and finding["severity"] == "required" for finding in result["findings"])
+    ]
+
+
+def _findings(result: dict[str, Any]) -> Iterator[tuple[str, bool]]:
+    """Yield what was looked at and whether it is right, of the next boot where both are told."""
+    found: dict[str, bool] = {}
+    for finding in result["findings"]:
+        if finding["when"] == "boot" or finding["subject"] not in found:
+            found[finding["subject"]] = finding["ok"]
+    yield from found.items()
+
+
+def _report(tally: Tally, said: dict[str, Any], live: dict[str, Any]) -> None:
+    """Compare two reports where both judge: of a machine more can be told than of its image."""
+    inside = {result["id"]: result for result in live["results"]}
+    for result in said["results"]:
+        other = inside[result["id"]]
+        if result["outcome"] in ANSWERS and other["outcome"] in ANSWERS:
+            real = dict(_findings(other))
+            for subject, ok in _findings(result):
+                if subject in real and f"{result['id']} {subject}" not in MACHINE:
+                    tally.compare("report", f"{result['id']} {subject}", ok, real[subject])
+        elif result["outcome"] in ANSWERS:
+            tally.compare("report", result["id"], result["outcome"], other["outcome"])
+        tally.compare(
+            "report", f"{result['id']} broke", False, "error" in (result["outcome"], other["outcome"])
+        )
