@@ -65,10 +65,13 @@ cp /etc/resolv.conf "$root/etc/resolv.conf"
 printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
 chmod +x "$root/usr/sbin/policy-rc.d"
 chroot "$root" apt-get -q -o Acquire::Check-Valid-Until=false update
-chroot "$root" apt-get -q -y install --no-install-recommends "$@"
+chroot "$root" apt-get -q -y install --no-install-recommends --no-upgrade "$@"
 rm -rf "$root/usr/sbin/policy-rc.d" "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin
 umount "$root/proc" "$root/dev"
 cp -a files/. "$root/"
+for file in vmlinuz initrd.img; do
+    cp "$(ls "$root"/boot/$file-* | sort -V | tail -n 1)" "$image.$file"
+done
 mkfs.ext4 -q -F -L root -d "$root" "$image" "$size"
 """
 
@@ -85,13 +88,18 @@ def lay(files: Mapping[str, str], folder: pathlib.Path) -> None:
             target.chmod(0o644)
 
 
+def packages(suite: str) -> tuple[str, ...]:
+    """Return what an image has; its root has most of it, if not all."""
+    return (*roots.PACKAGES, *roots.ALSO.get(suite, ()), *PACKAGES)
+
+
 def need(suite: str) -> pathlib.Path:
     """Return the image of a suite, made when it is missing; skip the test where that cannot be done.
 
     It is read-only by agreement.
     """
     tree = roots.need(suite)
-    made_from = "\n".join([tree.name, *PACKAGES, str(SIZE), MAKE, repr(FILES)])
+    made_from = "\n".join([tree.name, *packages(suite), str(SIZE), MAKE, repr(FILES)])
     image = roots.cache() / "images" / f"{suite}-{hashlib.sha256(made_from.encode()).hexdigest()[:12]}.raw"
     if not image.exists():
         roots.need_namespaces()
@@ -112,22 +120,23 @@ def _make(suite: str, tree: pathlib.Path, image: pathlib.Path) -> None:
         with log.open("w") as out:
             done = subprocess.run(
                 ["unshare", "--mount", "sh", "-c", MAKE, "sh", str(tree), f"{scratch}/view", f"{scratch}/image",
-                 str(SIZE >> 10), *PACKAGES],
+                 str(SIZE >> 10), *packages(suite)],
                 cwd=scratch, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, timeout=900,
                 env={"PATH": os.environ["PATH"], "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"},
             )  # fmt: skip
         if done.returncode:
             pytest.skip(f"the image of {suite} cannot be made, see {log}")
         # Images made from another recipe take half a gigabyte each.
-        for old in image.parent.glob(f"{suite}-*.raw"):
+        for old in image.parent.glob(f"{suite}-*.raw*"):
             old.unlink()
-        (pathlib.Path(scratch) / "image").rename(image)
+        for end in (".vmlinuz", ".initrd.img", ""):
+            pathlib.Path(f"{scratch}/image{end}").rename(f"{image}{end}")
 
 
 def kernel(suite: str) -> tuple[pathlib.Path, pathlib.Path]:
-    """Return the kernel and the initrd of a suite, which lie in its root as they lie in its image."""
-    boot = roots.need(suite) / "boot"
-    return max(boot.glob("vmlinuz-*")), max(boot.glob("initrd.img-*"))
+    """Return the kernel and the initrd that lie in the image of a suite."""
+    image = need(suite)
+    return pathlib.Path(f"{image}.vmlinuz"), pathlib.Path(f"{image}.initrd.img")
 
 
 def changed(image: pathlib.Path, files: Mapping[str, str], target: pathlib.Path) -> pathlib.Path:

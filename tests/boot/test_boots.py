@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import os
 import pathlib
+import subprocess
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
@@ -16,6 +17,7 @@ import agreement
 import images
 import machine
 import pytest
+import roots
 
 pytestmark = [pytest.mark.root, pytest.mark.apt, pytest.mark.qemu]
 
@@ -95,11 +97,17 @@ def test_the_machine_is_what_was_said_of_its_image(name: str, tmp_path: pathlib.
         files["etc/default/grub.d/words.cfg"] = f'GRUB_CMDLINE_LINUX="{case.words}"\n'
     if files:
         image = images.changed(image, files, tmp_path / "image.raw")
+    booted_as_said(name, image, case.suite, tmp_path, case.words)
+
+
+def booted_as_said(
+    name: str, image: pathlib.Path, suite: str, tmp_path: pathlib.Path, words: str = ""
+) -> None:
     foretold = agreement.Foretold(image)
-    booted = boot(image, case.suite, tmp_path, case.words)
+    booted = boot(image, suite, tmp_path, words)
     assert booted.answer is not None, booted.console[-3000:]
     assert "error" not in booted.answer, booted.answer
-    tally = agreement.compare(foretold, booted.answer, case.words)
+    tally = agreement.compare(foretold, booted.answer, words)
     print(f"{name}: {tally}")
     assert tally.differ == []
     replayed(booted.answer, tmp_path)
@@ -115,3 +123,71 @@ def replayed(truth: dict[str, object], work: pathlib.Path) -> None:
     assert [(r["id"], r["outcome"]) for r in said["results"]] == [
         (r["id"], r["outcome"]) for r in live["results"]
     ]
+
+
+@pytest.mark.skipif(not ALL, reason="a boot more: make test-boot")
+def test_docker_on_an_xfs_that_cannot_tell_the_types_of_its_files(tmp_path: pathlib.Path) -> None:
+    machine.can_boot()
+    roots.need_tool("mkfs.xfs", "sgdisk")
+    fstab = images.FILES["etc/fstab"] + "LABEL=data /var/lib/docker xfs defaults 0 0\n"
+    root = images.changed(images.need("bookworm"), {"etc/fstab": fstab}, tmp_path / "root.raw")
+    data = tmp_path / "data.raw"
+    with data.open("wb") as file:
+        file.truncate(512 << 20)
+    subprocess.run(["mkfs.xfs", "-q", "-L", "data", "-m", "crc=0", "-n", "ftype=0", data], check=True)
+    booted_as_said("bookworm-xfs", images.disk([root, data], tmp_path / "disk.raw"), "bookworm", tmp_path)
+
+
+MENU = """#!/bin/sh
+cat <<'END'
+menuentry 'Mine' --id mine {
+    search --no-floppy --label --set=root root
+    linux /vmlinuz root=LABEL=root ro console=ttyS0 panic=-1 mine=1 systemd.unified_cgroup_hierarchy=0
+    initrd /initrd.img
+}
+END
+"""
+SETTINGS = """GRUB_DEFAULT={default}
+GRUB_TIMEOUT=1
+GRUB_CMDLINE_LINUX_DEFAULT="quiet loglevel=3"
+GRUB_CMDLINE_LINUX="console=ttyS0 panic=-1 {words}"
+GRUB_TERMINAL=serial
+GRUB_SERIAL_COMMAND="serial --unit=0"
+"""
+# The last makes the journal empty: what reads the image does not replay it.
+INSTALL = [
+    ["grub-install", "/dev/vda"],
+    ["chmod", "+x", "/etc/grub.d/42_mine"],
+    ["update-grub"],
+    ["grub-set-default", "mine"],
+    ["sh", "-c", "sync; echo u >/proc/sysrq-trigger; sleep 3"],
+]
+MENUS = {
+    "first": SETTINGS.format(default="0", words=LEGACY),
+    "saved": SETTINGS.format(default="saved", words=""),
+    "submenu": SETTINGS.format(default='"1>0"', words="third=3"),
+}
+
+
+@pytest.mark.skipif(not ALL, reason="two boots each: make test-boot")
+@pytest.mark.parametrize("name", MENUS)
+def test_what_grub_itself_boots(name: str, tmp_path: pathlib.Path) -> None:
+    machine.can_boot()
+    files = {"etc/default/grub": MENUS[name], "etc/grub.d/42_mine": MENU}
+    root = images.changed(images.need("bookworm"), files, tmp_path / "root.raw")
+    disk = images.disk([root], tmp_path / "disk.raw", boot_loader=True)
+    cmdline = "root=LABEL=root ro console=ttyS0 panic=-1"
+    made = machine.boot(
+        disk, tmp_path, images.kernel("bookworm"), cmdline, keep=True, commands=INSTALL, only_commands=True
+    )
+    assert made.answer is not None, made.console[-3000:]
+    assert [code for code, _out in made.answer["commands"]] == [0] * len(INSTALL), made.answer
+    foretold = agreement.Foretold(disk)
+    booted = machine.boot(disk, tmp_path, None)
+    assert booted.answer is not None, booted.console[-3000:]
+    tally = agreement.compare(foretold, booted.answer, "")
+    real = booted.answer["cmdline"].split(maxsplit=1)
+    tally.compare("boot loader", "BOOT_IMAGE", True, real[0].startswith("BOOT_IMAGE="))
+    tally.compare("boot loader", "cmdline", foretold.facts["boot"]["cmdline"]["value"], real[1].strip())
+    print(f"grub-{name}: {tally}")
+    assert tally.differ == []

@@ -111,7 +111,11 @@ def truth() -> dict[str, Any]:
     recording = pathlib.Path("/run/recording.tar.gz")
     if recording.exists():
         found["recording"] = base64.b64encode(recording.read_bytes()).decode()
-    found["modprobe"] = {name: run("modprobe", name) for name in MODULES}
+    # Not what modprobe says, which is what an install command says.
+    found["modprobe"] = {name: run("modprobe", name)[1] for name in MODULES}
+    found["modules after"] = text("/proc/modules") + text(
+        f"/lib/modules/{os.uname().release}/modules.builtin"
+    )
     return found
 
 
