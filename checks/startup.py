@@ -302,7 +302,7 @@ class StartupKeyFile(Check):
         """See `Check.run`."""
         version = installed_version(host)
         if version is None:
-            raise Unavailable("the version of docker is not known")
+            raise Unavailable("the version of docker is not known: see runtime.docker")
         if version >= Version("23.0"):
             raise NotApplicable(f"docker {version} keeps no key")
         told = docker.effective(host).get("deprecated-key-path")

@@ -92,6 +92,9 @@ def enabled(host: Host, unit: str, package: packages.Package | None = None) -> s
     """
     try:
         found = systemd.enabled(host, unit)
+    except PermissionError:
+        # Whether it starts is unknown then, and not what its package would have it be.
+        raise
     except (OSError, Unavailable):
         found = None
     if found is not None:
