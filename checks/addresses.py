@@ -157,7 +157,7 @@ class AddressesResolvConf(Check):
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
         path = "/etc/resolv.conf"
-        when = "now" if host.kind == "live" else "boot"
+        when = host.when
         try:
             text = files.text(host, path)
         except Unavailable:

@@ -29,11 +29,6 @@ def line_of(written: str, key: str) -> int | None:
     return next((n for n, line in enumerate(written.splitlines(), 1) if f'"{key}"' in line), None)
 
 
-def moment(host: Host) -> str:
-    """Return for when an answer holds."""
-    return "now" if host.kind == "live" else "boot"
-
-
 class ClientCredentials(Check):
     """The programs that keep users' registry passwords are there.
 
@@ -66,7 +61,7 @@ class ClientCredentials(Check):
                     continue
                 silent = False
                 program = f"docker-credential-{name}"
-                more = {"value": name, "path": path, "line": line_of(written, key), "when": moment(host)}
+                more = {"value": name, "path": path, "line": line_of(written, key), "when": host.when}
                 if which(host, program) or self._of_windows(host, name):
                     yield passed(f"{path} {key}", f"{program} is there", **more)
                     continue
@@ -109,7 +104,7 @@ class ClientContext(Check):
                 continue
             silent = False
             line = line_of(written, "currentContext")
-            more = {"value": name, "path": path, "line": line, "when": moment(host)}
+            more = {"value": name, "path": path, "line": line, "when": host.when}
             socket = self._socket(host, path.rpartition("/")[0], name)
             if socket is None:
                 yield failed(

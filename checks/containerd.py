@@ -462,7 +462,7 @@ class ContainerdVersion(Check):
         if have is None:
             raise Unavailable(f"{found.path} does not say its version")
         today = host.today()
-        when = "now" if host.kind == "live" else "boot"
+        when = host.when
         series = ".".join(str(number) for number in (*have.numbers, 0)[:2])
         end = dict(floors.CONTAINERD_ENDS).get(series)
         if end and end < today and not distribution:

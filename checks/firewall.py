@@ -74,7 +74,7 @@ class FirewallIptables(Check):
             who, severity = "containers get no network", None
         else:
             raise NotApplicable("docker is not installed: its packages bring iptables")
-        when = "now" if host.kind == "live" else "boot"
+        when = host.when
         # Rules for IPv6 are on by default from 27.0; without the program IPv6 alone is lost.
         names = ["iptables"]
         if "docker" in there and network.engine_option(host, "ip6tables", True) is not False:
@@ -141,7 +141,7 @@ class FirewallBackend(Check):
             raise NotApplicable('dockerd is told to leave iptables alone ("iptables": false)')
         native = firewall.native(host)
         found = firewall.iptables(host)
-        when = "now" if host.kind == "live" else "boot"
+        when = host.when
         if native is not None:
             mine, path, line = "nft", native.path, native.line
             yield passed(
@@ -230,7 +230,7 @@ class FirewallNft(Check):
         if said is None:
             raise NotApplicable("dockerd is not set to write nftables rules itself")
         path = files.which(host, "nft")
-        when = "now" if host.kind == "live" else "boot"
+        when = host.when
         if path is not None:
             yield passed("nft", f"{path} is there", value=path, path=path, when=when)
         else:

@@ -78,7 +78,7 @@ class KubernetesTools(Check):
         release = kubeadm or kubelet.release(host)
         # Where not even these two are seen, the tree has no programs to judge.
         seen = which(host, "sh") is not None and which(host, "ls") is not None
-        when = "now" if host.kind == "live" else "boot"
+        when = host.when
         said = False
         for name, since, until, brought_by, package in TOOLS:
             if since and (release is None or release < Version(since)):

@@ -52,7 +52,7 @@ class OsSupport(Check):
         """See `Check.run`."""
         found = os_facts.os_release(host)
         today = host.today()
-        when = "now" if host.kind == "live" else "boot"
+        when = host.when
         more: dict[str, Any] = {"value": found.version_id or found.id, "path": found.path, "when": when}
         subject = found.id
         if found.path is None:
@@ -186,7 +186,7 @@ class OsArchitecture(Check):
         more: dict[str, Any] = {
             "value": found,
             "expected": "64 bit",
-            "when": "now" if host.kind == "live" else "boot",
+            "when": host.when,
         }
         if found in _FEW:
             yield failed("architecture", f"{found}: {_FEW[found]}", hint="install a 64-bit system", **more)

@@ -88,7 +88,7 @@ class ProgramsLoader(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        when = "now" if host.kind == "live" else "boot"
+        when = host.when
         some = False
         for name, path, severity, effect in programs(host):
             some = True
@@ -153,7 +153,7 @@ class ProgramsIdentity(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        when = "now" if host.kind == "live" else "boot"
+        when = host.when
         some = False
         for name, path, severity, effect in programs(host):
             some = True
@@ -227,7 +227,7 @@ class ProgramsIptablesExtensions(Check):
             raise NotApplicable("iptables is static, with its extensions inside")
         if not target.startswith(("/usr/", "/sbin/", "/bin/")) or not host.exists(program.interpreter):
             raise Unavailable(f"it is not known where {target} has its extensions")
-        yield from self._judge(host, "now" if host.kind == "live" else "boot")
+        yield from self._judge(host, host.when)
 
     def _judge(self, host: Host, when: str) -> Iterator[Finding]:
         folders = [f"{folder}/xtables" for folder in host.fact(libraries.folders_of_loader)]

@@ -96,7 +96,7 @@ class RootlessUidmap(Check):
     def _program(self, host: Host, name: str, found: tuple[Evidence, ...]) -> Finding:
         path = rootless.program(host, name)
         more: dict[str, Any] = {"expected": "setuid, or with capabilities", "path": path}
-        more["when"] = "now" if host.kind == "live" else "boot"
+        more["when"] = host.when
         hint = "install uidmap (Debian, Ubuntu), shadow-utils (Red Hat, Fedora) or shadow-uidmap (Alpine)"
         if path is None:
             if _package(host, "uidmap", "shadow-uidmap"):
@@ -605,7 +605,7 @@ class RootlessNetworkDriver(Check):
         have = [
             name for name, known in DRIVERS if rootless.program(host, name) or _package(host, *known)
         ]  # fmt: skip
-        when = "now" if host.kind == "live" else "boot"
+        when = host.when
         if "podman" in theirs:
             yield self._podman(host, have, when)
         if theirs - {"podman"}:

@@ -58,7 +58,7 @@ class StartupDataRoot(Check):
         installed_version(host)
         root = docker.data_root(host)
         link = dangling(host, root)
-        now = "now" if host.kind == "live" else "boot"
+        now = host.when
         if link is None:
             yield passed(root, "no link in its path leads nowhere", value=root, path=root, when=now)
             return
@@ -120,7 +120,7 @@ class StartupExecRoot(Check):
             "expected": "an absolute path",
             "path": told.path if told else None,
             "line": told.line if told else None,
-            "when": "now" if now else "boot",
+            "when": host.when,
         }
         link = dangling(host, root) if now else None
         if not root.startswith("/"):
@@ -163,7 +163,7 @@ class StartupRemappedRoot(Check):
         told = docker.effective(host).get("userns-remap")
         if told is None or not told.value:
             raise NotApplicable("users are not remapped")
-        folder, when = host.resolve(docker.data_root(host)), "now" if host.kind == "live" else "boot"
+        folder, when = host.resolve(docker.data_root(host)), host.when
         above = posixpath.dirname(folder)
         closed = None
         while above != "/" and closed is None:
@@ -308,7 +308,7 @@ class StartupKeyFile(Check):
         told = docker.effective(host).get("deprecated-key-path")
         path = str(told.value) if told and told.value else self.default
         text = files.text(host, path)
-        when = "now" if host.kind == "live" else "boot"
+        when = host.when
         if text is None:
             yield from self._can_be_made(host, path)
             return

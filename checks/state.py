@@ -93,7 +93,7 @@ class StateDatabases(Check):
             if not (healed and (version is None or version >= Version(healed)))
         ]
         places.append((f"{own}/{CONTAINERD}", "containerd", "images of containerd must be pulled again"))
-        when = "now" if host.kind == "live" else "boot"
+        when = host.when
         some = False
         for path, unit, cost in places:
             problem = self._problem(host, path)
@@ -150,7 +150,7 @@ class StateImageNames(Check):
         text = files.text(host, path)
         if text is None:
             raise NotApplicable("dockerd has not made its list of images yet")
-        when = "now" if host.kind == "live" else "boot"
+        when = host.when
         problem = self._problem(text)
         if problem:
             yield failed(
@@ -202,7 +202,7 @@ class StateFolders(Check):
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
         need_docker(host)
-        when = "now" if host.kind == "live" else "boot"
+        when = host.when
         some = False
         for path in self._places(host):
             try:

@@ -92,7 +92,7 @@ class StorageDriver(Check):
         chosen = storage.driver(host)
         root = storage.data_root(host)[0]
         path = chosen.path or root
-        where = {"path": path, "line": chosen.line, "when": "now" if host.kind == "live" else "boot"}
+        where = {"path": path, "line": chosen.line, "when": host.when}
         name = chosen.name or "none"
         if chosen.error:
             yield failed(
@@ -180,7 +180,7 @@ class StorageOptions(Check):
         chosen = storage.driver(host)
         if chosen.store == "containerd" or not chosen.name:
             raise NotApplicable("the image store of containerd takes no storage-opts")
-        when = "now" if host.kind == "live" else "boot"
+        when = host.when
         for option in options:
             name = option.partition("=")[0].strip().lower()
             problem = self._problem(name, chosen.name, engine.docker_version(host))
@@ -764,7 +764,7 @@ class StorageFuse(Check):
         chosen = storage.driver(host)
         if chosen.name != "fuse-overlayfs":
             raise NotApplicable("the storage driver is not fuse-overlayfs")
-        when = "now" if host.kind == "live" else "boot"
+        when = host.when
         program = which(host, "fuse-overlayfs")
         if program:
             yield passed("fuse-overlayfs", f"{program} is there", path=program, when=when)
@@ -807,7 +807,7 @@ class StorageLayers(Check):
             layers = [name for name in host.names(folder) if name != "l"]
         except FileNotFoundError:
             raise NotApplicable(f"{folder} does not exist") from None
-        when = "now" if host.kind == "live" else "boot"
+        when = host.when
         empty = []
         for layer in layers[: self.maximum]:
             try:
@@ -860,7 +860,7 @@ class StorageNetworkDatabase(Check):
             problem = storage.bolt_problem(lambda offset, length: host.read_bytes(path, length, offset), size)
         except FileNotFoundError:
             raise NotApplicable("dockerd has not made its network database yet") from None
-        when = "now" if host.kind == "live" else "boot"
+        when = host.when
         if problem:
             yield failed(
                 path,
@@ -951,7 +951,7 @@ class StorageContainerdRoot(Check):
         if engine.docker_version(host) is None or storage.driver(host).store != "containerd":
             raise NotApplicable("images are kept below data-root")
         own, own_path, own_line = storage.containerd_root(host)
-        when = "now" if host.kind == "live" else "boot"
+        when = host.when
         one, other = storage.backing(host, root), storage.backing(host, own)
         if own_path:
             yield passed(own, f"containerd's root is set to {own}", path=own_path, line=own_line, when=when)

@@ -196,6 +196,11 @@ class Host(ABC):
         """Ask URLs with GET, all at once; `Unavailable` where the network may not be asked."""
         raise Unavailable("the network is asked only from the host itself")
 
+    @property
+    def when(self) -> str:
+        """Of what moment this host tells by itself: `now` where it runs, `boot` where it lies at rest."""
+        return "now" if self.kind == "live" else "boot"
+
     def read(self, path: str) -> str:
         """Return a regular file as text. What is not UTF-8 becomes U+FFFD."""
         return self.read_bytes(path).decode("utf-8", "replace")
