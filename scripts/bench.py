@@ -236,6 +236,10 @@ def answer_beside_an_engine(root: str, work: str, venv: str) -> None:
 
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     view = inside.view(root, pathlib.Path(work))
+    busybox = shutil.which("busybox")
+    if busybox is None:
+        raise SystemExit("no busybox (apt-get install busybox-static)")
+    inside.lay_image(view, busybox)
     (view / venv.lstrip("/")).mkdir(parents=True)
     inside.mount("--bind", venv, str(view / venv.lstrip("/")))
     door = inside.boot(view)

@@ -71,8 +71,16 @@ def run(*argv: str, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, capture_output=True, text=True, timeout=seconds, env=ENVIRONMENT)
 
 
+def lay_image(root: pathlib.Path, busybox: str) -> None:
+    """Lay a static busybox into the root: what containers are made of, and what `boot` needs."""
+    (root / "image").mkdir()
+    (root / "image/busybox").write_bytes(pathlib.Path(busybox).read_bytes())
+    (root / "image/busybox").chmod(0o755)
+    (root / "image/hello").write_text("hello\n")
+
+
 def boot(root: pathlib.Path) -> tuple[str, ...]:
-    """Return the words that run a command on a machine whose / is this root.
+    """Return the words that run a command on a machine whose / is this root, with the image laid into it.
 
     Not chroot: the kernel makes no user namespace there, and the mount table would have no /.
     """
@@ -277,10 +285,7 @@ def main() -> int:
     spec = json.loads(sys.argv[1])
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True, timeout=30)
     root = view(spec["root"], pathlib.Path(spec["work"]))
-    (root / "image").mkdir()
-    (root / "image/busybox").write_bytes(pathlib.Path(spec["busybox"]).read_bytes())
-    (root / "image/busybox").chmod(0o755)
-    (root / "image/hello").write_text("hello\n")
+    lay_image(root, spec["busybox"])
     beside = neighbour(root / "image")
     # Before anything is laid down, which may take the control groups away.
     members = limited_group(spec["cgroup"], spec.get("group", {}))
