@@ -46,8 +46,9 @@ class CgroupMode(Check):
     """Control groups are mounted, in a mode that engines know.
 
     *Why*: without control groups no engine starts. v2 is what all of them are made for; v1 (and hybrid, which
-    to an engine is v1) is on its way out: systemd dropped it in 258, and refuses to boot with it in 256 and 257
-    unless forced to. A host that changes mode at its next boot changes what its containers' limits mean.
+    to an engine is v1) is on its way out: systemd 256 refuses to boot with it unless forced to, 257 waits 30 s
+    and mounts v2 all the same, 258 dropped it. A host that changes mode at its next boot changes what its
+    containers' limits mean.
 
     *Needs*: now: what is mounted on /sys/fs/cgroup. At boot: the init, its version and what it is compiled for,
     and the kernel command line of the entry that boots.
@@ -62,6 +63,7 @@ class CgroupMode(Check):
         "https://docs.docker.com/engine/containers/runmetrics/#control-groups",
         "https://www.freedesktop.org/software/systemd/man/latest/systemd.html#systemd.unified_cgroup_hierarchy",
         "https://github.com/systemd/systemd/blob/v256/NEWS",
+        "https://github.com/systemd/systemd/blob/v257/NEWS",
         "https://github.com/systemd/systemd/blob/v258/NEWS",
         "https://github.com/OpenRC/openrc/blob/master/init.d/cgroups.in",
     )
@@ -79,6 +81,8 @@ class CgroupMode(Check):
             yield self._judge(host, found.boot, "boot")
         elif host.kind != "live":
             raise Unavailable("; ".join(found.evidence))
+        if found.boot == "v2" and (found.systemd or 0) >= 257:
+            yield from self._in_vain(host, found)
         if host.kind == "live" and found.boot not in (None, "boot-fails", found.now) and found.now != "none":
             yield failed(
                 "cgroup mode change",
@@ -90,6 +94,27 @@ class CgroupMode(Check):
                 line=found.line,
                 severity=Severity.INFO,
                 hint="reboot before the host is put to work, or keep the mode: " + found.evidence[-1],
+            )
+
+    def _in_vain(self, host: Host, found: cgroup.Mode) -> Iterator[Finding]:
+        """Say that v1 is asked for, which this systemd no longer gives."""
+        try:
+            value = boot.option(boot.boot(host).cmdline, cgroup.UNIFIED)
+        except (OSError, Unavailable):
+            return
+        if cgroup.truth(value) is False:
+            word = f"{cgroup.UNIFIED}={value}"
+            yield failed(
+                cgroup.UNIFIED,
+                f"{found.evidence[-1].partition(': ')[2]}: what needs cgroup v1 here will not find it",
+                value=value,
+                expected="not set",
+                when="boot",
+                path=found.path,
+                line=found.line,
+                severity=Severity.INFO,
+                hint=f"take {word} off the kernel command line",
+                commands=remove(host, word)[:-1],
             )
 
     def _judge(self, host: Host, mode: str, when: str) -> Finding:

@@ -208,12 +208,12 @@ def decide(systemd: int | None, default: str | None, cmdline: str | None) -> tup
         cmdline: the kernel command line.
 
     The rule is systemd's own: cg_is_unified_wanted() and cg_is_hybrid_wanted() of src/shared/cgroup-setup.c,
-    and main.c of 256 and 257.
+    main.c of 256, and mount_cgroup_legacy_controllers() of src/shared/mount-setup.c in 257.
 
     >>> decide(252, "unified", "quiet systemd.unified_cgroup_hierarchy=0")[0]
     'hybrid'
-    >>> decide(257, None, "systemd.unified_cgroup_hierarchy=0")[0], decide(258, None, "")[0]
-    ('boot-fails', 'v2')
+    >>> [decide(number, None, "systemd.unified_cgroup_hierarchy=0")[0] for number in (256, 257, 258)]
+    ['boot-fails', 'v2', 'v2']
     >>> decide(219, None, "")[0], decide(239, "legacy", "")[0], decide(245, "hybrid", "")[0]
     ('v1', 'v1', 'hybrid')
 
@@ -222,16 +222,8 @@ def decide(systemd: int | None, default: str | None, cmdline: str | None) -> tup
     word = f"{UNIFIED}={option(cmdline, UNIFIED)}"
     if systemd is None:
         return None, "the version of systemd is not known"
-    if systemd >= 258:
-        return "v2", f"systemd {systemd} knows only v2"
     if systemd >= 256:
-        if unified is not False:
-            return "v2", f"systemd {systemd} mounts v2"
-        if truth(option(cmdline, FORCE)):
-            return _old(
-                cmdline, "hybrid"
-            ), f"{word} with {FORCE}: systemd {systemd} waits 30 s, then mounts v1"
-        return "boot-fails", f"{word} without {FORCE}=1: systemd {systemd} refuses to boot"
+        return _deprecated(systemd, cmdline) if unified is False else ("v2", f"systemd {systemd} mounts v2")
     if systemd < 226:
         return "v1", f"systemd {systemd} knows only v1"
     if unified is True:
@@ -247,6 +239,19 @@ def decide(systemd: int | None, default: str | None, cmdline: str | None) -> tup
     if default == "unified":
         return "v2", f"systemd {systemd} is compiled for v2"
     return _old(cmdline, default), f"systemd {systemd} is compiled for {default}"
+
+
+def _deprecated(systemd: int, cmdline: str | None) -> tuple[str, str]:
+    """Return what a systemd that gave v1 up makes of a command line that asks for it, and why."""
+    word = f"{UNIFIED}={option(cmdline, UNIFIED)}"
+    if systemd >= 258:
+        return "v2", f"systemd {systemd} knows only v2, and ignores {word}"
+    if truth(option(cmdline, FORCE)):
+        waits = " waits 30 s, then" if systemd == 256 else ""
+        return _old(cmdline, "hybrid"), f"{word} with {FORCE}: systemd {systemd}{waits} mounts v1"
+    if systemd == 256:
+        return "boot-fails", f"{word} without {FORCE}=1: systemd 256 refuses to boot"
+    return "v2", f"{word} without {FORCE}=1: systemd {systemd} waits 30 s, then mounts v2"
 
 
 def _old(cmdline: str | None, default: str) -> str:

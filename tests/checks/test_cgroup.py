@@ -124,7 +124,7 @@ def grub(word: str) -> dict[str, Content]:
 
 def test_a_boot_that_fails_is_known_before() -> None:
     word = "systemd.unified_cgroup_hierarchy=0"
-    result = ask(checks.CgroupMode, live("v2", grub(word), systemd="257.8"))
+    result = ask(checks.CgroupMode, live("v2", grub(word), systemd="256.7"))
     found = only(result)
     assert (found.value, found.when, found.path, found.line) == (
         "boot-fails",
@@ -136,6 +136,18 @@ def test_a_boot_that_fails_is_known_before() -> None:
     assert found.fix
     assert "update-grub" in found.fix["commands"]
     assert f"s/ *{re.escape(word).replace('=', '=')}" in found.fix["commands"][0].replace("\\_", "_")
+
+
+@pytest.mark.parametrize("systemd", ["257.13", "258.1"])
+def test_v1_that_is_asked_for_in_vain(systemd: str) -> None:
+    word = "systemd.unified_cgroup_hierarchy=0"
+    result = ask(checks.CgroupMode, live("v2", grub(word), systemd=systemd))
+    assert failures(result) == [("systemd.unified_cgroup_hierarchy", "boot", "info")]
+    forced = grub(f"{word} SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1")
+    others = failures(ask(checks.CgroupMode, live("v2", forced, systemd="257.13")))
+    assert ("cgroup mode change", "boot", "info") in others
+    assert ("systemd.unified_cgroup_hierarchy", "boot", "info") not in others
+    assert failures(ask(checks.CgroupMode, live("v2", grub("quiet"), systemd=systemd))) == []
 
 
 def test_a_mode_that_changes() -> None:
