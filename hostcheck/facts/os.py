@@ -323,6 +323,14 @@ def _first_pid_namespace(host: Host) -> bool:
         # PROC_PID_INIT_INO in include/linux/proc_ns.h.
         return host.readlink("/proc/self/ns/pid") == "pid:[4026531836]"
     except (OSError, Unavailable):
+        return _shows_kernel_threads(host)
+
+
+def _shows_kernel_threads(host: Host) -> bool:
+    """Return whether the second process is the kernel's own, as in no namespace but the first."""
+    try:
+        return host.read("/proc/2/comm").strip() == "kthreadd"
+    except (OSError, Unavailable):
         return False
 
 

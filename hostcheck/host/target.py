@@ -42,8 +42,11 @@ def _folder(path: str) -> Host:
         from hostcheck.host.layers import open_layout
 
         return open_layout(path)
+    from hostcheck.host.mounted import MountedHost, is_running_root
     from hostcheck.host.root import RootHost
 
+    if is_running_root(path):
+        return MountedHost(path)
     return _known_tree(RootHost(path), names)
 
 
