@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hostcheck.finding import Result
@@ -19,8 +19,10 @@ class BadReport(Exception):
     """A file that is no report of hostcheck; the text says why."""
 
 
-def load(path: str) -> list[dict[str, Any]]:
+def load(path: str, present: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the reports in a JSON report of one target or of several.
+
+    A check that was renamed since has its present id: `present` has it by the former.
 
     Raises:
         BadReport: it cannot be read, or is none.
@@ -34,6 +36,8 @@ def load(path: str) -> list[dict[str, Any]]:
         whole = json.loads(text)
         reports = whole.get("reports", [whole])
         for report in reports:
+            for result in report["results"]:
+                result["id"] = present.get(result["id"], result["id"])
             list(failures(report))
             report["host"]["name"]
     except OSError as error:

@@ -359,8 +359,8 @@ def _all_checks(options: argparse.Namespace, patterns: Sequence[str] = ("*",)) -
 
 def _run(options: argparse.Namespace) -> int:
     wanted = output.destinations(options)
-    known = _known(options.baseline)
     policy, configured = _configured(options)
+    known = _known(options.baseline, configured)
 
     def judge(path: str | None) -> Report:
         host = _assuming(_host_at(path), options)
@@ -406,16 +406,21 @@ def _targets(options: argparse.Namespace) -> list[str]:
     return [options.root]
 
 
-def _known(path: str | None) -> set[tuple[str, str, str]]:
-    """Return what the baseline knows."""
+def _known(path: str | None, configured: Sequence[Configured]) -> set[tuple[str, str, str]]:
+    """Return what the baseline knows of the checks."""
     if path is None:
         return set()
     from hostcheck import baseline
 
     try:
-        return {key for report in baseline.load(path) for key, _ in baseline.failures(report)}
+        reports = baseline.load(path, _present_ids(configured))
+        return {key for report in reports for key, _ in baseline.failures(report)}
     except baseline.BadReport as error:
         raise UsageError(f"--baseline {error}") from None
+
+
+def _present_ids(configured: Sequence[Configured]) -> dict[str, str]:
+    return plugins.present_ids(item.check for item in configured)
 
 
 def _configured(options: argparse.Namespace) -> tuple[Policy, list[Configured]]:
@@ -471,7 +476,8 @@ def _diff(options: argparse.Namespace) -> int:
         return to_dict(make_report(_assuming(_host_at(path), options), policy, configured))
 
     try:
-        reports = [diff_command.report_at(path, judge) for path in (options.old, options.new)]
+        present = _present_ids(configured)
+        reports = [diff_command.report_at(path, judge, present) for path in (options.old, options.new)]
     except (baseline.BadReport, NoTarget) as error:
         raise UsageError(str(error)) from None
     return diff_command.show(reports[0], reports[1], options)
@@ -550,6 +556,8 @@ def _explain(options: argparse.Namespace) -> int:
 def explanation(check: type[Check] | Check) -> str:
     """Return a check's documentation as plain text."""
     lines = [f"{check.id} ({check.severity})", "", check.title(), ""]
+    if check.aliases:
+        lines += [f"Formerly {', '.join(check.aliases)}.", ""]
     prose = check.prose().replace("*Why*", "Why").replace("*Needs*", "Needs").replace("*Fix*", "Fix")
     lines += [prose, ""]
     parameters = check.parameters()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hostcheck import baseline
@@ -28,8 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def report_at(path: str, judge: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+def report_at(
+    path: str, judge: Callable[[str], dict[str, Any]], present: Mapping[str, str]
+) -> dict[str, Any]:
     """Return the report in a JSON file, or what `judge` says of any other target.
+
+    `present` has the present id of each check that was renamed, by the former.
 
     Raises:
         baseline.BadReport: a JSON file that holds no report, or several.
@@ -37,7 +41,7 @@ def report_at(path: str, judge: Callable[[str], dict[str, Any]]) -> dict[str, An
     """
     if not path.endswith(".json"):
         return judge(path)
-    reports = baseline.load(path)
+    reports = baseline.load(path, present)
     if len(reports) != 1:
         raise baseline.BadReport(f"{path} holds {len(reports)} reports; a difference is between two")
     return reports[0]

@@ -6,7 +6,7 @@ import fnmatch
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import ModuleType
 
 from hostcheck import packaged
@@ -19,6 +19,11 @@ GROUP = "hostcheck.checks"
 """The entry-point group: the name is the family, the value a module."""
 
 DROP_IN_FOLDER = "/etc/hostcheck/checks.d"
+
+MOVED = {
+    "docker": ("daemon", "registry"),
+}
+"""A family to those that checks of it went to: who asks by a former id is answered from there."""
 
 
 class PluginError(Exception):
@@ -54,14 +59,20 @@ def families() -> list[str]:
 
 
 def shipped(patterns: Sequence[str] = ("*",)) -> list[type[Check]]:
-    """Return the shipped checks whose family can match one of the glob patterns."""
-    # A pattern's first part decides which files are imported: `cgroup.*` imports one.
+    """Return the shipped checks whose family, now or formerly, can match one of the glob patterns."""
+    # A pattern's first part decides which files are imported: `logging.*` imports one.
     heads = [pattern.partition(".")[0] for pattern in patterns]
     found: list[type[Check]] = []
     for family in families():
-        if any(fnmatch.fnmatchcase(family, head) for head in heads):
+        names = (family, *(former for former, moved in MOVED.items() if family in moved))
+        if any(fnmatch.fnmatchcase(name, head) for name in names for head in heads):
             found += checks_in(importlib.import_module(f"hostcheck.checks.{family}"))
     return found
+
+
+def present_ids(checks: Iterable[type[Check] | Check]) -> dict[str, str]:
+    """Return the present id of every former one."""
+    return {former: check.id for check in checks for former in check.aliases}
 
 
 class BrokenPlugin(Check):

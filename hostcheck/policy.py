@@ -68,6 +68,7 @@ class Policy:
         self.parameters: dict[str, dict[str, object]] = {}
         self.severities: dict[str, Severity] = {}
         self.waivers: list[Waiver] = []
+        self._former: dict[str, tuple[str, ...]] = {}
 
     def configure(
         self,
@@ -83,6 +84,7 @@ class Policy:
         wanted = tuple(select) or self.select
         unwanted = (*self.ignore, *ignore)
         self._check_names(checks)
+        self._former = {check.id: check.aliases for check in checks}
         for pattern in (*select, *ignore):
             if not any(_matches(check, [pattern]) for check in checks):
                 raise PolicyError(f"no check matches {pattern!r}{_suggest(pattern, checks)}")
@@ -129,7 +131,8 @@ class Policy:
             for result in results:
                 if result.outcome in (Outcome.PASS, Outcome.SKIP):
                     continue
-                if not fnmatch.fnmatchcase(result.check, waiver.id):
+                names = (result.check, *self._former.get(result.check, ()))
+                if not any(fnmatch.fnmatchcase(name, waiver.id) for name in names):
                     continue
                 if waiver.subject == "*":
                     result.waived = waiver.to_dict()

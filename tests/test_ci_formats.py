@@ -232,6 +232,17 @@ def test_baseline(tmp_path: pathlib.Path) -> None:
     assert failing == ["network.ip_forward"]
 
 
+def test_a_report_of_before_a_rename(tmp_path: pathlib.Path) -> None:
+    """A check that was called otherwise when the report was written has its present name in it."""
+    before = tmp_path / "before.json"
+    hostcheck(HOSTS / "broken", "-f", "json", "-o", before)
+    text = before.read_text()
+    assert '"daemon.log_rotation"' in text
+    before.write_text(text.replace('"daemon.log_rotation"', '"docker.log_rotation"'))
+    assert hostcheck(HOSTS / "broken", "--baseline", before, "-f", "json").returncode == 0
+    assert hostcheck("diff", HOSTS / "broken", before).stdout == "no difference\n"
+
+
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", "{}", '{"results": 3}', '{"reports": [1]}', "[" * 100_000]
 )

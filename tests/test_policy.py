@@ -82,6 +82,21 @@ def test_extends_and_overrides(tmp_path: pathlib.Path) -> None:
     assert version.effective is Severity.RECOMMENDED
 
 
+def test_a_former_id_still_names_its_check(tmp_path: pathlib.Path) -> None:
+    """Parameters, severities and waivers that were written before a check was renamed count on."""
+    policy = load(
+        tmp_path,
+        "select: [docker.log_rotation]\nseverities: {'docker.*': required}\n"
+        "waivers: [{id: docker.log_rotation, reason: known}]",
+    )
+    (configured,) = policy.configure(plugins.shipped())
+    assert configured.check.id == "daemon.log_rotation"
+    assert configured.effective is Severity.REQUIRED
+    found = Result("daemon.log_rotation", "t", Severity.REQUIRED, Outcome.FAIL, [failed("x", "no")])
+    policy.waive([found], TODAY)
+    assert found.waived
+
+
 def result() -> Result:
     findings = [failed("CONFIG_A", "no"), failed("CONFIG_B", "no", severity=Severity.RECOMMENDED)]
     return Result("kernel.config_base", "t", Severity.REQUIRED, Outcome.FAIL, findings)
