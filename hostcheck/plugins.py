@@ -22,6 +22,7 @@ DROP_IN_FOLDER = "/etc/hostcheck/checks.d"
 
 MOVED = {
     "docker": ("daemon", "registry"),
+    "systemd": ("limits", "units"),
 }
 """A family to those that checks of it went to: who asks by a former id is answered from there."""
 

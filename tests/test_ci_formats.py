@@ -237,8 +237,8 @@ def test_a_report_of_before_a_rename(tmp_path: pathlib.Path) -> None:
     before = tmp_path / "before.json"
     hostcheck(HOSTS / "broken", "-f", "json", "-o", before)
     text = before.read_text()
-    assert '"daemon.log_rotation"' in text
-    before.write_text(text.replace('"daemon.log_rotation"', '"docker.log_rotation"'))
+    assert '"units.enabled"' in text
+    before.write_text(text.replace('"units.enabled"', '"systemd.enabled"'))
     assert hostcheck(HOSTS / "broken", "--baseline", before, "-f", "json").returncode == 0
     assert hostcheck("diff", HOSTS / "broken", before).stdout == "no difference\n"
 

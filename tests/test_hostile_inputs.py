@@ -110,7 +110,7 @@ def names_it(host: hurts.SpyTree, path: str, reason: str) -> bool:
     )
 
 
-OF_THE_TEST = {"systemd.running_limits"}
+OF_THE_TEST = {"limits.running"}
 """Checks that look at a process of the engine: here the test's own stands for it, whose limits are nobody's unit."""
 
 

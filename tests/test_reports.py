@@ -132,7 +132,7 @@ def test_the_broken_host_is_not_ready() -> None:
         "docker.daemon_json",
         "network.ip_forward",
         "storage.mount_options",
-        "systemd.enabled",
+        "units.enabled",
     } <= blocking
 
 
