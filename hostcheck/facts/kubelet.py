@@ -252,7 +252,7 @@ K3S_UNITS = ("k3s.service", "k3s-agent.service", "rke2-server.service", "rke2-ag
 
 K3S_CONFIGS = ("/etc/rancher/k3s/config.yaml", "/etc/rancher/rke2/config.yaml")
 
-_NO_PROXY = re.compile(r"(?m)^disable-kube-proxy:\s*[\"']?true\b")
+_NO_PROXY = r"(?m)^disable-kube-proxy:\s*[\"']?true\b"
 
 
 def kube_proxy_off(host: Host) -> str | None:
@@ -267,7 +267,7 @@ def kube_proxy_off(host: Host) -> str | None:
             continue
     for path in K3S_CONFIGS:
         try:
-            if _NO_PROXY.search(text(host, path) or ""):
+            if re.search(_NO_PROXY, text(host, path) or ""):
                 return path
         except (OSError, Unavailable):
             continue

@@ -75,21 +75,22 @@ def parse_dpkg_status(text: str, path: str = DPKG + "/status") -> Iterator[Packa
 
 
 # One pass in C over undecoded bytes: a desktop has 3000 stanzas, of which four fields count. An empty line ends one.
-_FIELDS = re.compile(rb"\n(?:(Package|Status|Architecture|Version): (.*)|(?=\n))")
+# Only what begins as one of them is tried.
+_FIELDS = re.compile(rb"\n(?=[PSAV\n])(?:(?:Package|Status|Architecture|Version): .*|(?=\n))")
 
 
 def _stanzas(data: bytes, path: str) -> Iterator[tuple[Package, str]]:
     """Yield each package of a status file and its state: the last word of Status, empty where that is missing."""
-    fields: dict[bytes, str] = {}
-    for name, value in _FIELDS.findall(b"\n" + data + b"\n\n"):
-        if name:
-            fields.setdefault(name, value.decode("utf-8", "replace").strip())
-        elif fields:
-            package, version = fields.get(b"Package", ""), fields.get(b"Version", "")
-            if package:
-                state = fields.get(b"Status", "").rpartition(" ")[2]
-                yield Package(package, version, fields.get(b"Architecture", ""), "deb", path), state
-            fields = {}
+    short = b"".join(_FIELDS.findall(b"\n" + data + b"\n\n")).decode("utf-8", "replace")
+    for stanza in short.split("\n\n"):
+        fields: dict[str, str] = {}
+        for line in stanza.split("\n"):
+            name, _, value = line.partition(": ")
+            fields.setdefault(name, value.strip())
+        if fields.get("Package"):
+            state = fields.get("Status", "").rpartition(" ")[2]
+            version, arch = fields.get("Version", ""), fields.get("Architecture", "")
+            yield Package(fields["Package"], version, arch, "deb", path), state
 
 
 def _dpkg_status(host: Host) -> tuple[tuple[Package, str], ...]:

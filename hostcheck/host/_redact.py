@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import re
 
-NEVER = re.compile(
+from hostcheck.record import Record
+
+# Patterns are compiled where they are first used: a run that masks nothing has no use for them.
+NEVER = (
     r"(?:/etc/g?shadow-?"
     r"|.*/\.ssh/.*"
     r"|/etc/ssh/ssh_host_.*_key"
@@ -19,7 +22,7 @@ NEVER = re.compile(
 )
 """Files of which every letter is a secret."""
 
-PLAIN = re.compile(
+PLAIN = (
     r"(?:/usr/share/|/usr/lib/sysimage/|/lib/modules/|/usr/lib/modules/|/boot/config-|/var/lib/dpkg/|/proc/config|/proc/sys/"
     r"|/etc/(?:passwd|group|nsswitch\.conf)\Z)"
 )
@@ -33,69 +36,105 @@ _WORDS = (
 _NAME = rf"{_WORDS}[\w-]{{0,40}}"
 _VALUE = r"(?:\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|[^\s\"'\0]+)"
 
-RULES: tuple[tuple[str, str], ...] = (
-    (
+_NEEDS = (
+    "passw",
+    "passphrase",
+    "secret",
+    "token",
+    "credential",
+    "client-key-data",
+    *(
+        f"{kind}{joint}key"
+        for kind in ("api", "access", "private", "encryption", "auth", "license")
+        for joint in ("", "_", "-")
+    ),
+)
+"""One of these is in every name that `_WORDS` matches."""
+
+
+class Rule(Record):
+    """A kind of secret, and how it is found."""
+
+    kind: str
+    needs: tuple[str, ...]
+    """Without one of these in a text, in small letters, the pattern finds nothing, and need not be compiled."""
+    pattern: str
+    """Its group `secret` or `bearer` is made unreadable; of `url`, its user."""
+
+
+RULES = (
+    Rule(
         "a private key in PEM",
+        ("-----begin ",),
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?P<secret>[^-]*)",
     ),
-    (
+    Rule(
         "user and password in a URL, as proxies have, and a token in their place",
+        ("://",),
         r"://(?P<url>[^\s\"'\0]+)",
     ),
-    (
+    Rule(
         "an HTTP header that says who one is",
+        ("authorization", "bearer"),
         r"(?i)\bauthorization[\"']?[ \t]*[:=][\s\"'\[-]{0,40}(?:basic|bearer|digest|negotiate)\s+"
         r"(?P<secret>[^\s\"'\]]+)"
         r"|\bbearer[ \t]+(?P<bearer>[\w.~+/=-]{8,})",
     ),
-    (
+    Rule(
         "what a word such as password, token or secret names: an assignment in quotes, as in Environment=",
+        _NEEDS,
         rf"(?i)(?P<quote>[\"'])[\w./-]{{0,80}}?{_NAME}=(?P<secret>[^\"'\n]*)(?P=quote)",
     ),
-    (
+    Rule(
         "the same: a line of YAML",
+        _NEEDS,
         rf"(?im)^[ \t-]{{0,80}}[\w./-]{{0,80}}?{_NAME}:[ \t]+(?P<secret>[^\s{{\[][^\n]*)$",
     ),
-    (
+    Rule(
         "the same: JSON, TOML, the environment, a command line",
+        _NEEDS,
         rf"(?i){_NAME}[\"']?[ \t]{{0,8}}[:=][ \t]{{0,8}}(?P<secret>{_VALUE})",
     ),
-    (
+    Rule(
         "the same: an option whose value is the next word",
+        _NEEDS,
         rf"(?i)(?<![\w-])--[\w-]{{0,40}}?{_NAME}[ \0](?P<secret>[^\s\0-][^\s\0]*)",
     ),
-    (
+    Rule(
         "auth and identity of a registry",
+        ("auth", "token"),
         rf"(?i)(?<!\w)(?:auth|identity_?token|registry_?token)[\"']?[ \t]{{0,8}}[:=][ \t]{{0,8}}(?P<secret>{_VALUE})",
     ),
-    (
+    Rule(
         "the private part of a JSON web key",
+        ('"d"', '"p"', '"q"', '"dp"', '"dq"', '"qi"', '"k"'),
         r"\"(?:d|p|q|dp|dq|qi|k)\"\s{0,40}:\s{0,40}(?P<secret>\"[\w+/=-]{16,}\")",
     ),
-    (
+    Rule(
         "the hash of a password",
+        ("$",),
         r"(?P<secret>\$(?:1|2[aby]|5|6|7|y|gy|apr1)\$[\w./$,=-]{20,})",
     ),
-    (
+    Rule(
         "a token of a well-known form",
+        ("gh", "github_pat_", "glpat-", "akia", "xox", "dckr_", "k10", "."),
         r"\b(?P<secret>gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|AKIA[A-Z0-9]{16}|xox[abprs]-[\w-]{10,}"
         r"|dckr_(?:pat|oat)_[\w-]{10,}|K10[0-9a-f]{64}::\S+|[a-z0-9]{6}\.[a-z0-9]{16}(?![\w.])"
         r"|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]*)",
     ),
 )
-"""Each kind of secret, and the pattern whose group `secret` or `bearer` is made unreadable; of `url`, its user."""
+"""Each kind of secret."""
 
-_HARMLESS = re.compile(
-    r"(?i)[\"']?(?:true|false|yes|no|on|off|null|none|y|m|n|[\d.]{1,4}[a-z]{0,2}|\$\{?\w+\}?|[{\[|>-]*)[\"']?[,;}\]]*\Z"
+_HARMLESS = (
+    r"(?i)[\"']?(?:true|false|yes|no|on|off|null|none|y|m|n|[\d.]{1,4}[a-z]{0,2}|\$\{?\w+\}?|[{\[|>-]*)"
+    r"[\"']?[,;}\]]*\Z"
 )
 """Values that are no secret, whatever they are called."""
 
-_PLACE = re.compile(
-    r"(?i)(?:file|path|dir|url|uri|server|ttl|mode|type|name|binary?|config)[\"']?[ \t]*[:=][ \t]*\Z"
-)
+_PLACE = r"(?i)(?:file|path|dir|url|uri|server|ttl|mode|type|name|binary?|config)[\"']?[ \t]*[:=][ \t]*\Z"
 """Names such as `token-file` mean the place of a secret."""
 
-_LETTERS = re.compile(r"(%[0-9A-Fa-f]{2}|%.|\\.)|([^\W\d_])|(\d)", re.DOTALL)
+_LETTERS = r"(?s)(%[0-9A-Fa-f]{2}|%.|\\.)|([^\W\d_])|(\d)"
 
 
 def _masked(secret: str) -> str:
@@ -104,7 +143,7 @@ def _masked(secret: str) -> str:
     >>> _masked('"p%2Fw#7"')
     '"x%2Fx#0"'
     """
-    return _LETTERS.sub(lambda found: found[1] or ("x" if found[2] else "0"), secret)
+    return re.sub(_LETTERS, lambda found: found[1] or ("x" if found[2] else "0"), secret)
 
 
 def _without_user(url: str) -> str:
@@ -130,20 +169,22 @@ def redact_text(text: str) -> str:
         group = "bearer" if group == "bearer" else "secret"
         secret = found[group]
         whole, start = found[0], found.start(group) - found.start()
-        if _HARMLESS.match(secret) or _PLACE.search(whole[:start]):
+        if re.match(_HARMLESS, secret) or re.search(_PLACE, whole[:start]):
             return whole
         return whole[:start] + _masked(secret) + whole[start + len(secret) :]
 
-    for _kind, pattern in RULES:
-        text = re.sub(pattern, replace, text)
+    small = text.casefold()
+    for rule in RULES:
+        if any(word in small for word in rule.needs):
+            text = re.sub(rule.pattern, replace, text)
     return text
 
 
 def redact(path: str, data: bytes) -> bytes:
     """Return a file's content, or the output of the command `path`, without its secrets."""
-    if NEVER.match(path):
+    if re.match(NEVER, path):
         return _masked(data.decode("latin-1")).encode("latin-1")
-    if PLAIN.match(path) or data.startswith((b"\x7fELF", b"\x1f\x8b")):
+    if re.match(PLAIN, path) or data.startswith((b"\x7fELF", b"\x1f\x8b")):
         return data
     # What is no UTF-8 is kept as it is.
     return redact_text(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")

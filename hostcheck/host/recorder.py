@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import posixpath
+import re
 import stat as stat_module
 import time
 from collections.abc import Iterator
@@ -263,7 +264,7 @@ class RecordingHost(Host):
         for path, kept in sorted(self.kept.items()):
             if kept.pieces:
                 data = b"".join(data for _start, data in kept.merged())
-                yield path, redact(path, data) if kept.whole or NEVER.match(path) else data
+                yield path, redact(path, data) if kept.whole or re.match(NEVER, path) else data
 
 
 def _volatile(path: str) -> bool:

@@ -10,11 +10,13 @@ import pathlib
 import tarfile
 from typing import Any, Union
 
+import hypothesis
+import hypothesis.strategies as st
 import pytest
 
 from hostcheck import cli, plugins
 from hostcheck.host import DiskUsage, Host, NoTarget, Unavailable
-from hostcheck.host._redact import RULES, redact_text
+from hostcheck.host._redact import RULES, Rule, redact_text
 from hostcheck.host.live import LiveHost
 from hostcheck.host.recorded import ARCHIVE_LIMIT, BadRecording, RecordedHost
 from hostcheck.host.recorder import RecordingHost, save
@@ -512,7 +514,17 @@ def test_every_kind_of_secret_is_planted() -> None:
 
     everything = "\n".join(c if isinstance(c, str) else c.decode() for c in SECRETS.values())
     everything += "\nurl = https://Pl4ntedPl4ntedPl4nted@host/x\n"
-    assert [kind for kind, pattern in RULES if not re.search(pattern, everything)] == []
+    assert [rule.kind for rule in RULES if not re.search(rule.pattern, everything)] == []
+
+
+@pytest.mark.parametrize("rule", RULES, ids=[rule.kind for rule in RULES])
+@hypothesis.given(data=st.data())
+def test_what_a_rule_needs_is_in_all_that_it_matches(rule: Rule, data: st.DataObject) -> None:
+    """Otherwise a secret would stay, because its pattern was not even tried."""
+    import re
+
+    found = data.draw(st.from_regex(re.compile(rule.pattern, re.ASCII)))
+    assert any(word in found.casefold() for word in rule.needs)
 
 
 @pytest.mark.parametrize(
