@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Callable, Optional
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import boot, cgroup, engine, firewall, kernel, packages
+from hostcheck.facts import boot, cgroup, engine, firewall, kernel, packages, security
 from hostcheck.facts.files import which
 from hostcheck.facts.versions import TOOLS, found_tool, parse_package_version
 
@@ -168,6 +168,12 @@ def _no_option(name: str) -> Callable[[Host, str], bool]:
     return holds
 
 
+def _no_parser(host: Host, _when: str) -> bool:
+    return (
+        security.lsm_at_boot(host, "apparmor").value == "enabled" and which(host, "apparmor_parser") is None
+    )
+
+
 def _narrow(host: Host, _when: str) -> bool:
     return not host.exists("/lib64/ld-linux-x86-64.so.2") and any(
         host.exists(f"/lib/{name}")
@@ -202,6 +208,9 @@ CIRCUMSTANCES: dict[str, Callable[[Host, str], bool]] = {
     "ipv6.disable=1": _no_ipv6,
     "no CONFIG_IP_SET": _no_option("IP_SET"),
     "AppArmor profile of runc": _there("/etc/apparmor.d/runc", "/etc/apparmor.d/usr.sbin.runc"),
+    "AppArmor without its parser": _no_parser,
+    "docker": lambda host, _when: "docker" in engine.installed(host),
+    "SELinux": lambda host, _when: security.selinux_configured(host).value == "enforcing",
     "32-bit": _narrow,
     # Images built since then are what a host is asked to run.
     "images since 2021-08": lambda host, _when: host.today() >= "2021-08",

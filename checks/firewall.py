@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Optional
 
@@ -365,7 +366,7 @@ class FirewallReload(Check):
         "https://docs.docker.com/engine/network/packet-filtering-firewalls/",
         "https://github.com/moby/moby/issues/35043",
     )
-    services: tuple[str, ...] = ("firewalld", "iptables", "ferm", "shorewall", "csf", "apf")
+    services: tuple[str, ...] = ("firewalld", "iptables", "nftables", "ferm", "shorewall", "csf", "apf")
     """Services that rebuild the tables of iptables."""
 
     def run(self, host: Host) -> Iterator[Finding]:
@@ -386,6 +387,8 @@ class FirewallReload(Check):
             path = network.enabled(host, f"{service}.service", there)
             if path is None:
                 continue
+            if service == "nftables" and not _flushes(host):
+                continue
             said = True
             if self._tied(host, service):
                 yield passed(f"{service}.service", "docker restarts with it", path=path, when="boot")
@@ -397,6 +400,7 @@ class FirewallReload(Check):
                 expected=f"docker.service PartOf={service}.service",
                 path=path if path.startswith("/") else None,
                 when="boot",
+                severity=Severity.INFO if service == "firewalld" else Severity.RECOMMENDED,
                 commands=[
                     "mkdir -p /etc/systemd/system/docker.service.d",
                     f"printf '[Unit]\\nPartOf={service}.service\\nAfter={service}.service\\n'"
@@ -420,6 +424,15 @@ class FirewallReload(Check):
                     if key.strip() in ("PartOf", "BindsTo") and f"{service}.service" in value.split():
                         return True
         return False
+
+
+def _flushes(host: Host) -> bool:
+    """Return whether the rules of nftables.service begin by dropping those of all others."""
+    for path in ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf", "/etc/nftables.nft"):
+        for line in (files.text(host, path) or "").splitlines():
+            if re.match(r"\s*flush ruleset\s*(?:;|#|$)", line):
+                return True
+    return False
 
 
 class FirewallUfw(Check):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 
-from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, failed, passed
-from hostcheck.facts import cgroup
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
+from hostcheck.facts import cgroup, kernel
+from hostcheck.facts.files import text
 from hostcheck.facts.mounts import Mount
 
 USED = frozenset(
@@ -77,3 +78,48 @@ class HierarchyWritable(Check):
                 )
             else:
                 yield passed(point, "can be written", value="rw", **where)
+
+
+class HierarchyRealtime(Check):
+    """Real-time processes do not keep the cpu controller from containers.
+
+    *Why*: a kernel with CONFIG_RT_GROUP_SCHED turns the cpu controller of control groups v2 on only while every
+    real-time process is in the root group. One in a service (multipathd, rtkit, an audio server) is enough:
+    `write cgroup.subtree_control: invalid argument`, and no container with a share or limit of CPU starts.
+
+    *Needs*: with such a kernel and control groups v2, the controller cpu in the groups of services.
+
+    *Fix*: a kernel without CONFIG_RT_GROUP_SCHED, rt_group_sched=0 at boot (6.15 and later), or no real-time service.
+    """
+
+    id = "hierarchy.realtime"
+    severity = Severity.RECOMMENDED
+    references = (
+        "https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu",
+        "https://github.com/containers/crun/issues/704",
+        "https://github.com/systemd/systemd/issues/13781",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        if host.kind != "live":
+            raise NotApplicable("which processes are of real time is known when they run")
+        if "cpu" not in (text(host, f"{cgroup.TOP}/cgroup.controllers") or "").split():
+            raise NotApplicable("control groups v2 do not have the controller cpu here")
+        release = kernel.running_release(host)
+        config = kernel.config(host, release)
+        if config is None:
+            raise Unavailable(f"the configuration of {release} is not here")
+        path = f"{cgroup.TOP}/system.slice/cgroup.controllers"
+        services = (text(host, path) or "cpu").split()
+        more = {"value": " ".join(services), "expected": "cpu", "path": path}
+        if config.get("RT_GROUP_SCHED") != "y" or "cpu" in services:
+            yield passed("cpu", "the controller cpu is there for containers", **more)
+            return
+        yield failed(
+            "cpu",
+            f"{release} groups real-time processes, and one outside of the root group keeps the controller cpu from"
+            " containers",
+            hint="ps -eo pid,cls,unit,comm | grep -E ' (FF|RR) ' names them; move them or stop their service",
+            **more,
+        )

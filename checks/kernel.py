@@ -525,8 +525,12 @@ class KernelModules(Check):
             yield needed
 
     def _next_time(self, here: Situation, needed: table.Needed) -> Iterator[Finding]:
-        """Yield what forbids a module that is loaded now: nothing loads it after the next boot."""
+        """Yield what keeps a module that is loaded now from being loaded after the next boot."""
         refused = modules.forbidden(here.host, "boot", needed.module, needed.by_name)
+        its = modules.tree(here.host, here.kernel.release)
+        if refused is None and needed.module in its.files:
+            again = modules.on_disk(here.host, here.kernel.release, needed.module)
+            refused = again if again.state == "missing" else None
         if refused is not None:
             yield self._finding(here, needed, refused, "boot")
 

@@ -559,6 +559,13 @@ class KubernetesRuntime(Check):
                 hint="name cri-dockerd's socket (unix:///var/run/cri-dockerd.sock) or containerd's",
                 **more,
             )
+        if "docker" in socket and "containerd" in socket:
+            return failed(
+                subject,
+                f"{socket} is of the containerd inside docker, whose CRI is off: the kubelet finds no runtime",
+                hint="install containerd beside it, and name unix:///run/containerd/containerd.sock",
+                **more,
+            )
         # A socket below k3s, rke2 or k0s belongs to a runtime that comes inside another program.
         if re.search(r"k3s|rke2|k0s|microk8s", socket):
             return passed(subject, f"{socket} comes with the distribution", **more)

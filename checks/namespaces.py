@@ -28,7 +28,8 @@ class NamespacesAvailable(Check):
     """The kernel has every kind of namespace that containers are made of.
 
     *Why*: without the mount, UTS, IPC, PID and network namespaces no container starts; without user namespaces
-    there is neither rootless mode nor userns-remap. Those of cgroups and time are used where they are there.
+    there is neither rootless mode nor userns-remap. On cgroup v2 engines give each container a cgroup namespace,
+    and none starts without. Those of time are used where they are there.
 
     *Needs*: /proc/self/ns of the running kernel; for the kernel that boots next, its configuration and version.
 
@@ -56,7 +57,7 @@ class NamespacesAvailable(Check):
             raise Unavailable("/proc/self/ns cannot be listed: is /proc mounted?") from None
         for kind, _option, _since, severity, loss in KINDS:
             path = f"/proc/self/ns/{kind}"
-            yield self._finding(kind, kind in there, kernel, severity, loss, path, None)
+            yield self._finding(host, kind, kind in there, kernel, severity, loss, path, None)
 
     def _offline(self, host: Host, kernel: Kernel) -> Iterator[Finding]:
         config = kernel_facts.config(host, kernel.release)
@@ -66,10 +67,11 @@ class NamespacesAvailable(Check):
         for kind, option, since, severity, loss in KINDS:
             there = config.enabled(option) and config.enabled("NAMESPACES")
             there = there and (version is None or version >= Version(since))
-            yield self._finding(kind, there, kernel, severity, loss, config.path, config.line(option))
+            yield self._finding(host, kind, there, kernel, severity, loss, config.path, config.line(option))
 
     def _finding(
         self,
+        host: Host,
         kind: str,
         there: bool,
         kernel: Kernel,
@@ -81,10 +83,23 @@ class NamespacesAvailable(Check):
         more = {"expected": "there", "when": kernel.when, "path": path, "line": line}
         if there:
             return passed(kind, f"{kernel.release} has it", value="there", **more)
-        severity = Severity.REQUIRED if kind in self.needed else severity
-        text = f"{kernel.release} has no {kind} namespaces: containers have no {loss}"
+        text = f"{kernel.release} has no {kind} namespaces: containers do not have {loss}"
+        if kind in self.needed:
+            severity = Severity.REQUIRED
+        elif kind == "cgroup" and _unified(host, kernel.when):
+            severity = Severity.REQUIRED
+            text = f"{kernel.release} has no cgroup namespaces, which engines use on cgroup v2: no container starts"
         hint = "boot a kernel that has them, as the distribution's own"
         return failed(kind, text, value="missing", severity=severity, hint=hint, **more)
+
+
+def _unified(host: Host, when: str) -> bool:
+    """Return whether control groups are v2 alone at that moment."""
+    try:
+        found = cgroup.mode(host)
+    except (OSError, Unavailable):
+        return False
+    return (found.now if when == "now" else found.boot) == "v2"
 
 
 LIMITS = (

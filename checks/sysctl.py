@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
-from hostcheck.facts import network, sysctl
+from hostcheck.facts import network, os, sysctl
 
 
 def number(text: str | None) -> int | None:
@@ -165,12 +165,15 @@ class SysctlKeys(Check):
         yield from findings
         if not findings:
             yield passed(key, "nothing sets it: the kernel's own 1000000", when="boot", expected="> 10000")
-        if network.meant_option(host, "userns-remap"):
-            key = "kernel.keys.maxkeys"
+        key = "kernel.keys.maxkeys"
+        inside = host.kind == "live" and os.mapped(host)
+        if inside or network.meant_option(host, "userns-remap"):
             text = "with userns-remap containers beyond that number do not start"
+            if inside:
+                text = "root here is a user of the outer host, and shares it with guests: then no container starts"
             for finding in at_least(host, key, self.user_minimum, text, Severity.RECOMMENDED, 200):
                 if not finding.ok:
-                    finding.severity = Severity.RECOMMENDED
+                    finding.severity = Severity.REQUIRED if inside else Severity.RECOMMENDED
                 yield finding
 
 

@@ -10,15 +10,16 @@ from typing import Any
 
 import yaml
 
-TABLE = pathlib.Path(__file__).resolve().parents[1] / "tests" / "incidents" / "incidents.yaml"
+FOLDER = pathlib.Path(__file__).resolve().parents[1] / "tests" / "incidents"
+TABLES = ("incidents.yaml", "field.yaml")
 
 Incident = dict[str, Any]
 
 
 @functools.cache
 def incidents() -> list[Incident]:
-    """Return the table."""
-    found: list[Incident] = yaml.safe_load(TABLE.read_text())
+    """Return the tables."""
+    found: list[Incident] = [each for name in TABLES for each in yaml.safe_load((FOLDER / name).read_text())]
     return found
 
 

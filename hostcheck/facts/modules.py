@@ -313,11 +313,14 @@ def loadable(
     if kernel.when == "now" and module in loaded(host):
         return Module("loaded", "loaded", "/proc/modules", loaded(host)[module])
     refused = forbidden(host, kernel.when, module, by_name)
-    if refused is not None:
-        return refused
-    its = tree(host, kernel.release)
+    return refused if refused is not None else on_disk(host, kernel.release, module)
+
+
+def on_disk(host: Host, release: str, module: str) -> Module:
+    """Return whether the file of a module is there: its state is `loadable` or `missing`."""
+    its = tree(host, release)
     if its.folder is None:
-        return Module("missing", f"{kernel.release} has no folder in /lib/modules")
+        return Module("missing", f"{release} has no folder in /lib/modules")
     if not its.indexed:
         return Module("missing", f"{its.folder} has no modules.dep, so modprobe finds nothing", its.folder)
     if module not in its.files:

@@ -334,6 +334,15 @@ def _shows_kernel_threads(host: Host) -> bool:
         return False
 
 
+def mapped(host: Host) -> bool:
+    """Return whether root here is another user of an outer host: this is inside a user namespace."""
+    try:
+        first = (text(host, "/proc/self/uid_map") or "").split("\n")[0].split()
+    except Unavailable:
+        return False
+    return len(first) == 3 and first[:2] != ["0", "0"]
+
+
 def export(host: Host) -> dict[str, object]:
     """Return the distribution, its release and the architecture."""
     found = os_release(host)

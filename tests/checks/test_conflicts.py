@@ -54,6 +54,11 @@ def host(versions: dict[str, str], mounts: str = V2, **files: Content) -> FakeHo
 
 Row = tuple[str, dict[str, str], dict[str, Content]]
 
+APPARMOR: dict[str, Content] = {
+    "cmdline": "ro apparmor=1 security=apparmor\n",
+    "boot__config-6.12.1": 'CONFIG_SECURITY_APPARMOR=y\nCONFIG_LSM="apparmor"\n',
+}
+
 HIT: list[Row] = [
     ("runc kernel memory limit", {"linux": "5.16.11-1-generic", "runc": "1.0.0-rc92"}, {"mounts": V1}),
     (
@@ -71,6 +76,13 @@ HIT: list[Row] = [
     ("dockerd 28.0.0 ipv6.disable", {"dockerd": "28.0.0"}, {"cmdline": "ro ipv6.disable=1\n"}),
     ("dockerd ip_set", {"dockerd": "28.0.0", "linux": "6.6.1"}, {"boot__config-6.6.1": "CONFIG_NET=y\n"}),
     ("dockerd apparmor runc profile", {"docker-ce": "5:24.0.7-1"}, {"etc__apparmor.d__runc": "profile\n"}),
+    ("dockerd apparmor parser", {"dockerd": "23.0.0"}, APPARMOR),
+    ("overlay layers in use", {"linux": "4.19.65-coreos", "dockerd": "18.06.3"}, {}),
+    (
+        "container-selinux docker-ce",
+        {"container-selinux": "2:2.77-1.el7_6", "docker-ce": "3:18.09.1-3.el7"},
+        {"etc__selinux__config": "SELINUX=enforcing\n"},
+    ),
     ("seccomp time64", {"libseccomp2": "2.3.3-4"}, {"lib__ld-linux-armhf.so.3": ELF}),
     ("seccomp clone3", {"dockerd": "20.10.8"}, {}),
     ("seccomp faccessat2", {"dockerd": "19.03.15"}, {}),
@@ -109,6 +121,17 @@ BESIDE: list[Row] = [
     ("seccomp faccessat2", {"dockerd": "20.10.0"}, {}),
     ("dockerd apparmor runc profile", {"docker-ce": "5:24.0.7-1"}, {}),
     ("seccomp time64", {"libseccomp2": "2.3.3-4"}, {}),
+    ("dockerd apparmor parser", {"dockerd": "23.0.2"}, APPARMOR),
+    ("dockerd apparmor parser", {"dockerd": "23.0.0"}, {**APPARMOR, "usr__sbin__apparmor_parser": ELF}),
+    ("dockerd apparmor parser", {"dockerd": "23.0.0"}, {}),
+    ("overlay layers in use", {"linux": "4.19.75", "dockerd": "18.06.3"}, {}),
+    ("overlay layers in use", {"linux": "5.1.3", "dockerd": "18.06.3"}, {}),
+    ("overlay layers in use", {"linux": "4.19.65"}, {}),
+    (
+        "container-selinux docker-ce",
+        {"container-selinux": "2:2.77-1.el7_6", "docker-ce": "3:18.09.1-3.el7"},
+        {"etc__selinux__config": "SELINUX=permissive\n"},
+    ),
     ("podman crun", {"podman": "4.9.3", "crun": "1.14.1"}, {}),
     ("kube-proxy conntrack", {"linux": "5.12.2-arch1-1"}, {"usr__bin__kind": ELF}),
 ]

@@ -227,7 +227,7 @@ def test_reload() -> None:
 
 @pytest.mark.parametrize(
     "package, expected",
-    [("iptables", []), ("iptables_services", [("iptables.service", "info")])],
+    [("iptables", []), ("iptables_services", [("iptables.service", "recommended")])],
 )
 def test_reload_of_iptables_without_its_unit(package: str, expected: list[tuple[str, str]]) -> None:
     laid = {**DOCKER, **dpkg(docker_ce="5:28.5.2-1", **{package: "1.8.9-2"})}

@@ -46,3 +46,23 @@ def test_writable(mounts: str, expected: list[str]) -> None:
 def test_there_is_nothing_to_write(kind: str, mounts: str) -> None:
     host = FakeHost({"/proc/self/mountinfo": mounts}, kind=kind)
     assert ask(hierarchy.HierarchyWritable, host).outcome is Outcome.SKIP
+
+
+@pytest.mark.parametrize(
+    ("realtime", "root", "services", "outcome"),
+    [
+        ("y", "cpuset cpu io memory", "cpuset io memory", Outcome.FAIL),
+        ("y", "cpuset cpu io memory", "cpuset cpu io memory", Outcome.PASS),
+        # Turned on when a service asks for it.
+        ("n", "cpuset cpu io memory", "cpuset io memory", Outcome.PASS),
+        ("y", "cpuset io memory", "cpuset io memory", Outcome.SKIP),
+    ],
+)
+def test_realtime(realtime: str, root: str, services: str, outcome: Outcome) -> None:
+    files = {
+        "/proc/sys/kernel/osrelease": "6.1.0-x\n",
+        "/boot/config-6.1.0-x": f"CONFIG_CGROUPS=y\nCONFIG_RT_GROUP_SCHED={realtime}\n",
+        "/sys/fs/cgroup/cgroup.controllers": root + "\n",
+        "/sys/fs/cgroup/system.slice/cgroup.controllers": services + "\n",
+    }
+    assert ask(hierarchy.HierarchyRealtime, FakeHost(files)).outcome is outcome

@@ -15,8 +15,8 @@ from hostcheck import cli, plugins
 from hostcheck.finding import Finding, Outcome, Report, Severity, Verdict
 from hostcheck.policy import Policy
 
-TABLE = pathlib.Path(__file__).with_name("incidents.yaml")
-INCIDENTS: list[dict[str, Any]] = yaml.safe_load(TABLE.read_text())
+TABLES = [pathlib.Path(__file__).with_name(f"{name}.yaml") for name in ("incidents", "field")]
+INCIDENTS: list[dict[str, Any]] = [each for path in TABLES for each in yaml.safe_load(path.read_text())]
 
 DESERVES = {
     "engine-refuses": Severity.REQUIRED,

@@ -1,0 +1,68 @@
+"""Hosts that are containers of another host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
+from hostcheck.facts import mounts
+from hostcheck.facts.files import text
+from hostcheck.facts.os import container, mapped
+
+INNER_PROC = "/dev/.lxc/proc"
+"""Where LXC mounts a whole /proc in a guest that may hold others: lxc.apparmor.allow_nesting."""
+
+
+class GuestNesting(Check):
+    """An LXC guest that is to run containers was allowed to hold others.
+
+    *Why*: lxcfs covers files in /proc of a guest, and the kernel lets nobody in there mount a whole one as long as
+    none is to be seen; AppArmor's profile for plain guests denies it as well. No container starts: `error mounting
+    "proc" to rootfs ... permission denied`, or docker-default cannot be loaded.
+
+    *Needs*: in a running LXC, LXD or Incus guest that its host confines, the mount /dev/.lxc/proc.
+
+    *Fix*: on the outer host `pct set ID --features nesting=1,keyctl=1` or `lxc config set NAME
+    security.nesting=true`, and start the guest again.
+    """
+
+    id = "guest.nesting"
+    severity = Severity.REQUIRED
+    references = (
+        "https://linuxcontainers.org/lxc/manpages/man5/lxc.container.conf.5.html",
+        "https://pve.proxmox.com/wiki/Linux_Container#pct_options",
+        "https://github.com/stonith404/pingvin-share/issues/408",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        if host.kind != "live" or (container(host) or ("",))[0] != "lxc":
+            raise NotApplicable("this is no guest of LXC")
+        table = mounts.mounted(host)
+        covered = any(mount.type == "fuse.lxcfs" and mount.point.startswith("/proc/") for mount in table)
+        if not (covered and mapped(host)) and not _confined(host):
+            raise NotApplicable("root of this guest is root of its host, and no profile confines it")
+        more = {"expected": f"proc on {INNER_PROC}", "path": mounts.MOUNTINFO}
+        if any(mount.point == INNER_PROC for mount in table):
+            yield passed("nesting", "the outer host lets this guest hold others", value="on", **more)
+        elif host.pids("containerd-shim") or host.pids("containerd-shim-runc-v2"):
+            yield passed("nesting", "containers run in this guest", value="on", **more)
+        else:
+            yield failed(
+                "nesting",
+                "the outer host does not let this guest hold others: no container starts",
+                value="off",
+                hint="on the outer host: pct set ID --features nesting=1,keyctl=1 (Proxmox) or lxc config set NAME"
+                " security.nesting=true (LXD, Incus); then restart the guest",
+                **more,
+            )
+
+
+def _confined(host: Host) -> bool:
+    """Return whether the outer host puts an AppArmor profile on this guest."""
+    try:
+        label = text(host, "/proc/self/attr/current") or ""
+    except Unavailable:
+        # A kernel without any security module answers EINVAL.
+        return False
+    return label.startswith(("lxc-", "lxd-", "incus-"))

@@ -1,0 +1,88 @@
+"""What podman and its relatives need of the host when root runs them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Version, failed, passed
+from hostcheck.facts import engine, mounts, storage
+from hostcheck.facts.files import text
+from hostcheck.facts.versions import version
+
+CONFIG = "/etc/containers/storage.conf"
+VENDOR = "/usr/share/containers/storage.conf"
+
+STACKED = {"overlay": "an overlay", "ecryptfs": "eCryptfs", "aufs": "aufs"}
+"""Types of file systems on which containers/storage refuses the kernel's overlay (drivers/overlay/overlay.go)."""
+
+
+def configured(host: Host, key: str) -> tuple[str, str, int] | None:
+    """Return a value of storage.conf with its file and line; the administrator's file replaces the vendor's."""
+    for path in (CONFIG, VENDOR):
+        content = text(host, path)
+        if content is None:
+            continue
+        for number, line in enumerate(content.splitlines(), 1):
+            found = re.match(rf'\s*{key}\s*=\s*"([^"]*)"', line)
+            if found:
+                return found[1], path, number
+        return None
+    return None
+
+
+class PodmanStorage(Check):
+    """Podman can stack layers where root's images lie.
+
+    *Why*: podman's driver `overlay` refuses to lie on another overlay, on eCryptfs, on ZFS before OpenZFS 2.2 or
+    podman 4.4, unless a mount_program (fuse-overlayfs) does the work: `'overlay' is not supported over zfs, a
+    mount_program is required`.
+
+    *Needs*: the driver, graphroot and mount_program of storage.conf, and the file system below.
+
+    *Fix*: `mount_program = "/usr/bin/fuse-overlayfs"` in /etc/containers/storage.conf, or graphroot on ext4 or xfs.
+    """
+
+    id = "podman.storage"
+    severity = Severity.REQUIRED
+    references = (
+        "https://github.com/containers/storage/blob/v1.46.0/drivers/overlay/overlay.go",
+        "https://github.com/containers/storage/pull/1432",
+        "https://github.com/containers/storage/blob/main/docs/containers-storage.conf.5.md",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        if "podman" not in engine.installed(host):
+            raise NotApplicable("podman is not installed")
+        if (configured(host, "driver") or ("overlay",))[0] not in ("overlay", ""):
+            raise NotApplicable("another storage driver is configured")
+        if configured(host, "mount_program"):
+            raise NotApplicable("a mount_program stacks the layers")
+        root = (configured(host, "graphroot") or ("/var/lib/containers/storage",))[0]
+        for when, mount in mounts.held(host, root):
+            more = {
+                "value": mount.type,
+                "expected": "ext4, xfs or btrfs",
+                "path": mount.path,
+                "line": mount.line,
+                "when": when,
+            }
+            why = self._refused(host, mount.type)
+            if not why:
+                yield passed(root, f"layers can be stacked on {mount.type}", **more)
+                continue
+            yield failed(
+                root,
+                f"lies on {why}, on which podman stacks no layers of its own: nothing starts",
+                hint=f'mount_program = "/usr/bin/fuse-overlayfs" below [storage.options.overlay] in {CONFIG}',
+                **more,
+            )
+
+    def _refused(self, host: Host, kind: str) -> str:
+        if kind != "zfs":
+            return STACKED.get(kind, "")
+        have = version(host, "podman")
+        if storage.zfs_too_old(host):
+            return "ZFS before OpenZFS 2.2"
+        return f"ZFS, which podman {have} does not take," if have and have < Version("4.4") else ""

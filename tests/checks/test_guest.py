@@ -1,0 +1,53 @@
+"""Guests of LXC that may and may not hold containers."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import pytest
+
+from hostcheck.finding import Outcome
+from hostcheck.testing import FakeHost, ask
+
+guest: Any = importlib.import_module("hostcheck.checks.guest")
+
+LXCFS = "50 22 0:50 / /proc/cpuinfo rw - fuse.lxcfs lxcfs rw\n"
+INNER = "51 22 0:51 / /dev/.lxc/proc rw - proc proc rw\n"
+PROC = "22 1 0:22 / /proc rw - proc proc rw\n"
+MAPPED = "0 100000 65536\n"
+WHOLE = "0 0 4294967295\n"
+CONFINED = "lxc-105_</var/lib/lxc> (enforce)\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "mounts", "ids", "label", "outcome"),
+    [
+        ("lxc", PROC + LXCFS, MAPPED, "unconfined\n", Outcome.FAIL),
+        ("lxc", PROC, WHOLE, CONFINED, Outcome.FAIL),
+        ("lxc", PROC + LXCFS + INNER, MAPPED, CONFINED, Outcome.PASS),
+        # A privileged guest whose profile was taken away may mount all.
+        ("lxc", PROC + LXCFS, WHOLE, "unconfined\n", Outcome.SKIP),
+        ("lxc", PROC, MAPPED, "unconfined\n", Outcome.SKIP),
+        ("systemd-nspawn", PROC + LXCFS, MAPPED, CONFINED, Outcome.SKIP),
+        ("", PROC, WHOLE, "docker-default (enforce)\n", Outcome.SKIP),
+    ],
+)
+def test_nesting(kind: str, mounts: str, ids: str, label: str, outcome: Outcome) -> None:
+    files = {
+        "/proc/self/mountinfo": mounts,
+        "/proc/self/uid_map": ids,
+        "/proc/self/attr/current": label,
+        "/run/systemd/container": kind,
+    }
+    assert ask(guest.GuestNesting, FakeHost(files)).outcome is outcome
+
+
+def test_containers_run() -> None:
+    files = {
+        "/proc/self/mountinfo": PROC,
+        "/proc/self/attr/current": CONFINED,
+        "/run/systemd/container": "lxc",
+    }
+    host = FakeHost(files, pids={"containerd-shim-runc-v2": (900,)})
+    assert ask(guest.GuestNesting, host).outcome is Outcome.PASS
