@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Callable
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Callable, cast
 
 from hostcheck import __version__, output, plugins
 from hostcheck.check import Check
@@ -20,6 +20,8 @@ from hostcheck.runner import Configured
 from hostcheck.runner import run as run_checks
 
 if TYPE_CHECKING:
+    import argparse
+
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 OK, FAILED, USAGE, UNDECIDED = 0, 1, 2, 3
@@ -71,32 +73,41 @@ class UsageError(Exception):
     """The command line asks for what cannot be had; the text says what and the way out."""
 
 
-class _Help(argparse.RawDescriptionHelpFormatter):
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=32, width=100)
-
-    def _format_action_invocation(self, action: argparse.Action) -> str:
-        """Name the value once, as Python 3.13 does: `-o, --output FILE`, the same on every Python."""
-        if not action.option_strings or action.nargs == 0:
-            return super()._format_action_invocation(action)
-        value = self._format_args(action, self._get_default_metavar_for_optional(action))
-        return f"{', '.join(action.option_strings)} {value}"
-
-
 def _parser(names: Iterable[str]) -> argparse.ArgumentParser:
-    """Return the parser with these commands; each costs 1 ms, and a run needs one."""
+    """Return the parser with these commands; each costs 1 ms."""
+    # Imported here: argparse costs 4 ms, and a plain run does without it.
+    import argparse
+
+    from hostcheck.helptext import Help
+
     parser = argparse.ArgumentParser(
         prog="hostcheck",
         description="Says whether a Linux host will run containers, now and after its next boot.",
         epilog=_EPILOG,
-        formatter_class=_Help,
+        formatter_class=Help,
     )
     parser.add_argument("--version", action="version", version=f"hostcheck {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name in names:
         add_parser, _ = COMMANDS[name]
         add_parser(commands)
+    for command in commands.choices.values():
+        command.formatter_class = Help
     return parser
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    """Return what the command line says."""
+    first = arguments[0]
+    if first == "run":
+        from hostcheck.quick import Quick
+
+        quick = Quick()
+        _add_run(cast("Commands", quick))
+        values = quick.read(arguments[1:])
+        if values is not None:
+            return cast("argparse.Namespace", SimpleNamespace(command=first, **values))
+    return _parser(COMMANDS if first in ("-h", "--help") else (first,)).parse_args(arguments)
 
 
 def _add_run(commands: Commands) -> None:
@@ -105,7 +116,6 @@ def _add_run(commands: Commands) -> None:
         help="check a host (the default command)",
         description="Check this host, an unpacked image, or a recording.",
         epilog=_EPILOG,
-        formatter_class=_Help,
     )
     run.add_argument(
         "targets",
@@ -123,20 +133,18 @@ def _add_run(commands: Commands) -> None:
 
 
 def _add_list(commands: Commands) -> None:
-    listing = commands.add_parser(
-        "list", help="the checks, with the policy's severity", formatter_class=_Help
-    )
+    listing = commands.add_parser("list", help="the checks, with the policy's severity")
     _add_checks(listing)
 
 
 def _add_explain(commands: Commands) -> None:
-    explain = commands.add_parser("explain", help="a check's documentation", formatter_class=_Help)
+    explain = commands.add_parser("explain", help="a check's documentation")
     explain.add_argument("id", nargs="+", metavar="ID", help="a check, such as network.ip_forward, or a glob")
     _add_plugins(explain)
 
 
 def _add_policies(commands: Commands) -> None:
-    commands.add_parser("policies", help="the policies that hostcheck ships", formatter_class=_Help)
+    commands.add_parser("policies", help="the policies that hostcheck ships")
 
 
 def _add_daemon_json(commands: Commands) -> None:
@@ -157,9 +165,7 @@ def _add_diff(commands: Commands) -> None:
     # Imported here: only one command compares.
     from hostcheck import diff_command
 
-    diff = commands.add_parser(
-        "diff", help="what differs between two targets or reports", formatter_class=_Help
-    )
+    diff = commands.add_parser("diff", help="what differs between two targets or reports")
     diff_command.add_arguments(diff)
     _add_assumptions(diff)
     _add_checks(diff)
@@ -181,7 +187,6 @@ def _add_serve(commands: Commands) -> None:
         help="serve metrics and the report to a scrape",
         description="Check this host every so often, and serve metrics, a page and the report.",
         epilog=exporter.EPILOG,
-        formatter_class=_Help,
     )
     exporter.add_arguments(serve)
     _add_host(serve)
@@ -189,9 +194,7 @@ def _add_serve(commands: Commands) -> None:
 
 
 def _add_facts(commands: Commands) -> None:
-    facts = commands.add_parser(
-        "facts", help="what was read, as JSON with file and line", formatter_class=_Help
-    )
+    facts = commands.add_parser("facts", help="what was read, as JSON with file and line")
     facts.add_argument(
         "names",
         nargs="*",
@@ -255,10 +258,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or (arguments[0] not in COMMANDS and arguments[0] not in ("-h", "--help", "--version")):
         arguments.insert(0, "run")
-    first = arguments[0]
-    names = () if first == "--version" else COMMANDS if first in ("-h", "--help") else (first,)
+    if arguments == ["--version"]:
+        print(f"hostcheck {__version__}")
+        return OK
     try:
-        options = _parser(names).parse_args(arguments)
+        options = _options(arguments)
         _, command = COMMANDS[options.command]
         code = command(options)
         sys.stdout.flush()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import os
 import sys
 from collections.abc import Collection, Iterator, Sequence
-from typing import TextIO, cast
+from typing import TYPE_CHECKING, TextIO, cast
 
 from hostcheck import reporters
 from hostcheck.finding import Report, Severity
 from hostcheck.reporters import FORMATS, Style
+
+if TYPE_CHECKING:
+    import argparse
 
 
 class OutputError(Exception):

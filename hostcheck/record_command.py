@@ -37,7 +37,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="keep what every check asks, to be judged elsewhere",
         description="Keep everything that any check asks of this host, with the answers, in FILE.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", metavar="FILE", help="NAME.tar.gz, or a folder to make; it must not be there")
     parser.add_argument("--root", metavar="PATH", help="record the root tree in PATH instead of this host")

@@ -42,7 +42,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="what causes an engine's message, and whether that is so here",
         description="Say what an engine's error message means, and check the conditions behind it here.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "text", nargs="+", metavar="TEXT", help="the message, or - for a log on standard input"
