@@ -267,7 +267,7 @@ class DaemonDataRoot(Check):
 
     *Why*: images, containers and volumes live there. With a relative path dockerd hangs at its start (20.10), or
     no container finds its root (26.1). Where a file stands in the way dockerd does not start. What file system
-    holds it is `storage.backing`.
+    holds it is `filesystem.backing`.
 
     *Needs*: data-root of daemon.json or of the flags.
 

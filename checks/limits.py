@@ -10,17 +10,7 @@ from hostcheck.facts import engine, packages, sysctl, systemd
 from hostcheck.facts.systemd import Unit
 from hostcheck.facts.unitfile import parse_size
 
-from ._units import (
-    ALL,
-    CONTAINERD_UNIT,
-    DAEMONS,
-    DOCKER_UNIT,
-    EXEC_5,
-    RESOURCE_5,
-    at,
-    drop_in,
-    units,
-)
+from ._units import ALL, CONTAINERD_UNIT, DAEMONS, DOCKER_UNIT, EXEC_5, RESOURCE_5, at, drop_in, units
 
 
 class LimitsRlimits(Check):

@@ -1,12 +1,14 @@
-"""Resources: memory, processors, swap, and the numbers that run out."""
+"""Resources: memory, processors, swap, room on the disk, and the numbers that run out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
-from hostcheck.facts import engine, resources
+from hostcheck.facts import engine, mounts, resources
 from hostcheck.facts.files import text
+
+from ._storage import folders
 
 KUBEADM = "https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/install-kubeadm/"
 
@@ -306,3 +308,128 @@ class ResourcesFiles(Check):
             )
         else:
             yield passed("fs.file-max", f"{used} files are open, {limit} may be", **more)
+
+
+class ResourcesSpace(Check):
+    """There is room for images and containers.
+
+    *Why*: on a full file system dockerd and containerd cannot write their databases and do not start, pulls
+    and builds fail half way, and containers that write logs stop.
+
+    *Needs*: free bytes for programs that are not root (statvfs f_bavail) on the file system of the data root.
+
+    *Fix*: `docker system prune`, `journalctl --vacuum-size=256M`, or a larger disk.
+    """
+
+    id = "resources.space"
+    aliases = ("storage.space",)
+    severity = Severity.RECOMMENDED
+    references = (
+        "https://man7.org/linux/man-pages/man3/statvfs.3.html",
+        "https://github.com/moby/moby/issues/20272",
+    )
+    recommended_gb: float = 5.0
+    """Gigabytes (10^9 bytes) that should be free."""
+    required_gb: float = 0.1
+    """Gigabytes below which the engine cannot be expected to start."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        if host.kind != "live":
+            raise NotApplicable("free space depends on the disk that this will be deployed to")
+        seen: set[str] = set()
+        for folder in folders(host):
+            point = _place(host, folder, seen)
+            if point is None:
+                continue
+            usage = host.disk_usage(_existing(host, folder))
+            if not usage.total:
+                raise Unavailable(f"the size of the file system of {folder} is not told")
+            free = usage.free / 1e9
+            more = {"value": f"{free:.1f} GB", "path": point, "expected": f"{self.recommended_gb:g} GB"}
+            if free < self.recommended_gb:
+                severe = free < self.required_gb
+                yield failed(
+                    folder,
+                    f"{folder} has {free:.1f} GB free, {self.recommended_gb:g} GB expected"
+                    + (
+                        ": the engine cannot write its databases"
+                        if severe
+                        else ": pulls and builds run out of room"
+                    ),
+                    severity=Severity.REQUIRED if severe else Severity.RECOMMENDED,
+                    commands=["journalctl --vacuum-size=256M"],
+                    hint="docker system prune, or a larger disk",
+                    **more,
+                )
+            else:
+                yield passed(folder, f"{folder} has {free:.1f} GB free", **more)
+
+
+class ResourcesInodes(Check):
+    """There are inodes for the files of images and containers.
+
+    *Why*: an image is tens of thousands of small files. An ext4 file system can run out of inodes while it has
+    room, and then says `no space left on device`.
+
+    *Needs*: free inodes (statvfs f_favail) on the file system of the data root; btrfs and others that make
+    them as needed have no number and pass.
+
+    *Fix*: `docker system prune -a`, or a file system made with more inodes (`mkfs.ext4 -i 8192`, or xfs).
+    """
+
+    id = "resources.inodes"
+    aliases = ("storage.inodes",)
+    severity = Severity.RECOMMENDED
+    references = (
+        "https://github.com/moby/moby/issues/37077",
+        "https://man7.org/linux/man-pages/man3/statvfs.3.html",
+    )
+    minimum_percent: float = 5.0
+    """Per cent of the inodes that should be free."""
+    required: int = 100
+    """Free inodes below which dockerd cannot even make its own folders."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        if host.kind != "live":
+            raise NotApplicable("free inodes depend on the disk that this will be deployed to")
+        seen: set[str] = set()
+        for folder in folders(host):
+            point = _place(host, folder, seen)
+            if point is None:
+                continue
+            usage = host.disk_usage(_existing(host, folder))
+            if not usage.inodes:
+                yield passed(folder, f"{folder}: inodes are made as needed", path=point)
+                continue
+            share = 100 * usage.inodes_free / usage.inodes
+            more = {"value": f"{share:.1f} %", "path": point, "expected": f"{self.minimum_percent:g} %"}
+            few = usage.inodes_free < self.required
+            if few or share < self.minimum_percent:
+                yield failed(
+                    folder,
+                    f"{folder} has {usage.inodes_free} inodes left ({share:.1f} %): builds fail though there is room",
+                    severity=Severity.REQUIRED if few else Severity.RECOMMENDED,
+                    commands=["docker system prune -a"],
+                    **more,
+                )
+            else:
+                yield passed(folder, f"{folder} has {share:.0f} % of its inodes free", **more)
+
+
+def _existing(host: Host, folder: str) -> str:
+    """Return the folder, or the nearest one above that exists."""
+    while folder != "/" and not host.exists(folder):
+        folder = folder.rpartition("/")[0] or "/"
+    return folder
+
+
+def _place(host: Host, folder: str, seen: set[str]) -> str | None:
+    """Return the mount point that holds a folder, None if it was seen before."""
+    mount = mounts.now(host, folder)
+    point = mount.point if mount else folder
+    if point in seen:
+        return None
+    seen.add(point)
+    return point

@@ -6,62 +6,17 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import (
-    cgroup,
-    engine,
-    firewall,
-    kernel,
-    modules,
-    mounts,
-    packages,
-    rootless,
-    security,
-    sysctl,
-    systemd,
-)
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
+from hostcheck.facts import cgroup, engine, kernel, mounts, rootless, security, sysctl, systemd
 from hostcheck.facts import os as os_facts
 from hostcheck.facts.files import names, text
 from hostcheck.facts.rootless import Evidence, User
-from hostcheck.facts.versions import parse_package_version, version
 
-DOCS = "https://docs.docker.com/engine/security/rootless"
-TOOL = "https://github.com/moby/moby/blob/master/contrib/dockerd-rootless-setuptool.sh"
-SCRIPT = "https://github.com/moby/moby/blob/master/contrib/dockerd-rootless.sh"
-
-
-def relevant(host: Host, needed: str) -> tuple[Evidence, ...]:
-    """Return what shows that users run containers without root.
-
-    Raises:
-        NotApplicable: nothing does and the policy does not ask for it, or it says that nobody will.
-
-    """
-    if needed == "no":
-        raise NotApplicable("no user is to run containers without root")
-    found = rootless.evidence(host)
-    if not found and needed != "yes":
-        raise NotApplicable("no user runs containers without root here")
-    return found
+from ._rootless import DOCS, TOOL, installed_package, relevant
 
 
 def _because(found: tuple[Evidence, ...]) -> str:
     return found[0].why if found else "the policy asks for it"
-
-
-def _package(host: Host, *known: str) -> packages.Package | None:
-    try:
-        return packages.installed(host, *known)
-    except (PermissionError, Unavailable):
-        return None
-
-
-def _docker_version(host: Host) -> Version | None:
-    found = engine.docker_version(host)
-    if found is None:
-        package = _package(host, "docker-ce-rootless-extras")
-        found = parse_package_version(package.version, package.manager).version if package else None
-    return found
 
 
 class RootlessUidmap(Check):
@@ -99,7 +54,7 @@ class RootlessUidmap(Check):
         more["when"] = host.when
         hint = "install uidmap (Debian, Ubuntu), shadow-utils (Red Hat, Fedora) or shadow-uidmap (Alpine)"
         if path is None:
-            if _package(host, "uidmap", "shadow-uidmap"):
+            if installed_package(host, "uidmap", "shadow-uidmap"):
                 return passed(name, "its package is installed", value="installed", **more)
             text_ = f"not installed: no user's engine starts ({_because(found)})"
             return failed(name, text_, value="missing", hint=hint, **more)
@@ -130,11 +85,11 @@ class RootlessUidmap(Check):
 
         """
         # A file in somebody's home was copied, and a copy has none; Debian's packages set the bit.
-        if path.startswith("/home/") or _package(host, "uidmap"):
+        if path.startswith("/home/") or installed_package(host, "uidmap"):
             if host.kind != "live":
                 return False
         elif host.kind != "live":
-            if _package(host, "shadow-utils", "shadow"):
+            if installed_package(host, "shadow-utils", "shadow"):
                 return True
             raise Unavailable(f"{path} is not setuid, and its capabilities cannot be read from a tree")
         try:
@@ -399,478 +354,6 @@ class RootlessDelegation(Check):
                 )
 
 
-class RootlessOverlay(Check):
-    """A user's engine can stack the layers of images.
-
-    *Why*: up to 5.10 the kernel lets only root mount overlay. Engines then fall back to fuse-overlayfs, or to full
-    copies of each layer (vfs) where that is not installed; docker from 29 on does not fall back at all, and no
-    image can be unpacked.
-
-    *Needs*: kernel 5.11, or one that its distribution taught it (Ubuntu, RHEL from 8.5 on, Debian with the option
-    permit_mounts_in_userns of overlay); else fuse-overlayfs, and for docker 29 `containerd-snapshotter` false.
-
-    *Fix*: a newer kernel; or install fuse-overlayfs.
-    """
-
-    id = "rootless.overlay"
-    severity = Severity.REQUIRED
-    references = (
-        f"{DOCS}/troubleshoot/",
-        "https://docs.docker.com/engine/storage/drivers/select-storage-driver/",
-        "https://www.redhat.com/en/blog/podman-rootless-overlay",
-        "https://github.com/torvalds/linux/commit/459c7c565ac36ba09ffbf24231147f408fde4203",
-    )
-    needed: str = "auto"
-    """Whether users run containers without root: `yes`, `no`, or `auto` for what their files show."""
-
-    def run(self, host: Host) -> Iterator[Finding]:
-        """See `Check.run`."""
-        found = relevant(host, self.needed)
-        fuse = rootless.program(host, "fuse-overlayfs") or _package(host, "fuse-overlayfs")
-        for each in kernel.kernels(host):
-            why = self._allowed(host, each)
-            more: dict[str, Any] = {
-                "value": each.release, "expected": ">= 5.11", "when": each.when,
-                "path": each.path, "line": each.line,
-            }  # fmt: skip
-            if why:
-                yield passed("overlay", f"{each.release} lets users mount overlay: {why}", **more)
-                continue
-            docker = _docker_version(host)
-            store = self._containerd_store(host, found) if docker and docker >= Version("29") else ""
-            if store:
-                yield failed(
-                    "overlay",
-                    f"kernel {each.release} lets only root mount overlay: docker {docker} unpacks no image",
-                    hint=f'a kernel from 5.11 on; or in {store}: "features": {{"containerd-snapshotter": false}}, '
-                    '"storage-driver": "fuse-overlayfs"',
-                    **more,
-                )
-            elif fuse:
-                text_ = f"{each.release} lets only root mount overlay; fuse-overlayfs is there"
-                yield passed("overlay", text_, **more)
-            else:
-                yield failed(
-                    "overlay",
-                    f"kernel {each.release} lets only root mount overlay: each layer is copied in full (vfs)",
-                    severity=Severity.RECOMMENDED,
-                    hint="install the package fuse-overlayfs, or boot a kernel from 5.11 on",
-                    **more,
-                )
-
-    def _allowed(self, host: Host, each: kernel.Kernel) -> str:
-        number = kernel.version_of(each.release)
-        if number is None or number >= Version("5.11"):
-            return "5.11 or newer" if number else "its version is not known"
-        if re.fullmatch(
-            r"\d+\.\d+\.\d+-\d+-(generic|lowlatency|aws|azure|gcp|oracle|kvm|raspi)", each.release
-        ):
-            return "Ubuntu's kernels do"
-        try:
-            if "ubuntu" in os_facts.os_release(host).family:
-                return "Ubuntu's kernels do"
-        except (OSError, Unavailable):
-            pass
-        # Red Hat carried it back to 8.5, whose kernel is 4.18.0-348.
-        carried = re.match(r"4\.18\.0-(\d+).*\.el8", each.release)
-        if carried and int(carried.group(1)) >= 348:
-            return "Red Hat carried it back"
-        if any(
-            rule.keyword == "options" and rule.name == "overlay" and "permit_mounts_in_userns=1" in rule.text
-            for rule in modules.rules(host)
-        ):
-            return "permit_mounts_in_userns=1"
-        if each.when == "now":
-            said = text(host, "/sys/module/overlay/parameters/permit_mounts_in_userns")
-            if said and said[:1] in "Y1":
-                return "permit_mounts_in_userns is on"
-        return ""
-
-    def _containerd_store(self, host: Host, found: tuple[Evidence, ...]) -> str:
-        """Return the daemon.json of a user whose docker 29 keeps its images in containerd's store, empty if none."""
-        # Imported here: only hosts with docker 29 and an old kernel come so far.
-        import json
-
-        theirs = [e.user for e in found if e.user and e.engine == "docker"]
-        if not theirs:
-            return "" if found else "~/.config/docker/daemon.json"
-        for user in theirs:
-            path = f"{user.home}/.config/docker/daemon.json"
-            try:
-                said = json.loads(text(host, path) or "{}")
-            except (ValueError, OSError, Unavailable, RecursionError):
-                said = {}
-            said = said if isinstance(said, dict) else {}
-            features = said.get("features")
-            off = isinstance(features, dict) and features.get("containerd-snapshotter") is False
-            old = ("fuse-overlayfs", "vfs", "btrfs")
-            # What an earlier release left there is kept in use (moby's daemon/graphdriver, HasPriorDriver).
-            prior = any(rootless.is_there(host, f"{user.home}/.local/share/docker/{name}") for name in old)
-            if not off and not prior and said.get("storage-driver") not in old:
-                return path
-        return ""
-
-
-FUSE_CONFIGS = ("/etc/containers/storage.conf", "/usr/share/containers/storage.conf")
-
-
-class RootlessFuse(Check):
-    """Whoever is set to fuse-overlayfs can open /dev/fuse.
-
-    *Why*: with `mount_program = fuse-overlayfs` every mount of a layer goes through /dev/fuse; where the module is
-    not there builds and containers end with `fuse: device not found`.
-
-    *Needs*: /dev/fuse now; for the next boot the module fuse, built in or loadable.
-
-    *Fix*: `echo fuse > /etc/modules-load.d/fuse.conf && modprobe fuse`.
-    """
-
-    id = "rootless.fuse"
-    severity = Severity.REQUIRED
-    references = (
-        "https://github.com/containers/fuse-overlayfs",
-        "https://github.com/containers/storage/blob/main/docs/containers-storage.conf.5.md",
-    )
-
-    def run(self, host: Host) -> Iterator[Finding]:
-        """See `Check.run`."""
-        said = next(self._asked(host), None)
-        if said is None:
-            raise NotApplicable("nothing is set to fuse-overlayfs")
-        path, line = said
-        more: dict[str, Any] = {"path": path, "line": line, "expected": "there"}
-        command = "echo fuse > /etc/modules-load.d/fuse.conf && modprobe fuse"
-        if host.kind == "live":
-            if host.exists("/dev/fuse"):
-                yield passed("/dev/fuse", "there", value="there", when="now", **more)
-            else:
-                text_ = "not there, and fuse-overlayfs is what mounts layers: builds and containers fail"
-                yield failed("/dev/fuse", text_, value="missing", when="now", commands=[command], **more)
-        for each in kernel.kernels(host):
-            # Both names of one kernel: what boots again is judged as what boots.
-            found = modules.loadable(host, each._replace(when="boot"), "fuse", "FUSE_FS")
-            if found.usable:
-                yield passed("fuse", f"{each.release}: {found.why}", value=found.state, when="boot", **more)
-            elif host.kind != "live" or each.when == "boot":
-                text_ = f"{each.release}: {found.why}: builds and containers fail"
-                hint = "install the modules of the kernel that boots"
-                yield failed("fuse", text_, value=found.state, when="boot", hint=hint, **more)
-
-    def _asked(self, host: Host) -> Iterator[tuple[str, int]]:
-        theirs = [f"{user.home}/.config/containers/storage.conf" for user in rootless.users(host)]
-        for path in (*FUSE_CONFIGS, *theirs):
-            try:
-                content = text(host, path) or ""
-            except (OSError, Unavailable):
-                continue
-            for number, line in enumerate(content.split("\n"), 1):
-                if re.match(r'\s*mount_program\s*=\s*["\'].*fuse-overlayfs["\']', line):
-                    yield path, number
-            # The system's own file counts only where the administrator has none.
-            if path == FUSE_CONFIGS[0] and content:
-                return
-
-
-DRIVERS = (("slirp4netns", ("slirp4netns",)), ("pasta", ("passt",)), ("vpnkit", ("vpnkit",)))
-"""Programs that give a user's containers a network, and their packages."""
-
-
-class RootlessNetworkDriver(Check):
-    """Users' containers reach the network.
-
-    *Why*: a user cannot make interfaces on the host; slirp4netns, pasta or vpnkit carry the packets through a tap
-    device. Without one of them docker does not start, and podman starts no container with a network.
-
-    *Needs*: for docker slirp4netns 0.4, pasta or vpnkit (from 29 on rootlesskit has one built in); for podman
-    pasta from 5.0 on, slirp4netns before, unless containers.conf names the other. The module tun.
-
-    *Fix*: install slirp4netns (or passt); `echo tun > /etc/modules-load.d/tun.conf`.
-    """
-
-    id = "rootless.network_driver"
-    severity = Severity.REQUIRED
-    references = (
-        SCRIPT,
-        "https://github.com/rootless-containers/rootlesskit/blob/master/docs/network.md",
-        "https://github.com/containers/podman/blob/main/rootless.md",
-        "https://blog.podman.io/2024/03/podman-5-0-breaking-changes-in-detail/",
-    )
-    needed: str = "auto"
-    """Whether users run containers without root: `yes`, `no`, or `auto` for what their files show."""
-
-    def run(self, host: Host) -> Iterator[Finding]:
-        """See `Check.run`."""
-        found = relevant(host, self.needed)
-        theirs = {each.engine for each in found} or ({"podman"} & engine.installed(host)) or {"docker"}
-        have = [
-            name for name, known in DRIVERS if rootless.program(host, name) or _package(host, *known)
-        ]  # fmt: skip
-        when = host.when
-        if "podman" in theirs:
-            yield self._podman(host, have, when)
-        if theirs - {"podman"}:
-            yield self._docker(host, have, when)
-        yield from self._tun(host)
-
-    def _docker(self, host: Host, have: list[str], when: str) -> Finding:
-        more: dict[str, Any] = {"expected": "slirp4netns, pasta or vpnkit", "when": when}
-        slirp = version(host, "slirp4netns")
-        if "slirp4netns" in have and slirp is not None and slirp < Version("0.4"):
-            have = [name for name in have if name != "slirp4netns"]
-        if have:
-            return passed("network driver", f"{', '.join(have)} is there", value=", ".join(have), **more)
-        docker = _docker_version(host)
-        newer = docker is not None and docker >= Version("29")
-        # docker-ce-rootless-extras recommends one, so before it is installed there may be none.
-        early = engine.stage(host) == "before" and not rootless.evidence(host)
-        then = "the slower one in rootlesskit is used" if newer else "a user's docker does not start"
-        old = (
-            f"slirp4netns {slirp} is older than 0.4"
-            if slirp
-            else "neither slirp4netns nor pasta is installed"
-        )
-        return failed(
-            "network driver",
-            f"{old}: {then}",
-            value=f"slirp4netns {slirp}" if slirp else "none",
-            severity=Severity.INFO if newer or early else None,
-            hint="install the package slirp4netns",
-            **more,
-        )
-
-    def _podman(self, host: Host, have: list[str], when: str) -> Finding:
-        podman = version(host, "podman")
-        wanted = "pasta" if podman is not None and podman >= Version("5") else "slirp4netns"
-        path, line = None, None
-        for conf in ("/usr/share/containers/containers.conf", "/etc/containers/containers.conf"):
-            for number, each in enumerate((text(host, conf) or "").split("\n"), 1):
-                named = re.match(r'\s*default_rootless_network_cmd\s*=\s*"(pasta|slirp4netns)"', each)
-                if named:
-                    wanted, path, line = named.group(1), conf, number
-        more: dict[str, Any] = {"expected": wanted, "when": when, "path": path, "line": line}
-        if wanted in have or (podman is None and have):
-            return passed(
-                "podman network driver", f"{', '.join(have)} is there", value=", ".join(have), **more
-            )
-        package = "passt" if wanted == "pasta" else wanted
-        return failed(
-            "podman network driver",
-            f"{wanted} is not installed: a user's containers have no network",
-            value=", ".join(have) or "none",
-            hint=f"install the package {package}",
-            **more,
-        )
-
-    def _tun(self, host: Host) -> Iterator[Finding]:
-        more: dict[str, Any] = {"expected": "usable"}
-        there = host.kind == "live" and rootless.is_there(host, "/dev/net/tun")
-        for each in kernel.kernels(host):
-            found = modules.loadable(host, each, "tun", "TUN")
-            more = {"expected": "usable", "when": each.when, "path": found.path, "line": found.line}
-            if found.usable or (there and each.when == "now"):
-                yield passed("tun", f"{each.release}: {found.why}", value=found.state, **more)
-            elif found.state == "unknown":
-                raise Unavailable(f"whether {each.release} has tun cannot be told: {found.why}")
-            else:
-                yield failed(
-                    "tun",
-                    f"{each.release} has no tun ({found.why}): users' containers have no network",
-                    value=found.state,
-                    hint="install the modules of this kernel (OpenWrt: kmod-tun), then `modprobe tun`",
-                    **more,
-                )
-
-
-PORT_KEY = "net.ipv4.ip_unprivileged_port_start"
-
-
-class RootlessPorts(Check):
-    """Users may publish the ports that their containers are to have.
-
-    *Why*: ports below net.ipv4.ip_unprivileged_port_start (1024, unless it is set) are root's: publishing one ends
-    with `bind: permission denied`.
-
-    *Needs*: the sysctl at or below the lowest port that users' units publish; where none does, it is worth knowing.
-
-    *Fix*: a line in /etc/sysctl.d, or a proxy that root runs.
-    """
-
-    id = "rootless.ports"
-    severity = Severity.REQUIRED
-    references = (
-        f"{DOCS}/tips/#exposing-privileged-ports",
-        "https://www.kernel.org/doc/html/latest/networking/ip-sysctl.html",
-    )
-    needed: str = "auto"
-    """Whether users run containers without root: `yes`, `no`, or `auto` for what their files show."""
-    lowest: int = 1024
-    """The lowest port that users are to publish, whatever their units say."""
-
-    def run(self, host: Host) -> Iterator[Finding]:
-        """See `Check.run`."""
-        found = relevant(host, self.needed)
-        port, path, line = min(
-            [*self._published(host, found), (self.lowest, "", 0)], key=lambda each: each[0]
-        )  # fmt: skip
-        if host.kind == "live":
-            now = sysctl.now(host, PORT_KEY)
-            if now is not None:
-                where = "/proc/sys/" + PORT_KEY.replace(".", "/")
-                yield self._judge(now, port, path, line, {"path": where, "when": "now"})
-        setting = sysctl.boot_setting(host, PORT_KEY)
-        value = setting.value if setting and setting.value is not None else "1024"
-        more = {"path": setting.path if setting else None, "line": setting.line if setting else None}
-        yield self._judge(value, port, path, line, {**more, "when": "boot"})
-
-    def _judge(self, value: str, port: int, path: str, line: int, more: dict[str, Any]) -> Finding:
-        start = int(value) if value.isdigit() else 1024
-        then = "now" if more["when"] == "now" else "after the next boot"
-        command = (
-            f"echo '{PORT_KEY} = {min(port, 80)}' > /etc/sysctl.d/99-zz-rootless.conf && sysctl --system"
-        )
-        if port < 1024 and start > port:
-            whose = f"{path}:{line} publishes {port}" if path else f"port {port} is to be published"
-            text_ = f"{value} {then}, and {whose}: bind: permission denied"
-            return failed(PORT_KEY, text_, value=value, expected=f"<= {port}", commands=[command], **more)
-        if start >= 1024 and port >= 1024:
-            text_ = f"{value} {then}: users cannot publish ports below it, as 80 and 443"
-            return failed(
-                PORT_KEY, text_, value=value, expected="as the ports that are published",
-                severity=Severity.INFO, commands=[command], **more,
-            )  # fmt: skip
-        return passed(PORT_KEY, f"{value} {then}", value=value, expected=f"<= {port}", **more)
-
-    def _published(self, host: Host, found: tuple[Evidence, ...]) -> Iterator[tuple[int, str, int]]:
-        """Yield the ports that users' units and quadlets publish, with file and line."""
-        paths = [each.path for each in found if each.path.endswith(".service")]
-        for user in rootless.rootless_users(host):
-            folder = f"{user.home}/.config/containers/systemd"
-            try:
-                paths += [f"{folder}/{name}" for name in names(host, folder)]
-            except (OSError, Unavailable):
-                continue
-        for path in paths:
-            try:
-                content = text(host, path) or ""
-            except (OSError, Unavailable):
-                continue
-            for number, line in enumerate(content.split("\n"), 1):
-                quadlet = re.match(r"\s*PublishPort\s*=\s*(\S+)", line)
-                words = [quadlet.group(1)] if quadlet else re.findall(r"\s(?:-p|--publish)[= ](\S+)", line)
-                for word in words:
-                    # [address:]port:port-in-container; a container's port alone gets one that is free.
-                    fields = re.sub(r"^\[[^]]*\]", "", word).partition("/")[0].split(":")
-                    if len(fields) > 1 and fields[-2].partition("-")[0].isdigit():
-                        yield int(fields[-2].partition("-")[0]), path, number
-
-
-PING_KEY = "net.ipv4.ping_group_range"
-
-
-class RootlessPing(Check):
-    """Ping works in users' containers.
-
-    *Why*: a container of a user has no right to raw sockets of the host; ping gets an answer only where its group
-    lies in net.ipv4.ping_group_range. The kernel's own value, `1 0`, is nobody.
-
-    *Needs*: the sysctl with a range that is not empty, now and after the next boot. systemd sets one from 243 on,
-    Debian's does not.
-
-    *Fix*: `net.ipv4.ping_group_range = 0 2147483647` in /etc/sysctl.d.
-    """
-
-    id = "rootless.ping"
-    severity = Severity.INFO
-    references = (
-        f"{DOCS}/tips/#routing-ping-packets",
-        "https://github.com/systemd/systemd/blob/v243/NEWS",
-    )
-    needed: str = "auto"
-    """Whether users run containers without root: `yes`, `no`, or `auto` for what their files show."""
-
-    def run(self, host: Host) -> Iterator[Finding]:
-        """See `Check.run`."""
-        relevant(host, self.needed)
-        if host.kind == "live":
-            now = sysctl.now(host, PING_KEY)
-            if now is not None:
-                yield self._judge(now, {"when": "now", "path": "/proc/sys/" + PING_KEY.replace(".", "/")})
-        setting = sysctl.boot_setting(host, PING_KEY)
-        if setting is not None and setting.value is not None:
-            more: dict[str, Any] = {"when": "boot", "path": setting.path, "line": setting.line}
-            yield self._judge(setting.value, more)
-        else:
-            yield self._judge("1 0", {"when": "boot"})
-
-    def _judge(self, value: str, more: dict[str, Any]) -> Finding:
-        words = value.split()
-        range_ = [int(word) for word in words] if len(words) == 2 and "".join(words).isdigit() else [1, 0]
-        more = {**more, "value": value, "expected": "0 2147483647"}
-        if range_[0] <= range_[1]:
-            return passed(PING_KEY, f"{value}: ping works", **more)
-        command = f"echo '{PING_KEY} = 0 2147483647' > /etc/sysctl.d/99-zz-ping.conf && sysctl --system"
-        return failed(
-            PING_KEY, f"{value}: ping does not work in users' containers", commands=[command], **more
-        )
-
-
-class RootlessIptables(Check):
-    """A user's docker can make its rules.
-
-    *Why*: iptables-legacy loads ip_tables when it is first called; called by a user's docker it may not, and the
-    daemon ends with `can't initialize iptables table`. docker's own tool asks for `modprobe ip_tables`. The rules of
-    iptables-nft need no such help.
-
-    *Needs*: where iptables is the legacy one, ip_tables built in, or loaded at boot: by modules-load.d, or by an
-    engine or a firewall of root's.
-
-    *Fix*: `echo ip_tables > /etc/modules-load.d/ip_tables.conf && modprobe ip_tables`.
-    """
-
-    id = "rootless.iptables"
-    severity = Severity.RECOMMENDED
-    references = (TOOL, f"{DOCS}/troubleshoot/", "https://github.com/moby/moby/issues/49020")
-    needed: str = "auto"
-    """Whether users run containers without root: `yes`, `no`, or `auto` for what their files show."""
-
-    def run(self, host: Host) -> Iterator[Finding]:
-        """See `Check.run`."""
-        found = relevant(host, self.needed)
-        if found and not any(each.engine != "podman" for each in found):
-            raise NotApplicable("podman makes its rules otherwise")
-        if firewall.backend(host) != "legacy":
-            raise NotApplicable("iptables is not the legacy one, so it needs no module beforehand")
-        command = "echo ip_tables > /etc/modules-load.d/ip_tables.conf && modprobe ip_tables"
-        for each in kernel.kernels(host):
-            module = modules.loadable(host, each, "ip_tables", "IP_NF_IPTABLES", by_name=True)
-            more: dict[str, Any] = {"value": module.state, "expected": "loaded", "when": each.when}
-            if module.state in ("builtin", "loaded"):
-                yield passed("ip_tables", f"{each.release}: {module.why}", path=module.path, **more)
-            elif each.when == "now":
-                text_ = "not loaded, and a user's docker may not load it"
-                yield failed("ip_tables", text_, commands=[command], **more)
-        yield self._boot(host, command)
-
-    def _boot(self, host: Host, command: str) -> Finding:
-        """Judge who loads it at the next boot."""
-        more: dict[str, Any] = {"expected": "loaded at boot", "when": "boot"}
-        listed = modules.loaded_at_boot(host)
-        for name in ("ip_tables", "iptable_nat", "iptable_filter"):
-            if name in listed:
-                return passed("ip_tables", f"{name} is loaded at boot", path=listed[name].path, **more)
-        upcoming = kernel.boot_kernel(host)
-        built = modules.loadable(host, upcoming, "ip_tables", "IP_NF_IPTABLES") if upcoming else None
-        if built and built.state == "builtin":
-            return passed("ip_tables", built.why, path=built.path, **more)
-        for unit in ("docker.service", "firewalld.service", "ufw.service", "netfilter-persistent.service"):
-            state = systemd.enabled(host, unit)
-            if state is not None and state.value == "enabled":
-                return passed("ip_tables", f"{unit} loads it at boot", path=state.path, **more)
-        return failed(
-            "ip_tables", "nothing loads it at boot, and a user's docker may not", commands=[command], **more
-        )
-
-
 RESTRICT = "kernel.apparmor_restrict_unprivileged_userns"
 
 
@@ -1005,7 +488,7 @@ class RootlessDbus(Check):
         more: dict[str, Any] = {"expected": "there", "when": "boot"}
         if path:
             yield passed("dbus.socket", "users' managers have a bus", value="there", path=path, **more)
-        elif _package(host, "dbus-user-session"):
+        elif installed_package(host, "dbus-user-session"):
             yield passed("dbus.socket", "dbus-user-session is installed", value="there", **more)
         elif not set(folders) & {"/usr/lib", "/lib"}:
             raise Unavailable("no units of users' managers are to be seen")
@@ -1017,64 +500,6 @@ class RootlessDbus(Check):
                 hint="install dbus-user-session (Debian, Ubuntu) or dbus-daemon, and log in again",
                 **more,
             )
-
-
-NETWORK_TYPES = ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "ceph", "lustre", "beegfs", "gpfs", "9p", "afs")
-
-
-class RootlessHome(Check):
-    """Docker without root keeps its images on a local file system.
-
-    *Why*: the server of a network file system knows nothing of user namespaces and refuses to hand files to
-    subordinate ids: every pull ends with `lchown: operation not permitted`. For podman see storage.rootless_home.
-
-    *Needs*: ~/.local/share/docker, or data-root of the user's daemon.json, on a local file system.
-
-    *Fix*: `data-root` in ~/.config/docker/daemon.json.
-    """
-
-    id = "rootless.home"
-    severity = Severity.REQUIRED
-    references = (f"{DOCS}/troubleshoot/#known-limitations",)
-    needed: str = "auto"
-    """Whether users run containers without root: `yes`, `no`, or `auto` for what their files show."""
-
-    def run(self, host: Host) -> Iterator[Finding]:
-        """See `Check.run`."""
-        found = relevant(host, self.needed)
-        theirs = {each.user.name: each.user for each in found if each.user and each.engine == "docker"}
-        if not theirs:
-            raise NotApplicable("no user is known to run docker without root")
-        silent = True
-        for user in theirs.values():
-            root = self._data_root(host, user)
-            held = [("now", mounts.now(host, root))] if host.kind == "live" else []
-            held.append(("boot", mounts.boot(host, root)))
-            for when, mount in held:
-                if mount is None:
-                    continue
-                silent = False
-                more: dict[str, Any] = {
-                    "value": mount.type, "expected": "a local file system", "when": when,
-                    "path": mount.path, "line": mount.line,
-                }  # fmt: skip
-                if mount.type in NETWORK_TYPES:
-                    text_ = f"{user.name}'s docker keeps its images on {mount.type}: every pull fails"
-                    hint = "set data-root in ~/.config/docker/daemon.json to a folder on a local disk"
-                    yield failed(root, text_, hint=hint, **more)
-                else:
-                    yield passed(root, f"on {mount.type}", **more)
-        if silent:
-            # A tree without /etc/fstab lies on whatever it is deployed to.
-            raise NotApplicable("no file says what is mounted where the images lie")
-
-    def _data_root(self, host: Host, user: User) -> str:
-        try:
-            content = text(host, f"{user.home}/.config/docker/daemon.json") or ""
-        except (OSError, Unavailable):
-            content = ""
-        named = re.search(r'"data-root"\s*:\s*"(/[^"]+)"', content)
-        return named.group(1) if named else f"{user.home}/.local/share/docker"
 
 
 STREAM = "/etc/dnf/modules.d/container-tools.module"
@@ -1114,7 +539,7 @@ class RootlessPackages(Check):
         }  # fmt: skip
         if not state or state.group(1) != "disabled":
             yield passed("container-tools", "the module is not disabled", **more)
-        elif rootless.program(host, "slirp4netns") or _package(host, "slirp4netns"):
+        elif rootless.program(host, "slirp4netns") or installed_package(host, "slirp4netns"):
             yield passed("container-tools", "the module is disabled, but slirp4netns is installed", **more)
         else:
             late = engine.stage(host) != "before"

@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hostcheck.api import (
-    Check,
-    Finding,
-    Host,
-    NotApplicable,
-    Severity,
-    Unavailable,
-    Version,
-    failed,
-    passed,
-)
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import cgroup, docker, elf, engine, rootless
 from hostcheck.facts import os as os_facts
 from hostcheck.facts.packages import has_file_list, owner, packages, removed

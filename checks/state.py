@@ -238,3 +238,99 @@ class StateFolders(Check):
         yield posixpath.dirname(docker.config_file(host))
         for plugin in CONTAINERD_FOLDERS:
             yield f"{storage.containerd_root(host)[0]}/io.containerd.{plugin}"
+
+
+class StateLayers(Check):
+    """The names of overlay2's layers are whole.
+
+    *Why*: after a power cut, the small files in which overlay2 keeps the short names of layers can be empty;
+    images that use such a layer can neither be started nor removed.
+
+    *Needs*: no empty `link` file below overlay2 in the data root.
+
+    *Fix*: `docker rmi` the image and pull it again; as a last resort empty overlay2 and image.
+    """
+
+    id = "state.layers"
+    aliases = ("storage.layers",)
+    severity = Severity.RECOMMENDED
+    references = ("https://github.com/moby/moby/issues/35747", f"{MOBY}/graphdriver/overlay2/overlay.go")
+    maximum: int = 1000
+    """Layers that are looked at; the rest is left out."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        need_docker(host)
+        folder = f"{storage.data_root(host)[0]}/overlay2"
+        try:
+            layers = [name for name in host.names(folder) if name != "l"]
+        except FileNotFoundError:
+            raise NotApplicable(f"{folder} does not exist") from None
+        when = host.when
+        empty = []
+        for layer in layers[: self.maximum]:
+            try:
+                if host.stat(f"{folder}/{layer}/link").size == 0:
+                    empty.append(f"{folder}/{layer}/link")
+            except FileNotFoundError:
+                continue
+        if empty:
+            yield failed(
+                folder,
+                f"{len(empty)} layers have lost their short name: their images do not start",
+                value=len(empty),
+                expected="0",
+                path=empty[0],
+                when=when,
+                severity=Severity.REQUIRED,
+                hint="docker rmi the images and pull them again",
+            )
+        else:
+            yield passed(
+                folder, f"{min(len(layers), self.maximum)} layers have their names", path=folder, when=when
+            )
+
+
+class StateNetworkDatabase(Check):
+    """The database of docker's networks is whole.
+
+    *Why*: dockerd opens network/files/local-kv.db at its start. If a loss of power damaged it, dockerd hangs
+    or panics.
+
+    *Needs*: the pages of a bolt database: a valid meta page, a free list where it points to, and no page
+    beyond the end of the file.
+
+    *Fix*: move the file away; dockerd makes a new one, and networks of your own must be made again.
+    """
+
+    id = "state.network_database"
+    aliases = ("storage.network_database",)
+    severity = Severity.RECOMMENDED
+    references = (
+        "https://github.com/moby/moby/issues/43072",
+        "https://github.com/etcd-io/bbolt/blob/main/internal/common/meta.go",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        need_docker(host)
+        path = f"{storage.data_root(host)[0]}/network/files/local-kv.db"
+        try:
+            size = host.stat(path).size
+            problem = storage.bolt_problem(lambda offset, length: host.read_bytes(path, length, offset), size)
+        except FileNotFoundError:
+            raise NotApplicable("dockerd has not made its network database yet") from None
+        when = host.when
+        if problem:
+            yield failed(
+                path,
+                f"dockerd cannot open its network database: {problem}",
+                value=problem,
+                expected="a bolt database",
+                path=path,
+                when=when,
+                severity=Severity.REQUIRED,
+                commands=["systemctl stop docker", f"mv {path} {path}.broken", "systemctl start docker"],
+            )
+        else:
+            yield passed(path, "the network database is whole", path=path, when=when)

@@ -11,17 +11,7 @@ from hostcheck.facts.files import Source, text
 from hostcheck.facts.systemd import Setting, Unit
 from hostcheck.facts.unitfile import Problem
 
-from ._units import (
-    ALL,
-    DAEMONS,
-    DOCKER_UNIT,
-    ENGINES,
-    EXEC_5,
-    UNIT_5,
-    at,
-    need_systemd,
-    units,
-)
+from ._units import ALL, DAEMONS, DOCKER_UNIT, ENGINES, EXEC_5, UNIT_5, at, need_systemd, units
 
 
 class UnitsEnabled(Check):

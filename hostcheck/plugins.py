@@ -22,6 +22,8 @@ DROP_IN_FOLDER = "/etc/hostcheck/checks.d"
 
 MOVED = {
     "docker": ("daemon", "registry"),
+    "rootless": ("rootless_network", "rootless_storage"),
+    "storage": ("filesystem", "resources", "rootless_storage", "state"),
     "systemd": ("limits", "units"),
 }
 """A family to those that checks of it went to: who asks by a former id is answered from there."""

@@ -50,9 +50,9 @@ and optionally
 extends: docker
 ignore: ["resources.*"]
 severities:
-  storage.space: required
+  resources.space: required
 parameters:
-  storage.space:
+  resources.space:
     recommended_gb: 50.0
 waivers:
   \- id: kernel.config_netfilter

@@ -76,7 +76,7 @@ def test_sarif_says_what_the_report_says() -> None:
     (noexec,) = [
         r
         for r in run["results"]
-        if "noexec" in r["message"]["text"] and r["ruleId"] == "storage.mount_options"
+        if "noexec" in r["message"]["text"] and r["ruleId"] == "filesystem.mount_options"
     ]
     place = noexec["locations"][0]["physicalLocation"]
     assert (place["artifactLocation"]["uri"], place["region"]["startLine"]) == ("etc/fstab", 2)

@@ -131,7 +131,7 @@ def test_the_broken_host_is_not_ready() -> None:
     assert {
         "docker.daemon_json",
         "network.ip_forward",
-        "storage.mount_options",
+        "filesystem.mount_options",
         "units.enabled",
     } <= blocking
 

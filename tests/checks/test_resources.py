@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+import docker_host
 import pytest
 
 from hostcheck.finding import Outcome, Result, Severity
+from hostcheck.host import DiskUsage
 from hostcheck.testing import FakeHost, ask
 
 checks: Any = importlib.import_module("hostcheck.checks.resources")
@@ -137,3 +139,37 @@ def test_files() -> None:
         ask(checks.ResourcesFiles, live(**{"/proc/sys/fs/file-nr": "95000\t0\t100000\n"})).outcome
         is Outcome.FAIL
     )
+
+
+@pytest.mark.parametrize(
+    ("free", "severity"),
+    [
+        (60e9, None),
+        (5e9, None),
+        (4.9e9, Severity.RECOMMENDED),
+        (50e6, Severity.REQUIRED),
+        (0, Severity.REQUIRED),
+    ],
+)
+def test_space(free: float, severity: Severity | None) -> None:
+    usage = {"/": DiskUsage(100 * 10**9, int(free), 1000, 500)}
+    assert worst(ask(checks.ResourcesSpace, docker_host.live(usage=usage))) is severity
+    assert (
+        ask(checks.ResourcesSpace, docker_host.live(usage=usage), recommended_gb=61.0).outcome is Outcome.FAIL
+    )
+    assert ask(checks.ResourcesSpace, docker_host.tree()).outcome is Outcome.SKIP
+
+
+@pytest.mark.parametrize(
+    ("total", "free", "severity"),
+    [
+        (30736384, 251743, Severity.RECOMMENDED),
+        (30736384, 3000000, None),
+        (30736384, 0, Severity.REQUIRED),
+        (40, 40, Severity.REQUIRED),
+        (0, 0, None),
+    ],
+)
+def test_inodes(total: int, free: int, severity: Severity | None) -> None:
+    usage = {"/": DiskUsage(10**12, 10**11, total, free)}
+    assert worst(ask(checks.ResourcesInodes, docker_host.live(usage=usage))) is severity

@@ -7,76 +7,20 @@ import pathlib
 from typing import Any
 
 import pytest
+from rootless_host import ELF, HOME, KERNEL, OWN, USED, failures, host
 
-from hostcheck.finding import Outcome, Result, Severity
+from hostcheck.finding import Outcome, Severity
 from hostcheck.host import Completed, Unavailable
 from hostcheck.plugins import checks_in
 from hostcheck.testing import Content, FakeHost, ask
 
 rootless: Any = importlib.import_module("hostcheck.checks.rootless")
 
-ELF = b"\x7fELF"
-KERNEL = "6.1.0-28-amd64"
-HOME = "/home/u/.config/systemd/user/default.target.wants/docker.service"
-MODES = {"/usr/bin/newuidmap": 0o4755, "/usr/bin/newgidmap": 0o4755}
-PORT = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
-STOCK: dict[str, Content] = {
-    "/etc/os-release": 'ID=debian\nVERSION_ID="12"\n',
-    "/sbin/init": "-> /lib/systemd/systemd",
-    "/lib/systemd/systemd": ELF,
-    "/lib/systemd/user/dbus.socket": "[Socket]\nListenStream=%t/bus\n",
-    "/lib/systemd/system/user@.service": "[Service]\nDelegate=pids memory cpu\n",
-    "/etc/passwd": "root:x:0:0::/root:/bin/sh\nu:x:1000:1000::/home/u:/bin/bash\n",
-    "/etc/subuid": "u:100000:65536\n",
-    "/etc/subgid": "u:100000:65536\n",
-    "/usr/bin/newuidmap": ELF,
-    "/usr/bin/newgidmap": ELF,
-    "/usr/bin/slirp4netns": ELF,
-    "/usr/bin/rootlesskit": ELF,
-    "/usr/bin/dockerd-rootless.sh": "#!/bin/sh\n",
-    f"/lib/modules/{KERNEL}/modules.dep": "kernel/drivers/net/tun.ko:\nkernel/fs/fuse/fuse.ko:\n",
-    f"/lib/modules/{KERNEL}/kernel/drivers/net/tun.ko": "x",
-    f"/lib/modules/{KERNEL}/kernel/fs/fuse/fuse.ko": "x",
-    "/proc/sys/kernel/osrelease": KERNEL + "\n",
-    "/proc/self/mountinfo": "25 1 8:1 / / rw - ext4 /dev/sda1 rw\n30 25 0:26 / /sys/fs/cgroup rw - cgroup2 c rw\n",
-    "/etc/fstab": "/dev/sda1 / ext4 defaults 0 1\n",
-    PORT: "80\n",
-    "/etc/sysctl.d/90-rootless.conf": "net.ipv4.ip_unprivileged_port_start = 80\n",
-}
-USED: dict[str, Content] = {
-    HOME: "[Service]\nExecStart=/usr/bin/dockerd-rootless.sh\n",
-    "/var/lib/systemd/linger/u": "",
-}
-PACKAGE = "Package: {}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {}\n\n"
-
-
-def host(
-    files: dict[str, Content | None] | None = None,
-    *,
-    kind: str = "live",
-    packages: dict[str, str] | None = None,
-    modes: dict[str, int] | None = None,
-    used: bool = True,
-    release: str = KERNEL,
-    commands: dict[tuple[str, ...], str | Completed | Exception] | None = None,
-) -> FakeHost:
-    """Return a Debian on which `u` runs docker without root, with these files instead; None takes one away."""
-    laid: dict[str, Content | None] = {**STOCK, **(USED if used else {}), **(files or {})}
-    every = {"systemd": "252.39-1~deb12u1", **(packages or {})}
-    laid["/var/lib/dpkg/status"] = "".join(PACKAGE.format(*each) for each in every.items())
-    kept = {path.replace(KERNEL, release): each for path, each in laid.items() if each is not None}
-    if release != KERNEL:
-        kept["/proc/sys/kernel/osrelease"] = release + "\n"
-    return FakeHost(kept, kind=kind, modes={**MODES, **(modes or {})}, commands=commands)
-
-
-def failures(result: Result) -> dict[tuple[str, str], str]:
-    """Return subject and time of each failure with its severity."""
-    assert result.outcome is not Outcome.ERROR, result.reason
-    return {(f.subject, f.when): str(result.severity_of(f)) for f in result.failures}
-
-
-ALL = checks_in(rootless)
+ALL = [
+    check
+    for family in ("rootless", "rootless_network", "rootless_storage")
+    for check in checks_in(importlib.import_module(f"hostcheck.checks.{family}"))
+]
 
 
 @pytest.mark.parametrize("kind", ["live", "root"])
@@ -259,160 +203,6 @@ def test_delegation_on_v1() -> None:
     assert failures(ask(rootless.RootlessDelegation, host(files))) == {("cgroup mode", "boot"): "recommended"}
 
 
-OLD = "5.10.0-28-amd64"
-FUSE: dict[str, Content | None] = {"/usr/bin/fuse-overlayfs": ELF}
-OWN = "/home/u/.config/docker/daemon.json"
-
-
-@pytest.mark.parametrize(
-    ("release", "docker", "files", "expected"),
-    [
-        ("5.11.0-1-amd64", "29.0.0", {}, ""),
-        (OLD, "29.0.0", {}, "required"),
-        (OLD, "29.0.0", FUSE, "required"),
-        (OLD, "29.0.0", {OWN: '{"features": {"containerd-snapshotter": false}}'}, "recommended"),
-        (OLD, "29.0.0", {**FUSE, OWN: '{"features": {"containerd-snapshotter": false}}'}, ""),
-        (OLD, "29.0.0", {**FUSE, OWN: '{"features": {"containerd-snapshotter": true}}'}, "required"),
-        (OLD, "29.0.0", {**FUSE, OWN: "not JSON"}, "required"),
-        # What an earlier release left stays in use.
-        (OLD, "29.0.0", {**FUSE, "/home/u/.local/share/docker/fuse-overlayfs/": ""}, ""),
-        (OLD, "28.5.2", {}, "recommended"),
-        (OLD, "28.5.2", FUSE, ""),
-        (OLD, "28.5.2", {"/etc/modprobe.d/o.conf": "options overlay permit_mounts_in_userns=1\n"}, ""),
-        (OLD, "28.5.2", {"/sys/module/overlay/parameters/permit_mounts_in_userns": "Y\n"}, ""),
-        (OLD, "28.5.2", {"/sys/module/overlay/parameters/permit_mounts_in_userns": "N\n"}, "recommended"),
-        ("5.4.0-26-generic", "29.0.0", {}, ""),
-        ("4.18.0-348.el8.x86_64", "29.0.0", {}, ""),
-        ("4.18.0-305.el8.x86_64", "29.0.0", {}, "required"),
-        ("3.10.0-1160.el7.x86_64", "26.1.4", {}, "recommended"),
-    ],
-)
-def test_overlay(release: str, docker: str, files: Any, expected: str) -> None:
-    here = host(files, release=release, packages={"docker-ce-rootless-extras": f"5:{docker}-1~debian.11"})
-    found = failures(ask(rootless.RootlessOverlay, here))
-    assert found == ({("overlay", "now"): expected} if expected else {})
-
-
-def test_overlay_of_an_ubuntu_with_a_kernel_of_its_own_name() -> None:
-    files: dict[str, Content | None] = {"/etc/os-release": 'ID=ubuntu\nVERSION_ID="20.04"\n'}
-    assert not failures(ask(rootless.RootlessOverlay, host(files, release="5.4.0-1.custom")))
-
-
-CONF = "/etc/containers/storage.conf"
-MOUNT = '[storage.options.overlay]\nmount_program = "/usr/bin/fuse-overlayfs"\n'
-
-
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        ({CONF: MOUNT}, {("/dev/fuse", "now"): "required"}),
-        ({CONF: MOUNT, "/dev/fuse": ""}, {}),
-        ({CONF: "# " + MOUNT.split("\n")[1] + "\n"}, None),
-        ({"/usr/share/containers/storage.conf": MOUNT}, {("/dev/fuse", "now"): "required"}),
-        # The administrator's file takes the place of the package's.
-        ({"/usr/share/containers/storage.conf": MOUNT, CONF: "[storage]\n"}, None),
-        ({"/home/u/.config/containers/storage.conf": MOUNT}, {("/dev/fuse", "now"): "required"}),
-    ],
-)
-def test_fuse(files: Any, expected: dict[tuple[str, str], str] | None) -> None:
-    found = ask(rootless.RootlessFuse, host(files, used=False))
-    if expected is None:
-        assert found.outcome is Outcome.SKIP
-    else:
-        assert failures(found) == expected
-
-
-def test_fuse_in_a_tree() -> None:
-    assert not failures(ask(rootless.RootlessFuse, host({CONF: MOUNT}, kind="root")))
-    missing: dict[str, Content | None] = {CONF: MOUNT, f"/lib/modules/{KERNEL}/kernel/fs/fuse/fuse.ko": None}
-    found = failures(ask(rootless.RootlessFuse, host(missing, kind="root")))
-    assert found == {("fuse", "boot"): "required"}
-
-
-@pytest.mark.parametrize(
-    ("files", "packages", "expected"),
-    [
-        ({}, {}, {}),
-        ({"/usr/bin/slirp4netns": None}, {}, {"network driver": "required"}),
-        ({"/usr/bin/slirp4netns": None, "/usr/bin/pasta": ELF}, {}, {}),
-        ({"/usr/bin/slirp4netns": None}, {"passt": "0.0~git"}, {}),
-        ({"/usr/bin/slirp4netns": None, "/home/u/bin/vpnkit": ELF}, {}, {}),
-        ({}, {"slirp4netns": "0.3.0-1"}, {"network driver": "required"}),
-        # 29's rootlesskit has a driver built in.
-        (
-            {"/usr/bin/slirp4netns": None},
-            {"docker-ce-rootless-extras": "5:29.0.0-1"},
-            {"network driver": "info"},
-        ),
-        ({f"/lib/modules/{KERNEL}/kernel/drivers/net/tun.ko": None}, {}, {"tun": "required"}),
-        ({f"/lib/modules/{KERNEL}/kernel/drivers/net/tun.ko": None, "/dev/net/tun": ""}, {}, {}),
-    ],
-)
-def test_network_driver(files: Any, packages: Any, expected: dict[str, str]) -> None:
-    found = failures(ask(rootless.RootlessNetworkDriver, host(files, packages=packages)))
-    assert found == {(subject, "now"): severity for subject, severity in expected.items()}
-
-
-@pytest.mark.parametrize(
-    ("podman", "files", "expected"),
-    [
-        ("4.3.1", {}, set()),
-        ("4.3.1", {"/usr/bin/slirp4netns": None, "/usr/bin/pasta": ELF}, {"podman network driver"}),
-        ("5.4.2", {}, {"podman network driver"}),
-        ("5.4.2", {"/usr/bin/pasta": ELF}, set()),
-        (
-            "5.4.2",
-            {"/etc/containers/containers.conf": '[network]\ndefault_rootless_network_cmd = "slirp4netns"\n'},
-            set(),
-        ),
-    ],
-)
-def test_network_driver_of_podman(podman: str, files: Any, expected: set[str]) -> None:
-    theirs = {HOME: None, "/usr/bin/podman": ELF, "/home/u/.local/share/containers/storage/": "", **files}
-    here = host(theirs, packages={"podman": podman})
-    assert {s for s, _ in failures(ask(rootless.RootlessNetworkDriver, here))} == expected
-
-
-QUADLET = "/home/u/.config/containers/systemd/web.container"
-DEFAULT: dict[str, Content | None] = {
-    PORT: "1024\n", "/etc/sysctl.d/90-rootless.conf": None, "/usr/bin/podman": ELF,
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("publish", "severity"),
-    [
-        ("PublishPort=8080:80", "info"),
-        ("PublishPort=80:80", "required"),
-        ("PublishPort=127.0.0.1:443:8443/tcp", "required"),
-        ("PublishPort=[::1]:443:8443", "required"),
-        ("PublishPort=[::]:8443:443", "info"),
-        ("PublishPort=80", "info"),
-        ("#PublishPort=80:80", "info"),
-        ("PublishPort=%i:80", "info"),
-    ],
-)
-def test_ports(publish: str, severity: str) -> None:
-    found = failures(ask(rootless.RootlessPorts, host({**DEFAULT, QUADLET: f"[Container]\n{publish}\n"})))
-    key = rootless.PORT_KEY
-    assert found == {(key, "now"): severity, (key, "boot"): severity}
-
-
-def test_ports_now_and_boot_differ() -> None:
-    files: dict[str, Content | None] = {**DEFAULT, PORT: "80\n", QUADLET: "[Container]\nPublishPort=80:80\n"}
-    found = ask(rootless.RootlessPorts, host(files))
-    assert failures(found) == {(rootless.PORT_KEY, "boot"): "required"}
-    assert f"{QUADLET}:2 publishes 80" in found.failures[0].message
-    assert not failures(ask(rootless.RootlessPorts, host(), lowest=80))
-    assert failures(ask(rootless.RootlessPorts, host(), lowest=53))
-
-
-def test_ports_of_a_unit_of_podman() -> None:
-    unit = "/home/u/.config/systemd/user/web.service"
-    start = "[Service]\nExecStart=/usr/bin/podman run --name web -p 443:443 nginx\n"
-    assert "required" in failures(ask(rootless.RootlessPorts, host({**DEFAULT, unit: start}))).values()
-
-
 RESTRICTED: dict[str, Content | None] = {
     "/etc/os-release": 'ID=ubuntu\nVERSION_ID="24.04"\n',
     "/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1\n",
@@ -487,98 +277,12 @@ def test_apparmor_in_a_tree() -> None:
     assert failures(ask(rootless.RootlessApparmor, host(files, kind="root")))
 
 
-PING = "/proc/sys/net/ipv4/ping_group_range"
-
-
-@pytest.mark.parametrize(
-    ("now", "boot", "expected"),
-    [
-        ("1\t0", "", {"now", "boot"}),
-        ("0\t2147483647", "", {"boot"}),
-        ("0\t2147483647", "0 2147483647", set()),
-        ("1\t0", "0 2147483647", {"now"}),
-        ("0\t0", "100 50", {"boot"}),
-    ],
-)
-def test_ping(now: str, boot: str, expected: set[str]) -> None:
-    files: dict[str, Content | None] = {PING: now + "\n"}
-    files["/etc/sysctl.d/9.conf"] = f"net.ipv4.ping_group_range = {boot}\n" if boot else None
-    found = failures(ask(rootless.RootlessPing, host(files)))
-    assert found == {(rootless.PING_KEY, when): "info" for when in expected}
-
-
-LEGACY: dict[str, Content | None] = {
-    "/usr/sbin/iptables": "-> /etc/alternatives/iptables",
-    "/etc/alternatives/iptables": "-> /usr/sbin/iptables-legacy",
-    "/usr/sbin/iptables-legacy": "-> xtables-legacy-multi",
-    "/usr/sbin/xtables-legacy-multi": ELF,
-    f"/lib/modules/{KERNEL}/modules.dep": "kernel/net/ipv4/netfilter/ip_tables.ko:\n",
-    f"/lib/modules/{KERNEL}/kernel/net/ipv4/netfilter/ip_tables.ko": "x",
-    "/proc/modules": "",
-}
-
-
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        ({}, {"now", "boot"}),
-        ({"/proc/modules": "ip_tables 1 0 - Live 0x0\n"}, {"boot"}),
-        ({"/etc/modules-load.d/x.conf": "ip_tables\n"}, {"now"}),
-        ({f"/lib/modules/{KERNEL}/modules.builtin": "kernel/net/ipv4/netfilter/ip_tables.ko\n"}, set()),
-        (
-            {
-                "/proc/modules": "ip_tables 1 0 - Live 0x0\n",
-                "/lib/systemd/system/docker.service": "[Service]\nExecStart=/x\n[Install]\nWantedBy=a.target\n",
-                "/etc/systemd/system/multi-user.target.wants/docker.service": "-> /lib/systemd/system/docker.service",
-            },
-            set(),
-        ),
-        ({"/etc/alternatives/iptables": "-> /usr/sbin/iptables-nft", "/usr/sbin/iptables-nft": ELF}, None),
-        ({"/usr/sbin/iptables": None}, None),
-    ],
-)
-def test_iptables(files: Any, expected: set[str] | None) -> None:
-    found = ask(rootless.RootlessIptables, host({**LEGACY, **files}))
-    if expected is None:
-        assert found.outcome is Outcome.SKIP
-    else:
-        assert failures(found) == {("ip_tables", when): "recommended" for when in expected}
-
-
-def test_iptables_of_podman() -> None:
-    theirs = {HOME: None, "/usr/bin/podman": ELF, "/home/u/.local/share/containers/storage/": ""}
-    assert ask(rootless.RootlessIptables, host({**LEGACY, **theirs})).outcome is Outcome.SKIP
-
-
-def test_network_driver_comes_with_the_packages() -> None:
-    gone: dict[str, Content | None] = {"/usr/bin/slirp4netns": None}
-    found = ask(rootless.RootlessNetworkDriver, host(gone, used=False), needed="yes")
-    assert failures(found) == {("network driver", "now"): "info"}
-    there: dict[str, Content | None] = {**gone, "/usr/bin/dockerd": ELF}
-    found = ask(rootless.RootlessNetworkDriver, host(there, used=False), needed="yes")
-    assert failures(found) == {("network driver", "now"): "required"}
-
-
 def test_dbus() -> None:
     gone: dict[str, Content | None] = {"/lib/systemd/user/dbus.socket": None}
     there: dict[str, Content | None] = {**gone, "/lib/systemd/user/default.target": ""}
     assert failures(ask(rootless.RootlessDbus, host(there))) == {("dbus.socket", "boot"): "recommended"}
     assert ask(rootless.RootlessDbus, host(gone)).outcome is Outcome.UNKNOWN
     assert not failures(ask(rootless.RootlessDbus, host(there, packages={"dbus-user-session": "1.14"})))
-
-
-def test_home() -> None:
-    nfs = "25 1 8:1 / / rw - ext4 /dev/sda1 rw\n26 25 0:9 / /home rw - nfs4 nas:/home rw\n"
-    files: dict[str, Content | None] = {
-        "/proc/self/mountinfo": nfs + "30 25 0:26 / /sys/fs/cgroup rw - cgroup2 c rw\n",
-        "/etc/fstab": "/dev/sda1 / ext4 defaults 0 1\nnas:/home /home nfs4 defaults 0 0\n",
-    }
-    root = "/home/u/.local/share/docker"
-    assert failures(ask(rootless.RootlessHome, host(files))) == {
-        (root, "now"): "required", (root, "boot"): "required",
-    }  # fmt: skip
-    files[OWN] = '{"data-root": "/srv/u"}'
-    assert ask(rootless.RootlessHome, host(files)).outcome is Outcome.PASS
 
 
 EL8: dict[str, Content | None] = {
@@ -606,7 +310,14 @@ def test_packages(files: Any, expected: str) -> None:
 @pytest.mark.parametrize("check", ALL)
 def test_what_cannot_be_read_breaks_nothing(check: Any) -> None:
     for broken in (PermissionError("no"), Unavailable("no"), b"\xff\xfe\x00" * 50):
-        for path in ("/etc/passwd", "/etc/subuid", HOME, OWN, CONF, "/etc/apparmor.d/rootlesskit"):
+        for path in (
+            "/etc/passwd",
+            "/etc/subuid",
+            HOME,
+            OWN,
+            "/etc/containers/storage.conf",
+            "/etc/apparmor.d/rootlesskit",
+        ):
             assert ask(check, host({**RESTRICTED, path: broken})).outcome is not Outcome.ERROR, (path, broken)
 
 
@@ -616,13 +327,14 @@ INCIDENTS = {
     # Incident: the check, the subject, its severity; whether only the policy's word makes it matter.
     "newuidmap-without-setuid": ("rootless.uidmap", "newuidmap", "required", False),
     "rootless-no-linger": ("rootless.linger", "linger u", "recommended", False),
-    "rootless-29-on-kernel-below-5-11": ("rootless.overlay", "overlay", "required", False),
-    "fuse-module-not-loaded": ("rootless.fuse", "/dev/fuse", "required", False),
+    "rootless-29-on-kernel-below-5-11": ("rootless_storage.overlay", "overlay", "required", False),
+    "rootless-storage-on-nfs-home": ("rootless_storage.podman_home", "/home/u", "recommended", False),
+    "fuse-module-not-loaded": ("rootless_storage.fuse", "/dev/fuse", "required", False),
     "container-tools-module-disabled-hides-slirp4netns": (
         "rootless.packages", "container-tools", "required", False,
     ),
-    "tun-module-missing-rootless": ("rootless.network_driver", "tun", "required", True),
-    "rootless-port-below-1024": ("rootless.ports", "net.ipv4.ip_unprivileged_port_start", "info", True),
+    "tun-module-missing-rootless": ("rootless_network.driver", "tun", "required", True),
+    "rootless-port-below-1024": ("rootless_network.ports", "net.ipv4.ip_unprivileged_port_start", "info", True),
     "cpu-controller-not-delegated-to-user": (
         "rootless.delegation", "user@.service cpu", "recommended", True,
     ),

@@ -6,9 +6,11 @@ import importlib
 import struct
 from typing import Any
 
+import docker_host
 import pytest
 
 from hostcheck.facts import storage
+from hostcheck.finding import Outcome, Severity
 from hostcheck.testing import FakeHost, ask
 
 state: Any = importlib.import_module("hostcheck.checks.state")
@@ -119,3 +121,29 @@ AWAY = {f"{ROOT}/overlay2/l/": None}
 )
 def test_folders(files: dict[str, Any], docker: str, expected: str) -> None:
     assert outcomes("StateFolders", files, docker) == [expected] * 2
+
+
+def test_layers() -> None:
+    files = {
+        "/var/lib/docker/overlay2/0a1b/link": "",
+        "/var/lib/docker/overlay2/l/": "",
+        "/var/lib/docker/overlay2/cc/diff/x": "",
+    }
+    result = ask(state.StateLayers, docker_host.tree(files))
+    assert result.failures[0].path == "/var/lib/docker/overlay2/0a1b/link"
+    assert (
+        ask(
+            state.StateLayers, docker_host.tree(files | {"/var/lib/docker/overlay2/0a1b/link": "ABC"})
+        ).outcome
+        is Outcome.PASS
+    )
+
+
+def test_network_database() -> None:
+    path = "/var/lib/docker/network/files/local-kv.db"
+    assert (
+        docker_host.worst(ask(state.StateNetworkDatabase, docker_host.tree({path: "not a bolt file"})))
+        is Severity.REQUIRED
+    )
+    assert ask(state.StateNetworkDatabase, docker_host.tree({path: ""})).outcome is Outcome.PASS
+    assert ask(state.StateNetworkDatabase, docker_host.tree()).outcome is Outcome.SKIP

@@ -1,4 +1,4 @@
-"""Storage checks: what stops dockerd, what breaks containers, and what only looks bad."""
+"""Storage drivers: what stops dockerd, what breaks containers, and what only looks bad."""
 
 from __future__ import annotations
 
@@ -6,60 +6,31 @@ import importlib
 from typing import Any
 
 import pytest
+from docker_host import HEALTHY, RELEASE, ROOMY, info, live, tree, worst
 
-from hostcheck.finding import Outcome, Result, Severity
-from hostcheck.host import Completed, DiskUsage
+from hostcheck.finding import Outcome, Severity
+from hostcheck.host import Completed
+from hostcheck.plugins import checks_in
 from hostcheck.testing import FakeHost, ask
 
 checks: Any = importlib.import_module("hostcheck.checks.storage")
-
-RELEASE = "6.1.0-18-amd64"
-HEALTHY = {
-    "/proc/self/mountinfo": "27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda1 rw\n",
-    "/proc/sys/kernel/osrelease": RELEASE + "\n",
-    "/etc/fstab": "UUID=1 / ext4 errors=remount-ro 0 1\n",
-    "/usr/bin/dockerd": "\x7fELF",
-    "/var/lib/docker/": "",
-    f"/lib/modules/{RELEASE}/modules.dep": "overlay.ko:\nfuse.ko:\ndm-thin-pool.ko:\n",
-    f"/lib/modules/{RELEASE}/modules.builtin": "",
-    f"/lib/modules/{RELEASE}/overlay.ko": "\x7fELF",
-    f"/lib/modules/{RELEASE}/fuse.ko": "\x7fELF",
-    f"/lib/modules/{RELEASE}/dm-thin-pool.ko": "\x7fELF",
-    "/sys/module/overlay/parameters/redirect_dir": "N\n",
-    "/sys/module/overlay/parameters/metacopy": "N\n",
+ELSEWHERE = {
+    "resources": ("space", "inodes"),
+    "rootless_storage": ("podman_home",),
+    "state": ("layers", "network_database"),
 }
-ROOMY = DiskUsage(100 * 10**9, 60 * 10**9, 6_000_000, 5_000_000)
-
-
-def live(files: dict[str, Any] | None = None, docker: str = "28.5.2", **more: Any) -> FakeHost:
-    """Return a healthy running host with these files laid over it."""
-    laid = {**HEALTHY, **(files or {})}
-    more.setdefault("usage", {"/": ROOMY})
-    return FakeHost(laid, assumptions={"docker": docker, "stage": "installed"}, **more)
-
-
-def tree(files: dict[str, Any] | None = None, docker: str = "28.5.2") -> FakeHost:
-    """Return the same host as a root tree."""
-    laid = {path: text for path, text in HEALTHY.items() if not path.startswith(("/proc", "/sys"))}
-    return FakeHost(
-        {**laid, **(files or {})}, kind="root", assumptions={"docker": docker, "stage": "installed"}
-    )
 
 
 def every() -> list[Any]:
-    """Return the family's checks."""
-    from hostcheck.check import Check
-
-    found = [
-        c for c in vars(checks).values() if isinstance(c, type) and issubclass(c, Check) and c is not Check
+    """Return the checks of storage, those that lie in families about something else among them."""
+    found: list[Any] = [
+        *checks_in(checks),
+        *checks_in(importlib.import_module("hostcheck.checks.filesystem")),
     ]
-    assert len(found) > 12
+    for family, subjects in ELSEWHERE.items():
+        others = checks_in(importlib.import_module(f"hostcheck.checks.{family}"))
+        found += [check for check in others if check.id.partition(".")[2] in subjects]
     return found
-
-
-def info(line: str) -> dict[str, Any]:
-    """Return a mountinfo with a second mount below /."""
-    return {"/proc/self/mountinfo": HEALTHY["/proc/self/mountinfo"] + f"30 27 254:1 / {line}\n"}
 
 
 @pytest.mark.parametrize(
@@ -90,14 +61,10 @@ def test_mountinfo_without_a_root_breaks_nothing(text: str) -> None:
 
 def test_before_docker_there_are_no_questions_about_it() -> None:
     host = FakeHost(HEALTHY, usage={"/": ROOMY}, assumptions={"stage": "before"})
-    assert ask(checks.StorageDriver, host).outcome is Outcome.SKIP
-    assert ask(checks.StorageLayers, host).outcome is Outcome.SKIP
-    assert [f.subject for f in ask(checks.StorageBacking, host).findings] == ["/var/lib/docker"] * 2
-
-
-def worst(result: Result) -> Severity | None:
-    """Return how bad a result is, None if it is not a failure."""
-    return result.severity if result.outcome is Outcome.FAIL else None
+    results = {check.id: ask(check, host) for check in every()}
+    assert results["storage.driver"].outcome is Outcome.SKIP
+    assert results["state.layers"].outcome is Outcome.SKIP
+    assert [f.subject for f in results["filesystem.backing"].findings] == ["/var/lib/docker"] * 2
 
 
 @pytest.mark.parametrize(
@@ -188,131 +155,6 @@ def test_quota(fstab: str, outcome: Outcome) -> None:
     assert ask(checks.StorageQuota, tree({"/etc/fstab": fstab})).outcome is Outcome.SKIP
 
 
-@pytest.mark.parametrize(
-    ("kind", "severity"),
-    [
-        ("ext4", None),
-        ("xfs", None),
-        ("btrfs", None),
-        ("zfs", None),
-        ("f2fs", None),
-        ("ecryptfs", Severity.REQUIRED),
-        ("fuse.encfs", Severity.REQUIRED),
-        ("nfs4", Severity.REQUIRED),
-        ("vfat", Severity.REQUIRED),
-        ("fuseblk", Severity.REQUIRED),
-        ("tmpfs", Severity.RECOMMENDED),
-        ("overlay", Severity.RECOMMENDED),
-        ("fuse.mergerfs", Severity.RECOMMENDED),
-    ],
-)
-def test_backing(kind: str, severity: Severity | None) -> None:
-    result = ask(checks.StorageBacking, live(info(f"/var/lib/docker rw - {kind} x rw")))
-    assert worst(result) is severity
-    if kind not in ("overlay", "fuse.encfs", "ecryptfs"):
-        boot = tree({"/etc/fstab": f"a / ext4\nx /var/lib/docker {kind}\n"})
-        assert worst(ask(checks.StorageBacking, boot)) is severity
-        assert ask(checks.StorageBacking, boot).findings[0].when == "boot"
-
-
-def test_backing_of_an_explicit_overlay2_and_of_containerd() -> None:
-    files = info("/var/lib/docker rw - overlay x rw") | {
-        "/etc/docker/daemon.json": '{"storage-driver": "overlay2"}'
-    }
-    assert worst(ask(checks.StorageBacking, live(files))) is Severity.REQUIRED
-    files = info("/var/lib/containerd rw - tmpfs tmpfs rw") | {"/usr/bin/containerd": "\x7fELF"}
-    result = ask(checks.StorageBacking, live(files))
-    assert [f.subject for f in result.failures] == ["/var/lib/containerd"]
-
-
-@pytest.mark.parametrize(
-    "loaded, driver, severity",
-    [
-        ("2.1.5-1", "overlay2", Severity.REQUIRED),
-        ("2.2.2-1", "overlay2", None),
-        ("2.1.5-1", "zfs", None),
-        ("", "overlay2", None),
-    ],
-)
-def test_overlay2_on_zfs(loaded: str, driver: str, severity: Severity | None) -> None:
-    files = info("/var/lib/docker rw - zfs pool/d rw") | {
-        "/etc/docker/daemon.json": f'{{"storage-driver": "{driver}"}}',
-        **({"/sys/module/zfs/version": f"{loaded}\n"} if loaded else {}),
-    }
-    assert worst(ask(checks.StorageBacking, live(files))) is severity
-
-
-def test_now_and_the_next_boot_are_two_answers() -> None:
-    files = info("/var/lib/docker rw - xfs /dev/vdb rw") | {
-        "/etc/fstab": "a / ext4\nb /var/lib/docker vfat\n"
-    }
-    result = ask(checks.StorageBacking, live(files))
-    assert [(f.ok, f.when) for f in result.findings] == [(True, "now"), (False, "boot")]
-
-
-@pytest.mark.parametrize(
-    ("printed", "outcome"),
-    [
-        ("naming   =version 2  bsize=4096   ascii-ci=0 ftype=0\n", Outcome.FAIL),
-        ("meta-data=/dev/x crc=1\nnaming =version 2 bsize=4096 ascii-ci=0, ftype=1\n", Outcome.PASS),
-        (Completed(("xfs_info", "/"), 1, "", "not a mounted XFS"), Outcome.PASS),
-    ],
-)
-def test_dtype(printed: Any, outcome: Outcome) -> None:
-    files = {"/proc/self/mountinfo": "27 1 254:0 / / rw shared:1 - xfs /dev/vda1 rw\n"}
-    assert ask(checks.StorageDtype, live(files, commands={("xfs_info", "/"): printed})).outcome is outcome
-
-
-def test_dtype_on_el7_without_xfs_info_cannot_be_told() -> None:
-    files = {
-        "/proc/self/mountinfo": "27 1 254:0 / / rw shared:1 - xfs /dev/vda1 rw\n",
-        "/proc/sys/kernel/osrelease": "3.10.0-1160.el7.x86_64\n",
-    }
-    assert ask(checks.StorageDtype, live(files)).outcome is Outcome.UNKNOWN
-
-
-WITHOUT = {("dumpe2fs", "-h", "/dev/vda1"): "Filesystem features:      has_journal extent\n"}
-
-
-@pytest.mark.parametrize(
-    ("docker", "files", "severity"),
-    [
-        ("20.10.24", {}, Severity.RECOMMENDED),
-        ("26.1.5", {}, Severity.RECOMMENDED),
-        ("26.1.5", {"/etc/docker/daemon.json": '{"storage-driver": "overlay2"}'}, Severity.REQUIRED),
-        ("20.10.24", {"/etc/docker/daemon.json": '{"storage-driver": "overlay2"}'}, Severity.REQUIRED),
-        ("20.10.24", {"/var/lib/docker/overlay2/l/": ""}, Severity.RECOMMENDED),
-        ("26.1.5", {"/var/lib/docker/overlay2/l/": ""}, Severity.REQUIRED),
-        ("29.0.0", {}, Severity.INFO),
-        ("29.0.0", {"/usr/bin/containerd": "\x7fELF"}, Severity.INFO),
-    ],
-)
-def test_what_comes_of_no_dtype(docker: str, files: dict[str, Any], severity: Severity) -> None:
-    """With a driver named or its layers there dockerd refuses; without it takes vfs."""
-    result = ask(checks.StorageDtype, live(files, docker, commands=WITHOUT))
-    assert worst(result) is severity
-
-
-def test_dtype_under_the_image_store_of_containerd() -> None:
-    files = info("/var/lib/containerd rw - ext4 /dev/vdb rw") | {"/usr/bin/containerd": "\x7fELF"}
-    commands = {("dumpe2fs", "-h", "/dev/vdb"): "Filesystem features: extent\n"}
-    told = {
-        d: worst(ask(checks.StorageDtype, live(files, d, commands=commands))) for d in ("28.5.2", "29.0.0")
-    }
-    assert told == {"28.5.2": Severity.INFO, "29.0.0": Severity.REQUIRED}
-
-
-def test_dtype_without_dumpe2fs() -> None:
-    """Minimal systems have no e2fsprogs; od is part of coreutils and of busybox."""
-    superblock = bytearray(2048)
-    superblock[1080:1082] = b"\x53\xef"
-    superblock[1120] = 0x40  # extent
-    printed = "\n".join(superblock[i : i + 16].hex(" ") for i in range(0, 2048, 16))
-    command = ("od", "-A", "n", "-v", "-t", "x1", "-N", "2048", "/dev/vda1")
-    assert ask(checks.StorageDtype, live(commands={command: printed})).outcome is Outcome.FAIL
-    assert ask(checks.StorageDtype, live(commands={command: "00 00\n"})).outcome is Outcome.PASS
-
-
 def test_devicemapper_on_a_kernel_without_it() -> None:
     wanted = {
         "/etc/docker/daemon.json": '{"storage-driver": "devicemapper"}',
@@ -322,100 +164,6 @@ def test_devicemapper_on_a_kernel_without_it() -> None:
     assert "no device mapper" in ask(checks.StorageDriver, live(wanted, "20.10.24")).failures[0].message
     there = {**wanted, "/proc/misc": "236 device-mapper\n229 fuse\n"}
     assert worst(ask(checks.StorageDriver, live(there, "20.10.24"))) is Severity.RECOMMENDED
-
-
-def test_casefold() -> None:
-    command = ("dumpe2fs", "-h", "/dev/vda1")
-    folded = {command: "Filesystem features:  has_journal filetype casefold\n"}
-    assert ask(checks.StorageCasefold, live(commands=folded)).outcome is Outcome.FAIL
-    assert (
-        ask(checks.StorageCasefold, live(commands={command: "Filesystem features: filetype\n"})).outcome
-        is Outcome.PASS
-    )
-    newer = {"/proc/sys/kernel/osrelease": "6.17.1-arch1\n"}
-    assert ask(checks.StorageCasefold, live(newer, commands=folded)).outcome is Outcome.PASS
-
-
-def test_mount_options() -> None:
-    hardened = info("/var rw,nosuid,nodev,noexec shared:2 - xfs /dev/b rw")
-    hardened["/etc/fstab"] = "a / ext4\n/dev/b /var xfs rw,nosuid,nodev,noexec 0 0\n"
-    result = ask(checks.StorageMountOptions, live(hardened))
-    assert worst(result) is Severity.REQUIRED
-    required = [f for f in result.failures if f.severity is Severity.REQUIRED]
-    assert [(f.when, f.subject, f.path, f.line) for f in required] == [
-        ("now", "/var/lib/docker noexec", "/proc/self/mountinfo", 2),
-        ("boot", "/var/lib/docker noexec", "/etc/fstab", 2),
-    ]
-    assert required[1].fix
-    assert required[1].fix["commands"][0].endswith("/etc/fstab")
-
-
-def test_mount_options_that_only_volumes_feel() -> None:
-    files = info("/var rw,nosuid,nodev shared:2 - xfs /dev/b rw")
-    assert worst(ask(checks.StorageMountOptions, live(files))) is Severity.INFO
-    vfs = files | {"/etc/docker/daemon.json": '{"storage-driver": "vfs"}'}
-    assert worst(ask(checks.StorageMountOptions, live(vfs))) is Severity.RECOMMENDED
-
-
-def test_noexec_under_containerd_stops_nothing() -> None:
-    files = info("/var/lib/containerd rw,noexec - xfs /dev/b rw") | {"/usr/bin/containerd": "\x7fELF"}
-    assert worst(ask(checks.StorageMountOptions, live(files))) is Severity.INFO
-    files = info("/var/lib/containerd ro - xfs /dev/b rw") | {"/usr/bin/containerd": "\x7fELF"}
-    assert worst(ask(checks.StorageMountOptions, live(files))) is Severity.REQUIRED
-
-
-def test_the_printed_sed_takes_the_option_out(tmp_path: Any) -> None:
-    import subprocess
-
-    hardened = {
-        "/etc/fstab": "a / ext4\n/dev/b /var xfs rw,noexec,nosuid 0 0\nc /mnt/noexec ext4 noexec 0 0\n"
-    }
-    result = ask(checks.StorageMountOptions, tree(hardened))
-    command = next(f.fix for f in result.failures if f.fix and f.subject.endswith("noexec"))["commands"][0]
-    file = tmp_path / "fstab"
-    file.write_text(hardened["/etc/fstab"])
-    subprocess.run(["sh", "-c", command.replace("/etc/fstab", str(file))], check=True)
-    assert file.read_text().split("\n")[1] == "/dev/b /var xfs rw,nosuid 0 0"
-    assert file.read_text().split("\n")[2] == "c /mnt/noexec ext4 noexec 0 0"
-
-
-@pytest.mark.parametrize(
-    ("free", "severity"),
-    [
-        (60e9, None),
-        (5e9, None),
-        (4.9e9, Severity.RECOMMENDED),
-        (50e6, Severity.REQUIRED),
-        (0, Severity.REQUIRED),
-    ],
-)
-def test_space(free: float, severity: Severity | None) -> None:
-    usage = {"/": DiskUsage(100 * 10**9, int(free), 1000, 500)}
-    assert worst(ask(checks.StorageSpace, live(usage=usage))) is severity
-    assert ask(checks.StorageSpace, live(usage=usage), recommended_gb=61.0).outcome is Outcome.FAIL
-    assert ask(checks.StorageSpace, tree()).outcome is Outcome.SKIP
-
-
-@pytest.mark.parametrize(
-    ("total", "free", "severity"),
-    [
-        (30736384, 251743, Severity.RECOMMENDED),
-        (30736384, 3000000, None),
-        (30736384, 0, Severity.REQUIRED),
-        (40, 40, Severity.REQUIRED),
-        (0, 0, None),
-    ],
-)
-def test_inodes(total: int, free: int, severity: Severity | None) -> None:
-    usage = {"/": DiskUsage(10**12, 10**11, total, free)}
-    assert worst(ask(checks.StorageInodes, live(usage=usage))) is severity
-
-
-def test_propagation() -> None:
-    private = {"/proc/self/mountinfo": "27 1 254:0 / / rw - ext4 /dev/vda1 rw\n"}
-    assert worst(ask(checks.StoragePropagation, live(private))) is Severity.INFO
-    old = {"/proc/self/mountinfo": "", "/proc/mounts": "/dev/vda1 / ext4 rw 0 0\n"}
-    assert ask(checks.StoragePropagation, live(old)).outcome is Outcome.UNKNOWN
 
 
 def test_native_diff() -> None:
@@ -433,27 +181,6 @@ def test_fuse() -> None:
     assert (
         ask(checks.StorageFuse, live(files | {"/usr/bin/fuse-overlayfs": "\x7fELF"})).outcome is Outcome.PASS
     )
-
-
-def test_layers() -> None:
-    files = {
-        "/var/lib/docker/overlay2/0a1b/link": "",
-        "/var/lib/docker/overlay2/l/": "",
-        "/var/lib/docker/overlay2/cc/diff/x": "",
-    }
-    result = ask(checks.StorageLayers, tree(files))
-    assert result.failures[0].path == "/var/lib/docker/overlay2/0a1b/link"
-    assert (
-        ask(checks.StorageLayers, tree(files | {"/var/lib/docker/overlay2/0a1b/link": "ABC"})).outcome
-        is Outcome.PASS
-    )
-
-
-def test_network_database() -> None:
-    path = "/var/lib/docker/network/files/local-kv.db"
-    assert worst(ask(checks.StorageNetworkDatabase, tree({path: "not a bolt file"}))) is Severity.REQUIRED
-    assert ask(checks.StorageNetworkDatabase, tree({path: ""})).outcome is Outcome.PASS
-    assert ask(checks.StorageNetworkDatabase, tree()).outcome is Outcome.SKIP
 
 
 def test_thin_pool() -> None:
@@ -494,54 +221,22 @@ def test_containerd_root() -> None:
     assert ask(checks.StorageContainerdRoot, live(moved, "29.0.0")).outcome is Outcome.PASS
 
 
-def test_rootless_home() -> None:
-    files: dict[str, Any] = {
-        "/etc/fstab": "a / xfs\nnas:/home /home nfs4 defaults 0 0\n",
-        "/etc/subuid": "u:100000:65536\n",
-        "/usr/bin/podman": "\x7fELF",
-    }
-    assert worst(ask(checks.StorageRootlessHome, tree(files))) is Severity.RECOMMENDED
-    led_away = files | {
-        "/etc/containers/storage.conf": '[storage]\nrootless_storage_path = "/var/tmp/$USER"\n'
-    }
-    assert ask(checks.StorageRootlessHome, tree(led_away)).outcome is Outcome.SKIP
-    local = files | {"/etc/fstab": "a / xfs\n"}
-    assert ask(checks.StorageRootlessHome, tree(local)).outcome is Outcome.PASS
-
-
-def test_tmp_noexec() -> None:
-    fstab = {"/etc/fstab": "a / ext4\ntmpfs /tmp tmpfs nosuid,noexec 0 0\n"}
-    compose = {
-        "/usr/local/bin/docker-compose": b"\x7fELF" + b"\0" * 9000 + b"MEI\014\013\012\013\016" + b"\0" * 80
-    }
-    plugin = {"/usr/local/bin/docker-compose": b"\x7fELF" + b"\0" * 9000 + b"Go build ID"}
-    assert ask(checks.StorageTmpNoexec, tree({**fstab, **compose})).outcome is Outcome.FAIL
-    assert ask(checks.StorageTmpNoexec, tree({**fstab, **plugin})).outcome is Outcome.SKIP
-    assert ask(checks.StorageTmpNoexec, tree(compose)).outcome is Outcome.SKIP
-    dies = Completed(("docker-compose",), 127, "", "libz.so.1: failed to map segment from shared object")
-    host = live(fstab, commands={("docker-compose", "--version"): dies})
-    # Here it is not asked, since it would unpack itself; what a person wrote down was.
-    assert ask(checks.StorageTmpNoexec, host).outcome is Outcome.SKIP
-    host.written_by_hand = host.recording = True
-    assert ask(checks.StorageTmpNoexec, host).outcome is Outcome.FAIL
-
-
-FAMILIES = ("storage", "resources", "security")
+FAMILIES = ("storage", "filesystem", "resources", "security", "state", "rootless_storage")
 FOUND = {
     "container-size-quota-without-pquota": "storage.quota",
-    "containerd-root-on-tmpfs": "storage.backing",
-    "data-root-on-fat32-stick": "storage.backing",
-    "data-root-on-ntfs-partition": "storage.backing",
-    "encrypted-home-as-data-root": "storage.backing",
-    "filesystem-can-fold-case": "storage.casefold",
-    "noexec-on-var": "storage.mount_options",
+    "containerd-root-on-tmpfs": "filesystem.backing",
+    "data-root-on-fat32-stick": "filesystem.backing",
+    "data-root-on-ntfs-partition": "filesystem.backing",
+    "encrypted-home-as-data-root": "filesystem.backing",
+    "filesystem-can-fold-case": "filesystem.casefold",
+    "noexec-on-var": "filesystem.mount_options",
     "overlay-root-of-router-firmware": "storage.driver",
-    "rootless-storage-on-nfs-home": "storage.rootless_home",
-    "tmp-noexec-compose-v1": "storage.tmp_noexec",
-    "xfs-without-ftype": "storage.dtype",
+    "rootless-storage-on-nfs-home": "rootless_storage.podman_home",
+    "tmp-noexec-compose-v1": "filesystem.tmp_noexec",
+    "xfs-without-ftype": "filesystem.dtype",
     "cpu-below-x86-64-v2": "resources.cpu_level",
-    "disk-full-before-start": "storage.space",
-    "inodes-used-up": "storage.inodes",
+    "disk-full-before-start": "resources.space",
+    "inodes-used-up": "resources.inodes",
     "swap-comes-back-at-boot": "resources.swap",
     "antivirus-on-access-scanner": "security.on_access_scanner",
     "apparmor-tunable-file-corrupt": "security.apparmor_files",
@@ -551,8 +246,8 @@ FOUND = {
     "moved-data-root-wrong-selinux-labels": "security.selinux_data_root",
     "devicemapper-missing-in-deb-18.09": "storage.driver",
     "devicemapper-pool-below-minimum-free": "storage.thin_pool",
-    "local-kv-db-corrupt-after-power-loss": "storage.network_database",
-    "overlay2-link-files-empty-after-power-cut": "storage.layers",
+    "local-kv-db-corrupt-after-power-loss": "state.network_database",
+    "overlay2-link-files-empty-after-power-cut": "state.layers",
     "several-graphdrivers-in-data-root": "storage.driver",
     "docker29-driver-is-no-snapshotter": "storage.driver",
     "containerd-root-not-moved-with-data-root": "storage.containerd_root",

@@ -27,7 +27,7 @@ from hostcheck.reporters.json import to_dict
 
 TREE = pathlib.Path(__file__).resolve().parents[1] / "hosts" / "debian-12"
 
-DISK_CHECKS = {"storage.backing", "storage.mount_options", "storage.dtype", "storage.driver"}
+DISK_CHECKS = {"filesystem.backing", "filesystem.mount_options", "filesystem.dtype", "storage.driver"}
 """What only a disk can tell: its file systems."""
 
 

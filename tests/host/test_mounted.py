@@ -52,7 +52,7 @@ def as_in_a_container(root: pathlib.Path, *command: str, namespaces: tuple[str, 
 
 def findings(report: Any) -> dict[tuple[str, str, str], object]:
     """Return what each finding saw, without what is another number a moment later."""
-    moving = ("resources.pids", "resources.files", "resources.memory", "storage.space", "storage.inodes")
+    moving = ("resources.pids", "resources.files", "resources.memory", "resources.space", "resources.inodes")
     return {
         (result["id"], each["subject"], each["when"]): (each["ok"], each["value"])
         for result in report["results"]

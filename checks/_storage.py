@@ -1,0 +1,48 @@
+"""What the checks of storage share: the folders that count, what dockerd will take, and why nothing can be said."""
+
+from __future__ import annotations
+
+from hostcheck.api import Host, NotApplicable, Unavailable
+from hostcheck.facts import engine, storage
+
+MOBY = "https://github.com/moby/moby/blob/master/daemon"
+KERNEL_OVERLAY = "https://docs.kernel.org/filesystems/overlayfs.html"
+
+
+def need_docker(host: Host) -> None:
+    """Raise `NotApplicable` where docker is not installed."""
+    if engine.stage(host) == "before":
+        raise NotApplicable("docker is not installed")
+
+
+def folders(host: Host) -> dict[str, str]:
+    """Return the folders that hold images, containers and volumes, each with whose it is.
+
+    Before any engine is installed that is where docker will put them.
+    """
+    installed = engine.installed(host)
+    found: dict[str, str] = {}
+    if "docker" in installed or engine.stage(host) == "installed" or not installed & {"containerd", "podman"}:
+        found[storage.data_root(host)[0]] = "docker"
+    if "containerd" in installed:
+        found[storage.containerd_root(host)[0]] = "containerd"
+    if "kubelet" in installed:
+        found["/var/lib/kubelet"] = "the kubelet"
+    if "podman" in installed:
+        found["/var/lib/containers/storage"] = "podman"
+    return found
+
+
+def known_driver(host: Host) -> storage.Driver | None:
+    """Return what dockerd will take, None where that cannot be told."""
+    try:
+        return storage.driver(host)
+    except (NotApplicable, PermissionError, Unavailable):
+        return None
+
+
+def no_mount(host: Host) -> Exception:
+    """Return why nothing could be said of the file systems of a host."""
+    if host.kind == "live":
+        return Unavailable("/proc/self/mountinfo names no mount that holds it")
+    return NotApplicable("no line of /etc/fstab says on which file system this will lie")
