@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from hostcheck.api import Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import boot as boot_facts
@@ -13,6 +13,9 @@ from hostcheck.facts.kernel import Config, Kernel
 
 from . import _kernel_options as table
 from ._kernel_options import Option
+
+if TYPE_CHECKING:
+    from hostcheck.facts import storage
 
 
 class Situation:
@@ -188,11 +191,40 @@ def demand(option: Option, here: Situation) -> tuple[Optional[str], str]:
         leader = condition.partition(" ")[2]
         if here.enabled(leader):
             return "info", f"or it follows CONFIG_{leader}, unsaid"
-    if condition == "overlay" and here.enabled("BTRFS_FS"):
-        return "recommended", ""
+    if condition == "overlay":
+        severity, why = demand_of_overlay(option.severity, here)
+        return ("recommended", "") if severity == "required" and here.enabled("BTRFS_FS") else (severity, why)
     if condition == "swap" and here.cmdline("swapaccount") in ("", "1"):
         return None, "swapaccount=1 on the command line does the same"
     return demand_of_firewall(option, here)
+
+
+def demand_of_overlay(severity: str, here: Situation) -> tuple[str, str]:
+    """Return how much it matters that there is no overlayfs, and why not more."""
+    other = other_driver(here)
+    if other is not None and other.how == "configured":
+        return "info", f"docker is told to use {other.name}"
+    if other is not None:
+        return "recommended", f"docker will use {other.name}"
+    return severity, ""
+
+
+def other_driver(here: Situation) -> Optional[storage.Driver]:
+    """Return the storage driver with which docker does without overlayfs, None where it does not.
+
+    dockerd takes the first of its drivers that works, and vfs always does (daemon/graphdriver/driver.go).
+    """
+    if here.docker is None:
+        return None
+    # Imported here: where the kernel has overlayfs, which is nearly everywhere, nobody asks.
+    from hostcheck.facts import storage
+
+    try:
+        chosen = storage.driver(here.host)
+    except (NotApplicable, OSError, Unavailable, ValueError):
+        return None
+    needs_it = chosen.name in ("", "overlay2", "overlay", "overlayfs")
+    return None if needs_it or chosen.error else chosen
 
 
 def prefers_nft(here: Situation) -> bool:

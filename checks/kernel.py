@@ -10,7 +10,7 @@ from hostcheck.facts import modules, network, sysctl
 from hostcheck.facts import os as os_facts
 
 from . import _kernel_options as table
-from ._kernel_judge import Situation, applies, judge, situations
+from ._kernel_judge import Situation, applies, demand_of_overlay, judge, situations
 
 
 class _Options(Check):
@@ -542,9 +542,9 @@ class KernelModules(Check):
         more["expected"] = "builtin, loaded or loadable"
         if found.usable:
             return passed(needed.module, found.why, **more)
-        severity = Severity("required" if needed.module in self.required else needed.severity)
+        severity, but = self._severity(here, needed)
         if found.state == "forbidden":
-            text = f"{found.why} forbids it: {needed.breaks}"
+            text = f"{found.why} forbids it: {needed.breaks}{but}"
             mend = (
                 "remove the word from the command line" if "command line" in found.why else "remove the line"
             )
@@ -552,8 +552,17 @@ class KernelModules(Check):
             if found.path and found.line and "command line" not in found.why:
                 commands = [f"sed -i '{found.line}s/^/# /' {found.path}"]
             return failed(needed.module, text, severity=severity, hint=mend, commands=commands, **more)
-        text = f"{found.why}: {needed.breaks}"
+        text = f"{found.why}: {needed.breaks}{but}"
         return failed(needed.module, text, severity=severity, **more, **install(here, needed.module))
+
+    def _severity(self, here: Situation, needed: table.Needed) -> tuple[Severity, str]:
+        """Return how much a module is missed, and why less than elsewhere."""
+        if needed.module in self.required:
+            return Severity.REQUIRED, ""
+        if needed.condition != "overlay":
+            return Severity(needed.severity), ""
+        demanded, why = demand_of_overlay(needed.severity, here)
+        return Severity(demanded), f" ({why})" if why else ""
 
 
 def told_missing(here: Situation, needed: table.Needed) -> bool:

@@ -790,9 +790,8 @@ def _fragment(found: _Map, name: str) -> Optional[str]:
     for _ in range(8):
         where = found.target.get(name)
         if where is None:
-            prefix, at, rest = name.partition("@")
-            template = f"{prefix}@.{rest.rpartition('.')[2]}"
-            where = found.target.get(template) if at and template != name else None
+            template = _template(name)
+            where = found.target.get(template) if template != name else None
             if where is None:
                 return None
         if where.startswith("/"):
@@ -1003,42 +1002,77 @@ def enabled(host: Host, name: str) -> Optional[Setting]:
     if found.shown.startswith("/run/systemd/transient"):
         return Setting("transient", found.shown)
     listed = listing(host)
-    if name != found.name and name in found.names:
+    if posixpath.basename(found.shown) != name and ("@" not in name or "@." in name):
         return Setting(
             "alias", next((f"{f}/{name}" for f, entries in listed.items() if name in entries), None)
         )
     if found.load == "error":
         return Setting("bad", found.shown)
-    template = None
-    if "@" in found.name:
-        prefix, _, rest = found.name.partition("@")
-        template = f"{prefix}@.{rest.rpartition('.')[2]}"
-    for folder, state in (("/etc/systemd/system", "enabled"), ("/run/systemd/system", "enabled-runtime")):
-        for entry in listed.get(folder, ()):
-            if not entry.endswith((".wants", ".requires", ".upholds")):
-                continue
-            links = names(host, f"{folder}/{entry}")
-            for wanted in (found.name, template):
-                if wanted in links:
-                    return Setting(state, f"{folder}/{entry}/{wanted}")
-        for said in found.assignments:
-            if said.section == "Install" and said.key == "Alias":
-                for alias in found.expand(said).split():
-                    if alias in listed.get(folder, ()) and alias in found.names:
-                        return Setting(state, f"{folder}/{alias}")
-    try:
-        if host.stat(found.shown, follow=False).is_link:
-            return Setting("linked-runtime" if found.shown.startswith("/run/") else "linked", found.shown)
-    except (FileNotFoundError, Unavailable):
-        pass
-    install = [a for a in found.assignments if a.section == "Install"]
-    if len(found.names) > 1 and any(a in listed.get("/etc/systemd/system", ()) for a in found.names[1:]):
-        return Setting("indirect", found.shown)
-    if any(a.key in ("WantedBy", "RequiredBy", "UpheldBy", "Alias") and a.value for a in install):
+    others: list[str] = []
+    for folder, suffix in (("/etc/systemd/system", ""), ("/run/systemd/system", "-runtime")):
+        for link in _links(host, found, folder):
+            if posixpath.basename(link) in _link_names(found):
+                return Setting(f"enabled{suffix}", link)
+            others.append(link)
+    for folder, suffix in (("/etc/systemd/system", ""), ("/run/systemd/system", "-runtime")):
+        # One of the same name out of a vendor's folder (dracut's are) says nothing.
+        if found.shown == f"{folder}/{found.name}" and _is_link(host, found.shown):
+            return Setting(f"linked{suffix}", found.shown)
+    if others:
+        return Setting("indirect", others[0])
+    install = {a.key for a in found.assignments if a.section == "Install" and a.value}
+    if install.intersection(("WantedBy", "RequiredBy", "UpheldBy", "Alias")):
         return Setting("disabled", found.shown, default=True)
-    if any(a.key == "Also" and a.value for a in install):
-        return Setting("indirect", found.shown, default=True)
-    return Setting("static", found.shown, default=True)
+    return Setting("indirect" if "Also" in install else "static", found.shown, default=True)
+
+
+def _is_link(host: Host, path: str) -> bool:
+    try:
+        return host.stat(path, follow=False).is_link
+    except (OSError, Unavailable):
+        return False
+
+
+def _install(found: Unit, key: str) -> Iterator[str]:
+    """Yield the words that the section Install has for a key."""
+    for said in found.assignments:
+        if said.section == "Install" and said.key == key:
+            yield from found.expand(said).split()
+
+
+def _link_names(found: Unit) -> set[str]:
+    """Return the names under which `systemctl enable` links a unit (is_symlink_with_known_name() of install.c)."""
+    names_ = {found.name, *_install(found, "Alias")}
+    prefix, at, end = found.name.partition("@.")
+    if at:
+        names_.update(f"{prefix}@{instance}.{end}" for instance in _install(found, "DefaultInstance"))
+    return names_
+
+
+def _links(host: Host, found: Unit, folder: str) -> Iterator[str]:
+    """Yield the links in a folder that lead to a unit by its name, or to an instance of it.
+
+    Source: find_symlinks_in_directory(), src/shared/install.c.
+    """
+    listed = listing(host).get(folder, ())
+    for entry in listed:
+        if entry.endswith((".wants", ".requires", ".upholds")):
+            for link in names(host, f"{folder}/{entry}"):
+                if found.name in (link, _template(link)):
+                    yield f"{folder}/{entry}/{link}"
+    for alias in found.names:
+        if alias != found.name and alias in listed:
+            yield f"{folder}/{alias}"
+
+
+def _template(name: str) -> str:
+    """Return the template of an instance, empty for what is none.
+
+    >>> _template("getty@tty1.service"), _template("docker.service")
+    ('getty@.service', '')
+    """
+    prefix, at, rest = name.partition("@")
+    return f"{prefix}@.{rest.rpartition('.')[2]}" if at else ""
 
 
 def preset(host: Host, name: str) -> Setting:

@@ -23,6 +23,7 @@ SECTIONS = {
     "timer": ("Unit", "Timer", "Install"),
     "path": ("Unit", "Path", "Install"),
     "mount": ("Unit", "Mount", "Install"),
+    "automount": ("Unit", "Automount", "Install"),
 }
 """The sections that each type of unit knows; what stands in another is ignored with a warning."""
 

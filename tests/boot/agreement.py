@@ -17,7 +17,10 @@ from hostcheck.host import Host
 from hostcheck.host.target import open_target
 
 SYSTEMD_ADDS = {"Requires", "BindsTo", "Wants", "PartOf", "After"}
-"""What systemd completes with units of its own."""
+"""What systemd completes with units of its own: no more than what files say must be there."""
+
+MADE_AT_BOOT = ("generated", "transient", "enabled-runtime")
+"""States of unit files that an image does not have yet."""
 
 INFO = {
     "debug": "Debug",
@@ -35,8 +38,6 @@ MACHINE = {"sysctl.inotify fs.inotify.max_user_watches"}
 RUNS_STILL = {
     # What dockerd sets when it starts, the next `sysctl --system` takes back.
     "network.ip_forward net.ipv4.ip_forward",
-    # Before 25.0 dockerd goes on with devicemapper on loop devices, as is foretold.
-    "kernel.modules overlay",
 }
 """What a report calls required, and with which a container runs on a machine that has just booted."""
 
@@ -128,8 +129,9 @@ def _cgroup(tally: Tally, facts: dict[str, Any], truth: dict[str, Any]) -> None:
 def _sysctl(tally: Tally, facts: dict[str, Any], truth: dict[str, Any]) -> None:
     early = dict(line.split(" = ", 1) for line in truth["early"].splitlines() if " = " in line)
     for key, leaf in facts["sysctl"].items():
-        if key in early:
-            tally.compare("sysctl", key, " ".join(str(leaf["value"]).split()), " ".join(early[key].split()))
+        said = leaf.get("kernel", leaf["value"])
+        if key in early and said is not None:
+            tally.compare("sysctl", key, " ".join(str(said).split()), " ".join(early[key].split()))
 
 
 def _modules(tally: Tally, foretold: Foretold, truth: dict[str, Any]) -> None:
@@ -158,7 +160,11 @@ def _units(tally: Tally, foretold: Foretold, truth: dict[str, Any]) -> None:
     most = min(int(number) for number in truth["threads"])
     for unit, real in truth["units"].items():
         for name, leaf in foretold.facts["units"].get(unit, {}).items():
-            if name in SYSTEMD_ADDS or name not in real:
+            if name not in real:
+                continue
+            if name in SYSTEMD_ADDS:
+                for word in leaf["value"].split():
+                    tally.compare("units", f"{unit} {name} {word}", True, word in real[name].split())
                 continue
             if real["LoadState"] == "masked" and name.startswith("LimitCORE"):
                 # Of a unit that is not loaded systemd shows its own limit, which is that of whatever started it.
@@ -167,20 +173,17 @@ def _units(tally: Tally, foretold: Foretold, truth: dict[str, Any]) -> None:
             if name == "TasksMax" and said.endswith("%"):
                 said = str(most * int(said[:-1]) // 100)
             tally.compare("units", f"{unit} {name}", said, started(name, said, real[name]))
-    for line in truth["enabled"].splitlines():
+    _enabled(tally, foretold.host, truth["enabled"])
+
+
+def _enabled(tally: Tally, host: Host, listed: str) -> None:
+    """Compare what `systemctl list-unit-files` says."""
+    for line in listed.splitlines():
         unit, state = line.split()[:2]
-        if (
-            state in ("generated", "transient", "enabled-runtime")
-            or "@." in unit
-            or unit.endswith(".automount")
-        ):
-            # Made while the machine boots, or of a kind that no check asks about.
-            continue
-        if unit.startswith("dracut-"):
-            # Links out of /usr/lib/systemd/system, which systemd 258 calls static and hostcheck linked.
-            continue
-        found = systemd.enabled(foretold.host, unit)
-        tally.compare("enabled", unit, found and found.value, state)
+        # Whether one is made for a serial console, the generator of such units decides.
+        if state not in MADE_AT_BOOT and unit != "serial-getty@.service":
+            found = systemd.enabled(host, unit)
+            tally.compare("enabled", unit, found and found.value, state)
 
 
 def started(name: str, said: str, real: str) -> str:

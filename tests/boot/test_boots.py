@@ -24,11 +24,15 @@ pytestmark = [pytest.mark.root, pytest.mark.apt, pytest.mark.qemu]
 ALL = bool(os.environ.get("HOSTCHECK_ALL_BOOTS"))
 HYBRID = "systemd.unified_cgroup_hierarchy=0"
 LEGACY = f"{HYBRID} systemd.legacy_systemd_cgroup_controller=1"
+FORCED = f"{HYBRID} SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"
 
 CHANGED = {
     # Later names and more important folders win; one file hides another of the same name.
     "etc/sysctl.d/10-first.conf": "net.ipv4.ip_forward = 1\nfs.inotify.max_user_instances = 4096\nvm.swappiness=7\n",
     "etc/sysctl.d/90-last.conf": "net/ipv4/ip_forward = 0\n-net.nonsense.of.nobody = 1\nuser.max_user_namespaces=99\n",
+    # As the kernel reads them: 262144, refused, and a key of the module below.
+    "etc/sysctl.d/91-kernel.conf": "vm.max_map_count = 0x40000\nfs.protected_fifos = 9\n"
+    "net.bridge.bridge-nf-call-arptables = 0\n",
     "usr/lib/sysctl.d/95-vendor.conf": "vm.swappiness = 11\nkernel.pid_max = 123456\n",
     "etc/sysctl.d/95-vendor.conf": "# nothing\nvm.swappiness = 12\nnet.ipv4.conf.*.rp_filter = 2\n",
     "etc/systemd/system.conf": "[Manager]\nDefaultLimitNOFILE=2048:65536\nDefaultTasksMax=4000\n",
@@ -73,6 +77,10 @@ CASES = {
     "bullseye-changed": Case("bullseye", files=CHANGED),
     "trixie": Case("trixie"),
     "trixie-changed": Case("trixie", files=CHANGED),
+    # 257 waits 30 s, and mounts v2 all the same unless it is forced.
+    "trixie-hybrid": Case("trixie", HYBRID),
+    "trixie-forced": Case("trixie", FORCED),
+    "trixie-hardened": Case("trixie", files=HARDENED),
     "sid": Case("sid"),
     "sid-hybrid": Case("sid", HYBRID),
 }

@@ -558,6 +558,30 @@ def test_forbidden_modules(line: str, failing: list[str]) -> None:
         assert fix["commands"] == ["sed -i '2s/^/# /' /etc/modprobe.d/cis.conf"]
 
 
+@pytest.mark.parametrize(
+    ("docker", "files", "severity"),
+    [
+        ("20.10.24", {}, "recommended"),
+        ("26.1.5", {}, "recommended"),
+        ("29.1.0", {}, "required"),
+        ("26.1.5", {"/etc/docker/daemon.json": '{"storage-driver": "vfs"}'}, "info"),
+        ("26.1.5", {"/etc/docker/daemon.json": '{"storage-driver": "overlay2"}'}, "required"),
+        ("26.1.5", {"/var/lib/docker/overlay2/l/X": "-> ../a/diff"}, "required"),
+        ("", {}, "required"),
+    ],
+)
+def test_docker_that_does_without_overlayfs(docker: str, files: dict[str, Content], severity: str) -> None:
+    """As the real ones do: 20.10 goes on with devicemapper, 26.1 with vfs, where they have no layers of overlay2."""
+    status = f"Package: docker-ce\nStatus: install ok installed\nVersion: 5:{docker}-1\n" if docker else ""
+    laid: dict[str, Content] = {
+        "/etc/modprobe.d/cis.conf": "install overlay /bin/true\n",
+        "/var/lib/dpkg/status": status,
+        **files,
+    }
+    found = finding(ask(kernel.KernelModules, modular(files=laid)), "overlay")
+    assert (found.ok, found.severity and found.severity.value) == (False, severity)
+
+
 def test_loaded_now_and_forbidden_after_the_next_boot() -> None:
     host = modular(
         files={

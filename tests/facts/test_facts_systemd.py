@@ -6,6 +6,7 @@ import collections
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import tarfile
 from typing import Any
@@ -342,6 +343,101 @@ def test_this_machines_systemd(tmp_path: pathlib.Path, control_group: pathlib.Pa
     for one in differ:
         print(*one, sep=" | ")
     assert not differ
+
+
+RUN = "[Service]\nExecStart=/bin/true\n"
+WANTED = f"{RUN}[Install]\nWantedBy=multi-user.target\n"
+WANTS = "etc/systemd/system/multi-user.target.wants"
+STATES: list[tuple[str, str, dict[str, str]]] = [
+    ("static.service", "static", {"usr/lib/systemd/system/static.service": RUN}),
+    ("off.service", "disabled", {"usr/lib/systemd/system/off.service": WANTED}),
+    (
+        "on.service",
+        "enabled",
+        {
+            "usr/lib/systemd/system/on.service": WANTED,
+            f"{WANTS}/on.service": "-> /usr/lib/systemd/system/on.service",
+        },
+    ),
+    # A vendor's link out of the folders says nothing, an administrator's does.
+    (
+        "vendor.service",
+        "static",
+        {
+            "usr/lib/systemd/system/vendor.service": "-> ../../x/vendor.service",
+            "usr/lib/x/vendor.service": RUN,
+        },
+    ),
+    (
+        "own.service",
+        "linked",
+        {"etc/systemd/system/own.service": "-> /srv/own.service", "srv/own.service": WANTED},
+    ),
+    (
+        "template@.service",
+        "enabled",
+        {
+            "usr/lib/systemd/system/template@.service": f"{WANTED}DefaultInstance=one\n",
+            f"{WANTS}/template@one.service": "-> /usr/lib/systemd/system/template@.service",
+        },
+    ),
+    (
+        "other@.service",
+        "indirect",
+        {
+            "usr/lib/systemd/system/other@.service": f"{WANTED}DefaultInstance=one\n",
+            f"{WANTS}/other@two.service": "-> /usr/lib/systemd/system/other@.service",
+        },
+    ),
+    ("template@one.service", "enabled", {}),
+    ("template@two.service", "disabled", {}),
+    ("nick@.service", "alias", {"usr/lib/systemd/system/nick@.service": "-> template@.service"}),
+    ("nick.service", "alias", {"usr/lib/systemd/system/nick.service": "-> off.service"}),
+    (
+        "named.service",
+        "enabled",
+        {
+            "usr/lib/systemd/system/named.service": f"{RUN}[Install]\nAlias=name.service\n",
+            "etc/systemd/system/name.service": "-> /usr/lib/systemd/system/named.service",
+        },
+    ),
+    (
+        "called.service",
+        "indirect",
+        {
+            "usr/lib/systemd/system/called.service": WANTED,
+            "etc/systemd/system/call.service": "-> /usr/lib/systemd/system/called.service",
+        },
+    ),
+    (
+        "also.service",
+        "indirect",
+        {"usr/lib/systemd/system/also.service": f"{RUN}[Install]\nAlso=on.service\n"},
+    ),
+    ("gone.service", "masked", {"etc/systemd/system/gone.service": "-> /dev/null"}),
+    ("a.automount", "static", {"usr/lib/systemd/system/a.automount": "[Automount]\nWhere=/a\n"}),
+]
+"""Unit, what `systemctl is-enabled` says, and files."""
+
+
+def test_the_state_of_unit_files_is_what_systemctl_says(tmp_path: pathlib.Path) -> None:
+    for _name, _state, files in STATES:
+        for path, content in files.items():
+            target = tmp_path / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if content.startswith("-> "):
+                target.symlink_to(content[3:])
+            else:
+                target.write_text(content)
+    found = {name: systemd.enabled(RootHost(str(tmp_path)), name) for name, _state, _files in STATES}
+    said = {name: setting and setting.value for name, setting in found.items()}
+    assert said == {name: state for name, state, _files in STATES}
+    if shutil.which("systemctl"):
+        for name, state, _files in STATES:
+            real = subprocess.run(
+                ["systemctl", f"--root={tmp_path}", "is-enabled", name], capture_output=True, text=True
+            )
+            assert (name, real.stdout.strip()) == (name, state)
 
 
 SYSTEMD_ADDS = ("Requires", "BindsTo", "Wants", "PartOf", "After", "UnitFilePreset")
