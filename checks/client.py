@@ -1,4 +1,4 @@
-"""The docker command of the host's users: what their ~/.docker/config.json sends it to."""
+"""Users' docker commands: what their configuration asks for, and whether the engine talks to old ones."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
-from hostcheck.facts import rootless
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
+from hostcheck.facts import docker, engine, rootless
 from hostcheck.facts.files import text, which
+
+from ._engines import dated, docker_only
 
 
 def configs(host: Host) -> Iterator[tuple[str, dict[str, Any], str]]:
@@ -145,3 +147,49 @@ class ClientContext(Check):
             return str(said["Endpoints"]["docker"]["Host"])
         except (KeyError, TypeError, ValueError, RecursionError):
             return ""
+
+
+class ClientApi(Check):
+    """Clients of any age may talk to this docker.
+
+    *Why*: 29.0 turned away clients that speak an API before 1.44, among them reverse proxies and managers
+    that name an old version; 29.3 lowered the bound to 1.40.
+
+    *Needs*: docker before 29.0 or from 29.3 on, or `min-api-version` in daemon.json. The clients cannot be seen
+    from here, so this is only worth knowing.
+
+    *Fix*: update the clients, or lower the bound.
+    """
+
+    id = "client.api"
+    aliases = ("runtime.api",)
+    severity = Severity.INFO
+    references = (
+        "https://github.com/traefik/traefik/issues/12253",
+        "https://docs.docker.com/engine/release-notes/29/",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See the class."""
+        return dated(host, self._look(host))
+
+    def _look(self, host: Host) -> Iterator[Finding]:
+        docker_only(host)
+        version = host.fact(engine.docker_version)
+        if version is None:
+            raise Unavailable("the version of docker is not known: see runtime.docker")
+        bound = "1.24"
+        if version >= Version("29.0"):
+            bound = "1.44" if version < Version("29.3") else "1.40"
+        told = docker.setting(host, "min-api-version")
+        bound = str(told) if told and version >= Version("29.0") else bound
+        if Version(bound) < Version("1.44"):
+            yield passed("min-api-version", f"{bound}, with docker {version}", value=bound, expected="< 1.44")
+            return
+        yield failed(
+            "min-api-version",
+            f"{bound}: docker {version} turns away clients that speak an older API",
+            value=bound,
+            expected="< 1.44",
+            hint='update such clients, or set "min-api-version": "1.24" in daemon.json and restart docker',
+        )

@@ -1,4 +1,4 @@
-"""Releases that are right one by one and do not go together."""
+"""Releases that are right one by one and do not go together, and programs and packages that are there twice."""
 
 from __future__ import annotations
 
@@ -9,9 +9,19 @@ from typing import Any, Callable, Optional
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import boot, cgroup, engine, firewall, kernel, packages, security
 from hostcheck.facts.files import which
-from hostcheck.facts.versions import TOOLS, found_tool, parse_package_version
+from hostcheck.facts.packages import removed
+from hostcheck.facts.versions import (
+    TOOLS,
+    found_tool,
+    parse_package_version,
+    program_folders,
+    tool_named,
+    version_at,
+)
 
+from . import _runtime_floors as floors
 from ._conflicts import CONFLICTS, RELEASES, Conflict
+from ._engines import PROGRAMS, dated, engine_only, executable, origin
 
 
 def within(version: Version, ranges: str) -> bool:
@@ -251,3 +261,174 @@ class ConflictsKernelBuilds(Check):
                     break
             else:
                 yield passed("linux build", f"nothing of that kind is known of {release}", **more)
+
+
+def _copies(host: Host, name: str) -> list[str]:
+    """Return every program of that name, the one that is found first in front; links to one count once."""
+    found: dict[str, str] = {}
+    for folder in program_folders(host, name):
+        path = f"{folder}/{name}"
+        if executable(host, path) and not folder.startswith("/snap/"):
+            found.setdefault(host.resolve(path), path)
+    return list(found.values())
+
+
+class ConflictsOrigin(Check):
+    """The engine's programs come from one source, and none hides another.
+
+    *Why*: a runc or containerd that somebody put into /usr/local goes before the package's, and an upgrade of
+    the package then changes nothing; an old dockerd asks for helpers that the new one no longer has.
+
+    *Needs*: of dockerd, containerd, its shim, runc and docker-proxy one file each in the search path. A
+    second one of the same version is only worth knowing.
+
+    *Fix*: remove the stray file, after a look at what its source was.
+    """
+
+    id = "conflicts.origin"
+    aliases = ("runtime.origin",)
+    severity = Severity.RECOMMENDED
+    references = (
+        "https://github.com/moby/moby/issues/49519",
+        "https://github.com/canonical/docker-snap/issues/188",
+        "https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html#ExecSearchPath=",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See the class."""
+        return dated(host, self._look(host))
+
+    def _look(self, host: Host) -> Iterator[Finding]:
+        engine_only(host)
+        some = False
+        if engine.is_snap(host):
+            some = True
+            yield failed(
+                "snap",
+                "docker is a snap: its containers see no host path outside /home, and no hidden one there",
+                value="snap",
+                expected="a package",
+                path="/var/lib/snapd/snaps",
+                hint="remove the snap and install docker.io or docker-ce; its images and volumes go with it",
+            )
+        for name in PROGRAMS:
+            copies = _copies(host, name)
+            if not copies:
+                continue
+            some = True
+            yield self._judge(host, name, copies)
+        if not some:
+            raise Unavailable("no program of the engine is seen")
+
+    def _judge(self, host: Host, name: str, copies: list[str]) -> Finding:
+        first = found_tool(host, name)
+        if len(copies) == 1 or first is None:
+            text = f"from {origin(first)}" if first else "is there"
+            return passed(name, text, value=first.package or "no package" if first else "", path=copies[0])
+        others = [version_at(host, tool_named(name), path) for path in copies[1:]]
+        same = all(str(other) == str(first) and first.version for other in others)
+        hidden = ", ".join(f"{other.path} ({other}, {origin(other)})" for other in others)
+        return failed(
+            name,
+            f"{copies[0]} ({first}, {origin(first)}) goes before {hidden}",
+            value=f"{len(copies)} files",
+            expected="1 file",
+            path=copies[0],
+            when="boot",
+            severity=Severity.INFO if same else None,
+            hint=f"remove the one that is not wanted: type -a {name} lists them",
+        )
+
+
+class ConflictsPackages(Check):
+    """No packages are installed that stand in the way of docker's.
+
+    *Why*: docker.com's packages and the distribution's bring the same files. Installing the distribution's
+    containerd or runc removes containerd.io, and docker-ce with it; podman-docker is a `docker` that is not
+    docker.
+
+    *Needs*: beside docker-ce or containerd.io none of docker.io, moby-engine, podman-docker, containerd or
+    runc; one engine, as a package or as a snap.
+
+    *Fix*: remove one of the two sets.
+    """
+
+    id = "conflicts.packages"
+    aliases = ("runtime.package_conflicts",)
+    severity = Severity.RECOMMENDED
+    references = (
+        "https://docs.docker.com/engine/install/debian/#uninstall-old-versions",
+        "https://github.com/weaveworks/ignite/issues/443",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See the class."""
+        return dated(host, self._look(host))
+
+    def _look(self, host: Host) -> Iterator[Finding]:
+        have = packages.packages(host)
+        if not have:
+            raise NotApplicable("no package database")
+        makers = [name for name in floors.DOCKER_COM if name in have]
+        theirs = [
+            name
+            for name in floors.DISTRIBUTION
+            if name in have and not (name == "docker" and have[name].manager == "deb")
+        ]
+        engines = [name for name in ("docker-ce", "containerd.io") if name in makers]
+        gone = "docker-ce" in removed(host) and "docker-ce-cli" in have and "containerd.io" not in have
+        found = False
+        for name in theirs:
+            path = have[name].path
+            if engines:
+                found = True
+                yield failed(
+                    name,
+                    f"stands beside {', '.join(engines)} of docker.com: an upgrade of one removes the other",
+                    value=have[name].version,
+                    expected="absent",
+                    path=path,
+                    commands=_remove(have[name].manager, name),
+                )
+            elif name == "containerd" and gone:
+                found = True
+                yield failed(
+                    name,
+                    "took the place of containerd.io, and docker-ce was removed with that: docker is gone",
+                    value=have[name].version,
+                    expected="containerd.io",
+                    path=path,
+                    when="boot",
+                    severity=Severity.REQUIRED,
+                    commands=["apt-get install -y containerd.io docker-ce"],
+                )
+            elif name == "podman-docker" and engine.stage(host) == "before":
+                found = True
+                yield failed(
+                    name,
+                    "its `docker` is podman; docker cannot be installed beside it",
+                    value=have[name].version,
+                    expected="absent",
+                    path=path,
+                    severity=Severity.INFO,
+                    commands=_remove(have[name].manager, name),
+                )
+        package = next((name for name in ("docker-ce", "docker.io", "moby-engine") if name in have), None)
+        if package and engine.snaps(host):
+            found = True
+            yield failed(
+                package,
+                f"docker is installed twice, as package {package} and as a snap: both want /run/docker.sock",
+                value="package and snap",
+                expected="one of them",
+                path="/var/lib/snapd/snaps",
+                commands=["snap remove docker"],
+            )
+        if not found:
+            seen = ", ".join([*makers, *theirs]) or "none of an engine"
+            yield passed("packages", f"no conflict ({seen})", value=seen, expected="one source")
+
+
+def _remove(manager: str, name: str) -> list[str]:
+    words = {"deb": "apt-get remove -y", "rpm": "dnf remove -y", "apk": "apk del", "pacman": "pacman -R"}
+    return [f"{words[manager]} {name}"]

@@ -159,7 +159,7 @@ class DefaultsInit(Check):
     *Why*: with `init` on, dockerd binds the program of `init-path` into each container and starts it first. It
     does not look at its start whether there is one: each container then fails.
 
-    *Needs*: `init` and `init-path`. Without `init-path` it is docker-init, see `runtime.helpers`.
+    *Needs*: `init` and `init-path`. Without `init-path` it is docker-init, see `programs.helpers`.
 
     *Fix*: name an executable, static program, as /usr/bin/docker-init, or take init-path out.
     """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 
-from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
-from hostcheck.facts import cgroup, kernel
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
+from hostcheck.facts import cgroup, engine, init, kernel, mounts
 from hostcheck.facts.files import text
 from hostcheck.facts.mounts import Mount
 
@@ -122,4 +122,95 @@ class HierarchyRealtime(Check):
             " containers",
             hint="ps -eo pid,cls,unit,comm | grep -E ' (FF|RR) ' names them; move them or stop their service",
             **more,
+        )
+
+
+class HierarchyMounts(Check):
+    """Every cgroup v1 controller is mounted where engines look for it.
+
+    *Why*: with all controllers in one mount, without the hierarchy name=systemd, or with file names that lack
+    their prefix (Android), engines do not find the files that they write to, and no container starts.
+
+    *Needs*: /proc/self/mountinfo; only cgroup v1 has such hierarchies.
+
+    *Fix*: mount one hierarchy a controller, as systemd, OpenRC and the script cgroupfs-mount do.
+    """
+
+    id = "hierarchy.mounts"
+    aliases = ("cgroup.hierarchy_mounts",)
+    severity = Severity.REQUIRED
+    references = (
+        "https://github.com/tianon/cgroupfs-mount",
+        "https://github.com/docker/for-linux/issues/219",
+        "https://github.com/opencontainers/runc/pull/4417",
+        "https://man7.org/linux/man-pages/man7/cgroups.7.html",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        if host.kind != "live":
+            raise NotApplicable("only a running host has mounts")
+        mode = host.fact(cgroup.mode).now
+        if mode in ("v2", "none"):
+            raise NotApplicable(
+                "cgroup v2 has one hierarchy" if mode == "v2" else "no cgroups: see cgroup.mode"
+            )
+        mounted = [mount for mount in cgroup.mounts(host) if mount.type == "cgroup"]
+        yield self._one(mounted)
+        yield self._named(host, mounted)
+        yield self._prefix(host, mounted)
+
+    def _one(self, mounted: list[mounts.Mount]) -> Finding:
+        shared = next((m for m in mounted if m.point == cgroup.TOP), None)
+        if shared is None:
+            return passed(cgroup.TOP, "one mount a hierarchy", value=f"{len(mounted)} hierarchies")
+        return failed(
+            cgroup.TOP,
+            "all v1 controllers are in one mount on /sys/fs/cgroup: engines look for one folder each",
+            value=",".join(shared.options),
+            expected="one mount a controller",
+            path=shared.path,
+            line=shared.line or None,
+            commands=["sed -i '/[[:space:]]cgroup[[:space:]]/ s/^/#/' /etc/fstab"],
+            hint="take the cgroup line out of /etc/fstab, and let the init mount them",
+        )
+
+    def _named(self, host: Host, mounted: list[mounts.Mount]) -> Finding:
+        named = [o for m in mounted for o in m.options if o.startswith("name=")]
+        # Where systemd is process 1, it has mounted it itself.
+        if named or host.fact(cgroup.mode).now == "hybrid" or init.running(host) == "systemd":
+            return passed(
+                "name=systemd",
+                f"named hierarchies: {', '.join(named) or 'systemd has its own'}",
+                value=",".join(named),
+            )
+        return failed(
+            "name=systemd",
+            "no hierarchy name=systemd: engines fail with `cannot find cgroup mount destination`",
+            value="missing",
+            expected="mounted",
+            severity=Severity.RECOMMENDED,
+            commands=[
+                "mkdir -p /sys/fs/cgroup/systemd",
+                "mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd",
+            ],
+            hint="put the two commands into a script that runs at boot",
+        )
+
+    def _prefix(self, host: Host, mounted: list[mounts.Mount]) -> Finding:
+        bare = next((m for m in mounted if "noprefix" in m.options), None)
+        if bare is None:
+            return passed("cpuset noprefix", "the files have their prefix", value="absent")
+        runc = engine.version(host, "runc")
+        fine = runc is not None and runc >= Version("1.3")
+        return Finding(
+            fine,
+            "cpuset noprefix",
+            f"{bare.point} is mounted without prefix: "
+            + (f"runc {runc} knows how" if fine else "runc before 1.3 does not find cpuset.cpus"),
+            value="mounted",
+            expected="not mounted, or runc >= 1.3",
+            path=bare.path,
+            line=bare.line or None,
+            hint="" if fine else "install runc 1.3 or newer",
         )

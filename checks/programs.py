@@ -1,12 +1,18 @@
-"""The engine's programs can run: their loader and libraries are there, and they are what their names say."""
+"""The engine's programs: there, whole, with their loader and libraries, and what their names say."""
 
 from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
 
-from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import docker, elf, engine, files, firewall, libraries
+from hostcheck.facts import os as os_facts
+from hostcheck.facts.packages import owner
+from hostcheck.facts.versions import found_tool
+
+from . import _runtime_floors as floors
+from ._engines import PROGRAMS, dated, docker_only, engine_only, executable
 
 MOBY = "https://github.com/moby/moby/blob"
 SMALLEST, SMALL = 4096, 512 * 1024
@@ -24,18 +30,9 @@ MARKS = {
 """Texts of which each program, or a wrapper of it, has one in its bytes."""
 
 
-def setting(host: Host, key: str) -> object:
-    """Return a setting of dockerd, None where nothing sets it or its configuration cannot be read."""
-    try:
-        found = docker.effective(host).get(key)
-    except (NotApplicable, PermissionError, Unavailable):
-        return None
-    return found.value if found else None
-
-
 def uses_iptables(host: Host) -> bool:
     """Return whether dockerd is installed and writes its rules with iptables."""
-    if engine.stage(host) == "before" or setting(host, "iptables") is False:
+    if engine.stage(host) == "before" or docker.setting(host, "iptables") is False:
         return False
     return firewall.native(host) is None
 
@@ -51,8 +48,8 @@ def programs(host: Host) -> Iterator[tuple[str, str, Severity, str]]:
         raise NotApplicable("no docker and no containerd is installed")
     if engine.is_snap(host):
         raise NotApplicable("the snap of docker has its programs and libraries inside")
-    own = setting(host, "default-runtime") in (None, "", "runc")
-    proxied = setting(host, "userland-proxy") is not False
+    own = docker.setting(host, "default-runtime") in (None, "", "runc")
+    proxied = docker.setting(host, "userland-proxy") is not False
     for name, needed, effect in (
         ("dockerd", True, "dockerd does not start"),
         ("containerd", True, "containerd does not start, nor does dockerd"),
@@ -177,7 +174,7 @@ class ProgramsIdentity(Check):
         try:
             elf.elf(host, path)
         except elf.NotElf:
-            # An empty or damaged file is a matter of runtime.executable; iptables is not among its programs.
+            # An empty or damaged file is a matter of programs.executable; iptables is not among its programs.
             return name == "iptables" and not host.read_bytes(path, limit=2).startswith(b"#!")
         if not SMALLEST <= host.stat(path).size <= SMALL:
             return False
@@ -245,3 +242,238 @@ class ProgramsIptablesExtensions(Check):
                     when=when,
                     commands=["apt-get install -y --reinstall iptables || dnf reinstall -y iptables-libs"],
                 )
+
+
+OLD_SHIMS = ("containerd-shim", "containerd-shim-runc-v1", "docker-containerd-shim")
+"""Shims that docker before 20.10 starts containers with."""
+
+PLUGINS = tuple(
+    f"{folder}/docker/cli-plugins/docker-buildx"
+    for folder in ("/usr/local/lib", "/usr/local/libexec", "/usr/lib", "/usr/libexec")
+)
+"""Where the client looks for buildx. Source: docker/cli's cli-plugins/manager/manager_unix.go."""
+
+
+class ProgramsHelpers(Check):
+    """The programs that dockerd starts are there.
+
+    *Why*: without docker-proxy dockerd 25 and later does not start and earlier ones publish no port; without
+    the shim no container starts; without docker-init `docker run --init` fails.
+
+    *Needs*: docker-proxy in the search path (from 27 on in libexec folders first), unless userland-proxy is
+    off; containerd-shim-runc-v2 in the search path or beside containerd (docker 20.10 and later);
+    docker-init, static, since it is bound into containers of any C library. For builds, docker-buildx from 23 on.
+
+    *Fix*: install the package whole, or copy all files of the static archive.
+    """
+
+    id = "programs.helpers"
+    aliases = ("runtime.helpers",)
+    severity = Severity.REQUIRED
+    references = (
+        "https://github.com/moby/moby/pull/47000",
+        "https://github.com/moby/moby/blob/v27.0.1/daemon/config/config_linux.go",
+        "https://github.com/containerd/containerd/blob/main/core/runtime/v2/README.md",
+        "https://github.com/vmware/photon/pull/1661",
+        "https://github.com/geerlingguy/ansible-role-docker/issues/405",
+        "https://github.com/docker/cli/blob/v28.5.2/cmd/docker/builder.go",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See the class."""
+        return dated(host, self._look(host))
+
+    def _look(self, host: Host) -> Iterator[Finding]:
+        docker_only(host)
+        if engine.is_snap(host):
+            raise NotApplicable("the snap of docker has its programs inside")
+        if engine.program(host, "dockerd") is None:
+            raise Unavailable("no dockerd is seen, so its helpers cannot be looked for")
+        engine_version = host.fact(engine.docker_version)
+        yield self._proxy(host, engine_version)
+        yield self._shim(host, engine_version)
+        yield self._init(host, engine_version)
+        client = found_tool(host, "docker")
+        if client and client.version and client.version >= Version("23"):
+            path = next((path for path in PLUGINS if executable(host, path)), None)
+            if path:
+                yield passed("docker-buildx", "is there", value=path, expected="docker-buildx", path=path)
+            else:
+                yield failed(
+                    "docker-buildx",
+                    f"is missing: `docker build` of {client} takes the old builder, and fails with DOCKER_BUILDKIT=1",
+                    value="absent",
+                    expected="docker-buildx",
+                    when="boot",
+                    # docker.com's packages bring it; a distribution's client is meant to be without.
+                    severity=Severity.RECOMMENDED if client.package == "docker-ce-cli" else Severity.INFO,
+                    hint="install docker-buildx-plugin (docker.com) or docker-buildx (Debian, Ubuntu, Alpine)",
+                )
+
+    def _proxy(self, host: Host, engine_version: Version | None) -> Finding:
+        path = engine.helper(host, "docker-proxy", engine_version)
+        if docker.setting(host, "userland-proxy") is False:
+            return passed(
+                "docker-proxy", "not needed: userland-proxy is off", value=path or "absent", path=path
+            )
+        named = docker.setting(host, "userland-proxy-path")
+        if isinstance(named, str) and named:
+            path = named if executable(host, named) else None
+        if path:
+            return passed("docker-proxy", "is there", value=path, expected="docker-proxy", path=path)
+        refuses = engine_version is None or engine_version >= Version("25")
+        return failed(
+            "docker-proxy",
+            "is missing: dockerd does not start"
+            if refuses
+            else "is missing: containers that publish ports fail",
+            value="absent",
+            expected="docker-proxy",
+            path=named if isinstance(named, str) and named else None,
+            when="boot",
+            hint='install it beside dockerd, or set "userland-proxy": false in daemon.json',
+        )
+
+    def _shim(self, host: Host, engine_version: Version | None) -> Finding:
+        name = "containerd-shim-runc-v2"
+        found = engine.program(host, name)
+        if engine_version is not None and engine_version < Version("20.10"):
+            # Any of them: which one those releases take depends on the runtime that is configured.
+            older = (engine.program(host, each) for each in OLD_SHIMS)
+            found = found or next((path for path in older if path), None)
+        if found is None:
+            beside = engine.program(host, "containerd")
+            near = host.resolve(beside).rpartition("/")[0] + "/" + name if beside else ""
+            found = near if near and executable(host, near) else None
+        if found:
+            return passed(name, "is there", value=found, expected=name, path=found)
+        return failed(
+            name,
+            "is missing: no container starts",
+            value="absent",
+            expected=name,
+            when="boot",
+            hint="install the package of containerd again, or copy all files of the static archive",
+        )
+
+    def _init(self, host: Host, engine_version: Version | None) -> Finding:
+        path = engine.helper(host, "docker-init", engine_version)
+        if path is None:
+            always = docker.setting(host, "init") is True and not docker.setting(host, "init-path")
+            return failed(
+                "docker-init",
+                "is missing: no container starts, since `init` is on"
+                if always
+                else "is missing: `docker run --init` fails",
+                value="absent",
+                expected="docker-init",
+                when="boot",
+                severity=None if always else Severity.INFO,
+                hint="install tini (static) as docker-init",
+            )
+        try:
+            loader = elf.loader(host, path)
+        except (OSError, Unavailable):
+            loader = None
+        if loader:
+            return failed(
+                "docker-init",
+                f"needs {loader}, which images of another C library lack: `--init` fails in them",
+                value=loader,
+                expected="a static program",
+                path=path,
+                when="boot",
+                severity=Severity.RECOMMENDED,
+                hint="replace it by a static tini (tini-static)",
+            )
+        return passed("docker-init", "is there", value=path, expected="docker-init", path=path)
+
+
+class ProgramsExecutable(Check):
+    """The engine's programs are whole, and for this machine's processor.
+
+    *Why*: an empty file, one cut in transfer, or one for another architecture ends in `exec format error`.
+
+    *Needs*: each program is an ELF file for the host's architecture (or a script), with an execute bit.
+
+    *Fix*: install it again, for the right architecture.
+    """
+
+    id = "programs.executable"
+    aliases = ("runtime.executable",)
+    severity = Severity.REQUIRED
+    references = (
+        "https://man7.org/linux/man-pages/man2/execve.2.html",
+        "https://docs.docker.com/engine/install/binaries/",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See the class."""
+        return dated(host, self._look(host))
+
+    def _look(self, host: Host) -> Iterator[Finding]:
+        engine_only(host)
+        machine = host.fact(os_facts.architecture)
+        seen: set[str] = set()
+        for name in (*PROGRAMS, "docker", "ctr", "docker-init"):
+            path = engine.program(host, name) or engine.helper(host, name, None)
+            if path is None or path in seen:
+                continue
+            seen.add(path)
+            yield self._judge(host, path, machine)
+        if not seen:
+            raise Unavailable("no program of the engine is seen")
+
+    def _judge(self, host: Host, path: str, machine: str | None) -> Finding:
+        def bad(text: str, value: str, expected: str, commands: list[str]) -> Finding:
+            return failed(
+                path, text, value=value, expected=expected, path=path, when="boot", commands=commands
+            )
+
+        stat = host.stat(path)
+        if not stat.is_executable:
+            return bad("may not be executed", oct(stat.mode & 0o7777), "0o755", [f"chmod 0755 {path}"])
+        if stat.size == 0:
+            return bad("is empty", "0 bytes", "a program", _reinstall(host, path))
+        head = host.read_bytes(path, limit=4096)
+        if head.startswith(b"#!"):
+            return passed(path, "is a script", value="script", path=path)
+        try:
+            program = elf.elf(host, path)
+        except elf.NotElf:
+            return bad(
+                "is no program: exec format error", "no ELF file", "an ELF file", _reinstall(host, path)
+            )
+        # A 64-bit kernel may carry 32-bit programs, so /bin/sh does not tell all.
+        if machine and not program.runs_on(machine) and not _bigger_kernel(host, program, machine):
+            text = f"is for {program.architecture}, this machine is {machine}: exec format error"
+            return bad(text, program.architecture, machine, _reinstall(host, path))
+        return passed(path, f"for {program.architecture}", value=program.architecture, path=path)
+
+
+def _bigger_kernel(host: Host, program: elf.Elf, machine: str) -> bool:
+    """Return whether a 64-bit program may run although the programs beside it are 32-bit ones.
+
+    Only a running host tells; on a tree the doubt is in the program's favour.
+    """
+    if (machine, program.architecture) not in (("i686", "x86_64"), ("armv7l", "aarch64")):
+        return False
+    if host.kind != "live":
+        return True
+    try:
+        return program.runs_on(host.run("uname", "-m").out.strip())
+    except (FileNotFoundError, PermissionError, Unavailable):
+        return True
+
+
+def _reinstall(host: Host, path: str) -> list[str]:
+    package = owner(host, path, (*floors.DOCKER_COM, *floors.DISTRIBUTION))
+    if package is None:
+        return []
+    words = {
+        "deb": f"apt-get install -y --reinstall {package.name}",
+        "rpm": f"dnf reinstall -y {package.name}",
+        "apk": f"apk fix {package.name}",
+        "pacman": f"pacman -S {package.name}",
+    }
+    return [words[package.manager]]

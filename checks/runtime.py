@@ -1,39 +1,25 @@
-"""The engine's programs: there, whole, of this machine's kind, and of versions that work together."""
+"""The engine itself: docker, containerd and runc of versions that this host calls for, and a daemon that runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import cgroup, docker, elf, engine, rootless
+from hostcheck.facts import cgroup, docker, engine, rootless
 from hostcheck.facts import os as os_facts
-from hostcheck.facts.packages import has_file_list, owner, packages, removed
-from hostcheck.facts.versions import Found, found_tool, package_of, program_folders, tool_named, version_at
+from hostcheck.facts.packages import has_file_list, packages
+from hostcheck.facts.versions import Found, found_tool, package_of
 
 from . import _runtime_floors as floors
+from ._engines import dated, docker_only, engine_only, origin
 
 INSTALL = "https://docs.docker.com/engine/install/"
 RUNC_SECURITY = "https://github.com/opencontainers/runc/security/advisories"
 
 
-def _docker_only(host: Host) -> None:
-    if engine.stage(host) == "before":
-        raise NotApplicable("docker is not installed")
-
-
-def _engine_only(host: Host) -> None:
-    """Let through hosts with an engine that starts runc through containerd."""
-    if engine.stage(host) == "before" and engine.stage(host, "containerd") == "before":
-        raise NotApplicable("no docker and no containerd is installed")
-
-
 def _from_makers(host: Host, found: Found) -> bool:
     """Return whether the version is the makers' own, and not a distribution's with fixes carried back."""
     return package_of(host, found) in ("", *floors.DOCKER_COM)
-
-
-def _origin(found: Found) -> str:
-    return f"package {found.package}" if found.package else "no package"
 
 
 def _v2(host: Host) -> Iterator[str]:
@@ -71,23 +57,6 @@ def _ended(version: Version, table: tuple[tuple[str, str], ...], today: str) -> 
     return None
 
 
-def _setting(host: Host, key: str) -> object:
-    """Return what daemon.json or the command line sets for a key, None where neither does or is readable."""
-    try:
-        found = docker.effective(host).get(key)
-    except (NotApplicable, PermissionError, Unavailable):
-        return None
-    return found.value if found else None
-
-
-def _dated(host: Host, findings: Iterator[Finding]) -> Iterator[Finding]:
-    """Yield the findings; of a host that does not run all are about its next boot."""
-    for finding in findings:
-        if host.kind != "live":
-            finding.when = "boot"
-        yield finding
-
-
 class RuntimeDocker(Check):
     """Docker Engine is installed, and new enough for this host.
 
@@ -113,10 +82,10 @@ class RuntimeDocker(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See the class."""
-        return _dated(host, self._look(host))
+        return dated(host, self._look(host))
 
     def _look(self, host: Host) -> Iterator[Finding]:
-        _docker_only(host)
+        docker_only(host)
         path = engine.program(host, "dockerd")
         found = found_tool(host, "dockerd")
         if path is None and found is None:
@@ -168,7 +137,7 @@ class RuntimeDocker(Check):
                     hint=f"install a supported release: {INSTALL}",
                 )
         if not old:
-            text = f"{found}, known by: {found.how}, {_origin(found)}"
+            text = f"{found}, known by: {found.how}, {origin(found)}"
             yield passed("dockerd", text, value=found, path=found.path)
         end = _ended(version, floors.DOCKER_ENDS, host.today())
         if end and _from_makers(host, found):
@@ -248,10 +217,10 @@ class RuntimeContainerd(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See the class."""
-        return _dated(host, self._look(host))
+        return dated(host, self._look(host))
 
     def _look(self, host: Host) -> Iterator[Finding]:
-        _engine_only(host)
+        engine_only(host)
         engine_version = host.fact(engine.docker_version) if engine.stage(host) == "installed" else None
         found = found_tool(host, "containerd")
         if found is None or _deleted(host, "containerd", found):
@@ -296,7 +265,7 @@ class RuntimeContainerd(Check):
             )
         if well:
             beside = f" with docker {engine_version}" if engine_version else ""
-            text = f"{found}{beside}, known by: {found.how}, {_origin(found)}"
+            text = f"{found}{beside}, known by: {found.how}, {origin(found)}"
             yield passed("containerd", text, value=found, path=found.path)
 
 
@@ -339,15 +308,15 @@ class RuntimeRunc(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See the class."""
-        return _dated(host, self._look(host))
+        return dated(host, self._look(host))
 
     def _look(self, host: Host) -> Iterator[Finding]:
-        _engine_only(host)
+        engine_only(host)
         found = found_tool(host, "runc")
         if found is None or _deleted(host, "runc", found):
             if engine.is_snap(host):
                 raise Unavailable("docker is a snap here, and its runc cannot be seen")
-            other = _setting(host, "default-runtime")
+            other = docker.setting(host, "default-runtime")
             yield failed(
                 "runc",
                 "there is no runc: no container starts",
@@ -372,7 +341,7 @@ class RuntimeRunc(Check):
         bad = list(self._cgroups(host, found, version))
         yield from bad
         if not bad:
-            text = f"{found}, known by: {found.how}, {_origin(found)}"
+            text = f"{found}, known by: {found.how}, {origin(found)}"
             yield passed("runc", text, value=found, path=found.path)
         yield from self._holes(host, found, version)
 
@@ -427,375 +396,6 @@ def _fixed(version: Version, fixes: tuple[tuple[str, str], ...]) -> str | None:
     return None
 
 
-class RuntimeHelpers(Check):
-    """The programs that dockerd starts are there.
-
-    *Why*: without docker-proxy dockerd 25 and later does not start and earlier ones publish no port; without
-    the shim no container starts; without docker-init `docker run --init` fails.
-
-    *Needs*: docker-proxy in the search path (from 27 on in libexec folders first), unless userland-proxy is
-    off; containerd-shim-runc-v2 in the search path or beside containerd (docker 20.10 and later);
-    docker-init, static, since it is bound into containers of any C library. For builds, docker-buildx from 23 on.
-
-    *Fix*: install the package whole, or copy all files of the static archive.
-    """
-
-    id = "runtime.helpers"
-    severity = Severity.REQUIRED
-    references = (
-        "https://github.com/moby/moby/pull/47000",
-        "https://github.com/moby/moby/blob/v27.0.1/daemon/config/config_linux.go",
-        "https://github.com/containerd/containerd/blob/main/core/runtime/v2/README.md",
-        "https://github.com/vmware/photon/pull/1661",
-        "https://github.com/geerlingguy/ansible-role-docker/issues/405",
-        "https://github.com/docker/cli/blob/v28.5.2/cmd/docker/builder.go",
-    )
-
-    def run(self, host: Host) -> Iterator[Finding]:
-        """See the class."""
-        return _dated(host, self._look(host))
-
-    def _look(self, host: Host) -> Iterator[Finding]:
-        _docker_only(host)
-        if engine.is_snap(host):
-            raise NotApplicable("the snap of docker has its programs inside")
-        if engine.program(host, "dockerd") is None:
-            raise Unavailable("no dockerd is seen, so its helpers cannot be looked for")
-        engine_version = host.fact(engine.docker_version)
-        yield self._proxy(host, engine_version)
-        yield self._shim(host, engine_version)
-        yield self._init(host, engine_version)
-        client = found_tool(host, "docker")
-        if client and client.version and client.version >= Version("23"):
-            path = next((path for path in PLUGINS if _executable(host, path)), None)
-            if path:
-                yield passed("docker-buildx", "is there", value=path, expected="docker-buildx", path=path)
-            else:
-                yield failed(
-                    "docker-buildx",
-                    f"is missing: `docker build` of {client} takes the old builder, and fails with DOCKER_BUILDKIT=1",
-                    value="absent",
-                    expected="docker-buildx",
-                    when="boot",
-                    # docker.com's packages bring it; a distribution's client is meant to be without.
-                    severity=Severity.RECOMMENDED if client.package == "docker-ce-cli" else Severity.INFO,
-                    hint="install docker-buildx-plugin (docker.com) or docker-buildx (Debian, Ubuntu, Alpine)",
-                )
-
-    def _proxy(self, host: Host, engine_version: Version | None) -> Finding:
-        path = engine.helper(host, "docker-proxy", engine_version)
-        if _setting(host, "userland-proxy") is False:
-            return passed(
-                "docker-proxy", "not needed: userland-proxy is off", value=path or "absent", path=path
-            )
-        named = _setting(host, "userland-proxy-path")
-        if isinstance(named, str) and named:
-            path = named if _executable(host, named) else None
-        if path:
-            return passed("docker-proxy", "is there", value=path, expected="docker-proxy", path=path)
-        refuses = engine_version is None or engine_version >= Version("25")
-        return failed(
-            "docker-proxy",
-            "is missing: dockerd does not start"
-            if refuses
-            else "is missing: containers that publish ports fail",
-            value="absent",
-            expected="docker-proxy",
-            path=named if isinstance(named, str) and named else None,
-            when="boot",
-            hint='install it beside dockerd, or set "userland-proxy": false in daemon.json',
-        )
-
-    def _shim(self, host: Host, engine_version: Version | None) -> Finding:
-        name = "containerd-shim-runc-v2"
-        found = engine.program(host, name)
-        if engine_version is not None and engine_version < Version("20.10"):
-            # Any of them: which one those releases take depends on the runtime that is configured.
-            older = (engine.program(host, each) for each in OLD_SHIMS)
-            found = found or next((path for path in older if path), None)
-        if found is None:
-            beside = engine.program(host, "containerd")
-            near = host.resolve(beside).rpartition("/")[0] + "/" + name if beside else ""
-            found = near if near and _executable(host, near) else None
-        if found:
-            return passed(name, "is there", value=found, expected=name, path=found)
-        return failed(
-            name,
-            "is missing: no container starts",
-            value="absent",
-            expected=name,
-            when="boot",
-            hint="install the package of containerd again, or copy all files of the static archive",
-        )
-
-    def _init(self, host: Host, engine_version: Version | None) -> Finding:
-        path = engine.helper(host, "docker-init", engine_version)
-        if path is None:
-            always = _setting(host, "init") is True and not _setting(host, "init-path")
-            return failed(
-                "docker-init",
-                "is missing: no container starts, since `init` is on"
-                if always
-                else "is missing: `docker run --init` fails",
-                value="absent",
-                expected="docker-init",
-                when="boot",
-                severity=None if always else Severity.INFO,
-                hint="install tini (static) as docker-init",
-            )
-        try:
-            loader = elf.loader(host, path)
-        except (OSError, Unavailable):
-            loader = None
-        if loader:
-            return failed(
-                "docker-init",
-                f"needs {loader}, which images of another C library lack: `--init` fails in them",
-                value=loader,
-                expected="a static program",
-                path=path,
-                when="boot",
-                severity=Severity.RECOMMENDED,
-                hint="replace it by a static tini (tini-static)",
-            )
-        return passed("docker-init", "is there", value=path, expected="docker-init", path=path)
-
-
-OLD_SHIMS = ("containerd-shim", "containerd-shim-runc-v1", "docker-containerd-shim")
-"""Shims that docker before 20.10 starts containers with."""
-
-PLUGINS = tuple(
-    f"{folder}/docker/cli-plugins/docker-buildx"
-    for folder in ("/usr/local/lib", "/usr/local/libexec", "/usr/lib", "/usr/libexec")
-)
-"""Where the client looks for buildx. Source: docker/cli's cli-plugins/manager/manager_unix.go."""
-
-
-def _executable(host: Host, path: str) -> bool:
-    try:
-        return host.stat(path).is_executable
-    except (FileNotFoundError, PermissionError, Unavailable):
-        return False
-
-
-class RuntimeApi(Check):
-    """Clients of any age may talk to this docker.
-
-    *Why*: 29.0 turned away clients that speak an API before 1.44, among them reverse proxies and managers
-    that name an old version; 29.3 lowered the bound to 1.40.
-
-    *Needs*: docker before 29.0 or from 29.3 on, or `min-api-version` in daemon.json. The clients cannot be seen
-    from here, so this is only worth knowing.
-
-    *Fix*: update the clients, or lower the bound.
-    """
-
-    id = "runtime.api"
-    severity = Severity.INFO
-    references = (
-        "https://github.com/traefik/traefik/issues/12253",
-        "https://docs.docker.com/engine/release-notes/29/",
-    )
-
-    def run(self, host: Host) -> Iterator[Finding]:
-        """See the class."""
-        return _dated(host, self._look(host))
-
-    def _look(self, host: Host) -> Iterator[Finding]:
-        _docker_only(host)
-        version = host.fact(engine.docker_version)
-        if version is None:
-            raise Unavailable("the version of docker is not known: see runtime.docker")
-        bound = "1.24"
-        if version >= Version("29.0"):
-            bound = "1.44" if version < Version("29.3") else "1.40"
-        told = _setting(host, "min-api-version")
-        bound = str(told) if told and version >= Version("29.0") else bound
-        if Version(bound) < Version("1.44"):
-            yield passed("min-api-version", f"{bound}, with docker {version}", value=bound, expected="< 1.44")
-            return
-        yield failed(
-            "min-api-version",
-            f"{bound}: docker {version} turns away clients that speak an older API",
-            value=bound,
-            expected="< 1.44",
-            hint='update such clients, or set "min-api-version": "1.24" in daemon.json and restart docker',
-        )
-
-
-PROGRAMS = ("dockerd", "containerd", "containerd-shim-runc-v2", "runc", "docker-proxy")
-"""The programs of the engine of which a second copy makes trouble."""
-
-
-def _copies(host: Host, name: str) -> list[str]:
-    """Return every program of that name, the one that is found first in front; links to one count once."""
-    found: dict[str, str] = {}
-    for folder in program_folders(host, name):
-        path = f"{folder}/{name}"
-        if _executable(host, path) and not folder.startswith("/snap/"):
-            found.setdefault(host.resolve(path), path)
-    return list(found.values())
-
-
-class RuntimeOrigin(Check):
-    """The engine's programs come from one source, and none hides another.
-
-    *Why*: a runc or containerd that somebody put into /usr/local goes before the package's, and an upgrade of
-    the package then changes nothing; an old dockerd asks for helpers that the new one no longer has.
-
-    *Needs*: of dockerd, containerd, its shim, runc and docker-proxy one file each in the search path. A
-    second one of the same version is only worth knowing.
-
-    *Fix*: remove the stray file, after a look at what its source was.
-    """
-
-    id = "runtime.origin"
-    severity = Severity.RECOMMENDED
-    references = (
-        "https://github.com/moby/moby/issues/49519",
-        "https://github.com/canonical/docker-snap/issues/188",
-        "https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html#ExecSearchPath=",
-    )
-
-    def run(self, host: Host) -> Iterator[Finding]:
-        """See the class."""
-        return _dated(host, self._look(host))
-
-    def _look(self, host: Host) -> Iterator[Finding]:
-        _engine_only(host)
-        some = False
-        if engine.is_snap(host):
-            some = True
-            yield failed(
-                "snap",
-                "docker is a snap: its containers see no host path outside /home, and no hidden one there",
-                value="snap",
-                expected="a package",
-                path="/var/lib/snapd/snaps",
-                hint="remove the snap and install docker.io or docker-ce; its images and volumes go with it",
-            )
-        for name in PROGRAMS:
-            copies = _copies(host, name)
-            if not copies:
-                continue
-            some = True
-            yield self._judge(host, name, copies)
-        if not some:
-            raise Unavailable("no program of the engine is seen")
-
-    def _judge(self, host: Host, name: str, copies: list[str]) -> Finding:
-        first = found_tool(host, name)
-        if len(copies) == 1 or first is None:
-            text = f"from {_origin(first)}" if first else "is there"
-            return passed(name, text, value=first.package or "no package" if first else "", path=copies[0])
-        others = [version_at(host, tool_named(name), path) for path in copies[1:]]
-        same = all(str(other) == str(first) and first.version for other in others)
-        hidden = ", ".join(f"{other.path} ({other}, {_origin(other)})" for other in others)
-        return failed(
-            name,
-            f"{copies[0]} ({first}, {_origin(first)}) goes before {hidden}",
-            value=f"{len(copies)} files",
-            expected="1 file",
-            path=copies[0],
-            when="boot",
-            severity=Severity.INFO if same else None,
-            hint=f"remove the one that is not wanted: type -a {name} lists them",
-        )
-
-
-class RuntimePackageConflicts(Check):
-    """No packages are installed that stand in the way of docker's.
-
-    *Why*: docker.com's packages and the distribution's bring the same files. Installing the distribution's
-    containerd or runc removes containerd.io, and docker-ce with it; podman-docker is a `docker` that is not
-    docker.
-
-    *Needs*: beside docker-ce or containerd.io none of docker.io, moby-engine, podman-docker, containerd or
-    runc; one engine, as a package or as a snap.
-
-    *Fix*: remove one of the two sets.
-    """
-
-    id = "runtime.package_conflicts"
-    severity = Severity.RECOMMENDED
-    references = (
-        "https://docs.docker.com/engine/install/debian/#uninstall-old-versions",
-        "https://github.com/weaveworks/ignite/issues/443",
-    )
-
-    def run(self, host: Host) -> Iterator[Finding]:
-        """See the class."""
-        return _dated(host, self._look(host))
-
-    def _look(self, host: Host) -> Iterator[Finding]:
-        have = packages(host)
-        if not have:
-            raise NotApplicable("no package database")
-        makers = [name for name in floors.DOCKER_COM if name in have]
-        theirs = [
-            name
-            for name in floors.DISTRIBUTION
-            if name in have and not (name == "docker" and have[name].manager == "deb")
-        ]
-        engines = [name for name in ("docker-ce", "containerd.io") if name in makers]
-        gone = "docker-ce" in removed(host) and "docker-ce-cli" in have and "containerd.io" not in have
-        found = False
-        for name in theirs:
-            path = have[name].path
-            if engines:
-                found = True
-                yield failed(
-                    name,
-                    f"stands beside {', '.join(engines)} of docker.com: an upgrade of one removes the other",
-                    value=have[name].version,
-                    expected="absent",
-                    path=path,
-                    commands=_remove(have[name].manager, name),
-                )
-            elif name == "containerd" and gone:
-                found = True
-                yield failed(
-                    name,
-                    "took the place of containerd.io, and docker-ce was removed with that: docker is gone",
-                    value=have[name].version,
-                    expected="containerd.io",
-                    path=path,
-                    when="boot",
-                    severity=Severity.REQUIRED,
-                    commands=["apt-get install -y containerd.io docker-ce"],
-                )
-            elif name == "podman-docker" and engine.stage(host) == "before":
-                found = True
-                yield failed(
-                    name,
-                    "its `docker` is podman; docker cannot be installed beside it",
-                    value=have[name].version,
-                    expected="absent",
-                    path=path,
-                    severity=Severity.INFO,
-                    commands=_remove(have[name].manager, name),
-                )
-        package = next((name for name in ("docker-ce", "docker.io", "moby-engine") if name in have), None)
-        if package and engine.snaps(host):
-            found = True
-            yield failed(
-                package,
-                f"docker is installed twice, as package {package} and as a snap: both want /run/docker.sock",
-                value="package and snap",
-                expected="one of them",
-                path="/var/lib/snapd/snaps",
-                commands=["snap remove docker"],
-            )
-        if not found:
-            seen = ", ".join([*makers, *theirs]) or "none of an engine"
-            yield passed("packages", f"no conflict ({seen})", value=seen, expected="one source")
-
-
-def _remove(manager: str, name: str) -> list[str]:
-    words = {"deb": "apt-get remove -y", "rpm": "dnf remove -y", "apk": "apk del", "pacman": "pacman -R"}
-    return [f"{words[manager]} {name}"]
-
-
 SOCKET = "/run/docker.sock"
 
 
@@ -827,10 +427,10 @@ class RuntimeRunning(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See the class."""
-        return _dated(host, self._look(host))
+        return dated(host, self._look(host))
 
     def _look(self, host: Host) -> Iterator[Finding]:
-        _docker_only(host)
+        docker_only(host)
         if host.kind != "live":
             raise NotApplicable("this host is not running")
         running = host.pids("dockerd")
@@ -879,92 +479,3 @@ class RuntimeRunning(Check):
             else ["service docker start"],
             hint="journalctl -u docker -b says why it stopped",
         )
-
-
-class RuntimeExecutable(Check):
-    """The engine's programs are whole, and for this machine's processor.
-
-    *Why*: an empty file, one cut in transfer, or one for another architecture ends in `exec format error`.
-
-    *Needs*: each program is an ELF file for the host's architecture (or a script), with an execute bit.
-
-    *Fix*: install it again, for the right architecture.
-    """
-
-    id = "runtime.executable"
-    severity = Severity.REQUIRED
-    references = (
-        "https://man7.org/linux/man-pages/man2/execve.2.html",
-        "https://docs.docker.com/engine/install/binaries/",
-    )
-
-    def run(self, host: Host) -> Iterator[Finding]:
-        """See the class."""
-        return _dated(host, self._look(host))
-
-    def _look(self, host: Host) -> Iterator[Finding]:
-        _engine_only(host)
-        machine = host.fact(os_facts.architecture)
-        seen: set[str] = set()
-        for name in (*PROGRAMS, "docker", "ctr", "docker-init"):
-            path = engine.program(host, name) or engine.helper(host, name, None)
-            if path is None or path in seen:
-                continue
-            seen.add(path)
-            yield self._judge(host, path, machine)
-        if not seen:
-            raise Unavailable("no program of the engine is seen")
-
-    def _judge(self, host: Host, path: str, machine: str | None) -> Finding:
-        def bad(text: str, value: str, expected: str, commands: list[str]) -> Finding:
-            return failed(
-                path, text, value=value, expected=expected, path=path, when="boot", commands=commands
-            )
-
-        stat = host.stat(path)
-        if not stat.is_executable:
-            return bad("may not be executed", oct(stat.mode & 0o7777), "0o755", [f"chmod 0755 {path}"])
-        if stat.size == 0:
-            return bad("is empty", "0 bytes", "a program", _reinstall(host, path))
-        head = host.read_bytes(path, limit=4096)
-        if head.startswith(b"#!"):
-            return passed(path, "is a script", value="script", path=path)
-        try:
-            program = elf.elf(host, path)
-        except elf.NotElf:
-            return bad(
-                "is no program: exec format error", "no ELF file", "an ELF file", _reinstall(host, path)
-            )
-        # A 64-bit kernel may carry 32-bit programs, so /bin/sh does not tell all.
-        if machine and not program.runs_on(machine) and not _bigger_kernel(host, program, machine):
-            text = f"is for {program.architecture}, this machine is {machine}: exec format error"
-            return bad(text, program.architecture, machine, _reinstall(host, path))
-        return passed(path, f"for {program.architecture}", value=program.architecture, path=path)
-
-
-def _bigger_kernel(host: Host, program: elf.Elf, machine: str) -> bool:
-    """Return whether a 64-bit program may run although the programs beside it are 32-bit ones.
-
-    Only a running host tells; on a tree the doubt is in the program's favour.
-    """
-    if (machine, program.architecture) not in (("i686", "x86_64"), ("armv7l", "aarch64")):
-        return False
-    if host.kind != "live":
-        return True
-    try:
-        return program.runs_on(host.run("uname", "-m").out.strip())
-    except (FileNotFoundError, PermissionError, Unavailable):
-        return True
-
-
-def _reinstall(host: Host, path: str) -> list[str]:
-    package = owner(host, path, (*floors.DOCKER_COM, *floors.DISTRIBUTION))
-    if package is None:
-        return []
-    words = {
-        "deb": f"apt-get install -y --reinstall {package.name}",
-        "rpm": f"dnf reinstall -y {package.name}",
-        "apk": f"apk fix {package.name}",
-        "pacman": f"pacman -S {package.name}",
-    }
-    return [words[package.manager]]

@@ -21,8 +21,10 @@ GROUP = "hostcheck.checks"
 DROP_IN_FOLDER = "/etc/hostcheck/checks.d"
 
 MOVED = {
+    "cgroup": ("controllers", "hierarchy"),
     "docker": ("daemon", "registry"),
     "rootless": ("rootless_network", "rootless_storage"),
+    "runtime": ("client", "conflicts", "programs"),
     "storage": ("filesystem", "resources", "rootless_storage", "state"),
     "systemd": ("limits", "units"),
 }

@@ -249,6 +249,15 @@ def effective(host: Host) -> Mapping[str, Setting]:
     return host.fact(_effective)
 
 
+def setting(host: Host, key: str) -> object:
+    """Return what file or command line set for a key, None where neither does or they cannot be had."""
+    try:
+        found = effective(host).get(key)
+    except (NotApplicable, PermissionError, Unavailable):
+        return None
+    return found.value if found else None
+
+
 def _effective(host: Host) -> Mapping[str, Setting]:
     judged = judgement(host)
     # A file that is looked at for its own sake is told all that is wrong with it at once, as far as it is JSON.

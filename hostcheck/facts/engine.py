@@ -131,6 +131,19 @@ def _docker_version(host: Host) -> Version | None:
     return version(host, "dockerd")
 
 
+def version(host: Host, tool: str) -> Version | None:
+    """Return the version of an engine's program, dockerd's as assumed; None where none is there or none can be told."""
+    if tool == "dockerd":
+        return docker_version(host)
+    # Imported here, as above.
+    from hostcheck.facts import versions
+
+    try:
+        return versions.version(host, tool)
+    except (OSError, Unavailable):
+        return None
+
+
 def export(host: Host) -> dict[str, object]:
     """Return the engines that are installed, and where."""
     found: dict[str, object] = {}

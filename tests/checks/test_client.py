@@ -7,6 +7,7 @@ import importlib
 import json
 from typing import Any
 
+import engine_programs
 import pytest
 
 from hostcheck.finding import Outcome
@@ -81,3 +82,19 @@ def test_context(name: str, kind: str, more: dict[str, Content], fails: bool) ->
 
 def test_the_default_context_is_no_question() -> None:
     assert ask(client.ClientContext, host({"currentContext": "default"}, "live", {})).outcome is Outcome.SKIP
+
+
+@pytest.mark.parametrize(
+    "version, config, fails",
+    [
+        ("28.5.2", "{}", False),
+        ("29.0.0", "{}", True),
+        ("29.2.1", "{}", True),
+        ("29.3.0", "{}", False),
+        ("29.0.0", '{"min-api-version": "1.24"}', False),
+        ("29.3.0", '{"min-api-version": "1.45"}', True),
+    ],
+)
+def test_api(version: str, config: str, fails: bool) -> None:
+    host = engine_programs.static({"dockerd": version}, {"/etc/docker/daemon.json": config})
+    assert engine_programs.said(ask(client.ClientApi, host)) == ({"min-api-version": "info"} if fails else {})

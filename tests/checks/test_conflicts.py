@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+import engine_programs
 import pytest
 
-from hostcheck.finding import Severity
+from hostcheck.finding import Outcome, Severity
+from hostcheck.host import Unavailable
 from hostcheck.testing import Content, FakeHost, ask
 from hostcheck.versions import Version
 
@@ -189,3 +191,60 @@ def test_a_bad_build_waits_for_the_next_boot() -> None:
     running = ask(conflicts.ConflictsKernelBuilds, host({"linux": "4.15.0-60-generic"}, V1))
     assert [each.when for each in running.failures] == ["now"]
     assert all(link.startswith("https://") for *_rest, link in RELEASES)
+
+
+def test_origin_of_a_program_that_hides_another() -> None:
+    more: dict[str, Content | None] = {"/usr/local/sbin/runc": engine_programs.ELF}
+    commands = {("/usr/local/sbin/runc", "--version"): "runc version 1.0.0-rc10\n"}
+    result = ask(conflicts.ConflictsOrigin, engine_programs.debian(more=more, commands=commands))
+    assert engine_programs.said(result) == {"runc": "recommended"}
+    message = result.failures[0].message
+    assert "/usr/local/sbin/runc (1.0.0-rc10, no package)" in message
+    assert "/usr/sbin/runc (1.1.5, package runc)" in message
+    same = {("/usr/local/sbin/runc", "--version"): "runc version 1.1.5\n"}
+    assert engine_programs.said(
+        ask(conflicts.ConflictsOrigin, engine_programs.debian(more=more, commands=same))
+    ) == {"runc": "info"}
+
+
+@pytest.mark.parametrize("link", [{"/usr/bin/runc": "-> ../sbin/runc"}, {"/usr/local/bin": "-> ../sbin"}])
+def test_a_link_to_the_same_program_is_no_second_one(link: dict[str, Content | None]) -> None:
+    assert ask(conflicts.ConflictsOrigin, engine_programs.debian(more=link)).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    "packages, expected",
+    [
+        (engine_programs.BOOKWORM, {}),
+        ({"containerd": "1.7", "runc": "1.1"}, {}),
+        ({"docker-ce": "5:28", "docker-ce-cli": "5:28", "containerd.io": "1.7"}, {}),
+        # A dock for windows, and a client beside podman.
+        ({"docker-ce": "5:28", "containerd.io": "1.7", "docker": "1.5"}, {}),
+        ({"docker-ce-cli": "5:28", "podman": "4"}, {}),
+        (
+            {"docker-ce": "5:28", "containerd.io": "1.7", "podman-docker": "4"},
+            {"podman-docker": "recommended"},
+        ),
+        ({"docker-ce": "5:28", "containerd": "1.7"}, {"containerd": "recommended"}),
+        (
+            {"docker-ce-cli": "5:19.03.2~3", "containerd": "1.2.6-0ubuntu1", "docker-ce": ""},
+            {"containerd": "required"},
+        ),
+        ({"docker.io": "20.10", "containerd": "1.6", "docker-ce": ""}, {}),
+        ({"podman-docker": "4"}, {"podman-docker": "info"}),
+    ],
+)
+@pytest.mark.parametrize("kind", ["live", "root"])
+def test_package_conflicts(packages: dict[str, str], expected: dict[str, str], kind: str) -> None:
+    host = FakeHost({"/var/lib/dpkg/status": engine_programs.status(packages)}, kind=kind)
+    result = ask(conflicts.ConflictsPackages, host)
+    assert engine_programs.said(result) == expected
+    for finding in result.failures:
+        assert finding.fix is not None
+        assert finding.fix["commands"]
+
+
+def test_package_conflicts_without_a_database() -> None:
+    assert ask(conflicts.ConflictsPackages, FakeHost({})).outcome is Outcome.SKIP
+    broken = FakeHost({"/var/lib/dpkg/status": Unavailable("broken")})
+    assert ask(conflicts.ConflictsPackages, broken).outcome is Outcome.UNKNOWN

@@ -6,9 +6,10 @@ import importlib
 from typing import Any
 
 import pytest
+from cgroup_host import failures, live, package, v1_mounts
 
 from hostcheck.finding import Outcome
-from hostcheck.testing import FakeHost, ask
+from hostcheck.testing import Content, FakeHost, ask
 
 hierarchy: Any = importlib.import_module("hostcheck.checks.hierarchy")
 
@@ -66,3 +67,25 @@ def test_realtime(realtime: str, root: str, services: str, outcome: Outcome) -> 
         "/sys/fs/cgroup/system.slice/cgroup.controllers": services + "\n",
     }
     assert ask(hierarchy.HierarchyRealtime, FakeHost(files)).outcome is outcome
+
+
+MOUNTS: list[tuple[str, dict[str, Content], list[tuple[str, str, str]]]] = [
+    ("one mount for all", {"/proc/self/mountinfo": "31 1 0:31 / /sys/fs/cgroup rw - cgroup cgroup rw,memory,devices"},
+     [("/sys/fs/cgroup", "now", "required")]),
+    ("no name=systemd", {"/proc/1/comm": "init\n", "/proc/self/mountinfo": v1_mounts("cpu", "memory", "devices")},
+     [("name=systemd", "now", "recommended")]),
+    ("openrc's own", {"/proc/1/comm": "init\n", "/proc/self/mountinfo": v1_mounts("memory", "name=openrc")}, []),
+    ("android", {"/proc/self/mountinfo": v1_mounts("memory", "cpuset,noprefix")},
+     [("cpuset noprefix", "now", "required")]),
+    ("android, new runc", {"/proc/self/mountinfo": v1_mounts("memory", "cpuset,noprefix"),
+                           "/var/lib/dpkg/status": package("runc", "1.3.0-1")}, []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "more", "expected"), MOUNTS)
+def test_mounts(name: str, more: dict[str, Content], expected: list[tuple[str, str, str]]) -> None:
+    assert failures(ask(hierarchy.HierarchyMounts, live("v1", more))) == expected
+
+
+def test_mounts_only_of_v1() -> None:
+    assert ask(hierarchy.HierarchyMounts, live()).outcome is Outcome.SKIP

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
+import engine_programs
 import pytest
 
 from hostcheck.facts import elf, libraries
@@ -207,3 +208,117 @@ def test_real_programs_are_read_as_ldd_reads_them() -> None:
             assert library in listed
             found += 1
     assert found or not shutil.which("ldd")
+
+
+@pytest.mark.parametrize(
+    "docker, more, config, expected",
+    [
+        ("20.10.9", {"/usr/bin/docker-proxy": None}, "{}", {"docker-proxy": "required"}),
+        ("26.1.5", {"/usr/bin/docker-proxy": None}, "{}", {"docker-proxy": "required"}),
+        ("26.1.5", {"/usr/bin/docker-proxy": None}, '{"userland-proxy": false}', {}),
+        (
+            "26.1.5",
+            {"/usr/bin/docker-proxy": None, "/usr/libexec/docker/docker-proxy": engine_programs.ELF},
+            "{}",
+            {"docker-proxy": "required"},
+        ),
+        (
+            "27.0.1",
+            {"/usr/bin/docker-proxy": None, "/usr/libexec/docker/docker-proxy": engine_programs.ELF},
+            "{}",
+            {},
+        ),
+        # From 25 on dockerd refuses such a file, which is another check's to say.
+        ("24.0.7", {}, '{"userland-proxy-path": "/nonexistent"}', {"docker-proxy": "required"}),
+        (
+            "27.0.1",
+            {"/usr/bin/docker-proxy": None, "/srv/proxy": engine_programs.ELF},
+            '{"userland-proxy-path": "/srv/proxy"}',
+            {},
+        ),
+        ("27.0.1", {"/usr/bin/docker-init": None}, "{}", {"docker-init": "info"}),
+        ("27.0.1", {"/usr/bin/docker-init": None}, '{"init": true}', {"docker-init": "required"}),
+        (
+            "27.0.1",
+            {"/usr/bin/docker-init": engine_programs.program(62, "/lib64/ld-linux-x86-64.so.2")},
+            "{}",
+            {"docker-init": "recommended"},
+        ),
+        ("27.0.1", {"/usr/bin/containerd-shim-runc-v2": None}, "{}", {"containerd-shim-runc-v2": "required"}),
+        (
+            "27.0.1",
+            {
+                "/usr/bin/containerd-shim-runc-v2": None,
+                "/usr/bin/containerd": "-> /opt/c/containerd",
+                "/opt/c/containerd": engine_programs.ELF,
+                "/opt/c/containerd-shim-runc-v2": engine_programs.ELF,
+            },
+            "{}",
+            {},
+        ),
+        (
+            "19.03.9",
+            {"/usr/bin/containerd-shim-runc-v2": None, "/usr/bin/containerd-shim": engine_programs.ELF},
+            "{}",
+            {},
+        ),
+    ],
+)
+def test_helpers(docker: str, more: dict[str, Content | None], config: str, expected: dict[str, str]) -> None:
+    host = engine_programs.static({"dockerd": docker}, {"/etc/docker/daemon.json": config, **more})
+    assert engine_programs.said(ask(programs.ProgramsHelpers, host)) == expected
+
+
+@pytest.mark.parametrize(
+    "version, path, expected",
+    [
+        ("20.10.24", None, {}),
+        ("23.0.1", None, {"docker-buildx": "info"}),
+        ("23.0.1", "/usr/libexec/docker/cli-plugins/docker-buildx", {}),
+        ("29.1.0", "/usr/lib/docker/cli-plugins/docker-buildx", {}),
+    ],
+)
+def test_buildx(version: str, path: str | None, expected: dict[str, str]) -> None:
+    host = engine_programs.static(
+        {"dockerd": version, "docker": version}, {path: engine_programs.ELF} if path else {}
+    )
+    assert engine_programs.said(ask(programs.ProgramsHelpers, host)) == expected
+
+
+@pytest.mark.parametrize(
+    "content, mode, value",
+    [
+        (b"", 0o755, "0 bytes"),
+        (engine_programs.ELF[:30], 0o755, "no ELF file"),
+        (b"<html>not found</html>", 0o755, "no ELF file"),
+        (engine_programs.program(183), 0o755, "aarch64"),
+        (engine_programs.ELF, 0o644, "0o644"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["live", "root"])
+def test_executables(content: bytes, mode: int, value: str, kind: str) -> None:
+    host = engine_programs.debian(more={"/usr/sbin/runc": content}, modes={"/usr/sbin/runc": mode}, kind=kind)
+    result = ask(programs.ProgramsExecutable, host)
+    assert engine_programs.said(result) == {"/usr/sbin/runc": "required"}
+    assert result.failures[0].value == value
+    assert result.failures[0].fix is not None
+    assert result.failures[0].fix["commands"]
+
+
+def test_a_script_is_a_program() -> None:
+    host = engine_programs.debian(more={"/usr/bin/docker": "#!/bin/sh\nexec sudo docker\n"})
+    assert ask(programs.ProgramsExecutable, host).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("machine, fine", [("x86_64", True), ("i686", False)])
+def test_a_64_bit_program_among_32_bit_ones(machine: str, fine: bool) -> None:
+    small = (
+        b"\x7fELF\x01\x01\x01"
+        + bytes(9)
+        + struct.pack("<HHIIIIIHHHHHH", 2, 3, 1, 0, 0, 0, 0, 52, 32, 0, 40, 0, 0)
+    )
+    host = engine_programs.debian(more={"/bin/sh": small}, commands={("uname", "-m"): machine + "\n"})
+    assert (ask(programs.ProgramsExecutable, host).outcome is Outcome.PASS) is fine
+    # On a tree nobody can say which kernel it will have.
+    tree = engine_programs.debian(more={"/bin/sh": small}, kind="root")
+    assert ask(programs.ProgramsExecutable, tree).outcome is Outcome.PASS

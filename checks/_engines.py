@@ -1,0 +1,46 @@
+"""What the checks of the engines' programs share: whom they concern, where a program is from, when a finding holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hostcheck.api import Finding, Host, NotApplicable, Unavailable
+from hostcheck.facts import engine
+from hostcheck.facts.versions import Found
+
+
+def docker_only(host: Host) -> None:
+    """Raise NotApplicable where docker is not installed."""
+    if engine.stage(host) == "before":
+        raise NotApplicable("docker is not installed")
+
+
+def engine_only(host: Host) -> None:
+    """Raise NotApplicable where no engine is installed that starts runc through containerd."""
+    if engine.stage(host) == "before" and engine.stage(host, "containerd") == "before":
+        raise NotApplicable("no docker and no containerd is installed")
+
+
+PROGRAMS = ("dockerd", "containerd", "containerd-shim-runc-v2", "runc", "docker-proxy")
+"""The programs of the engine of which a second copy makes trouble."""
+
+
+def origin(found: Found) -> str:
+    """Return what brought a program, in words."""
+    return f"package {found.package}" if found.package else "no package"
+
+
+def executable(host: Host, path: str) -> bool:
+    """Return whether a program is there that may be executed."""
+    try:
+        return host.stat(path).is_executable
+    except (FileNotFoundError, PermissionError, Unavailable):
+        return False
+
+
+def dated(host: Host, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """Yield the findings; of a host that does not run all are about its next boot."""
+    for finding in findings:
+        if host.kind != "live":
+            finding.when = "boot"
+        yield finding
