@@ -30,7 +30,7 @@ class GpuToolkit(Check):
     references = (
         "https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html#rootless-mode",
         "https://github.com/NVIDIA/nvidia-container-toolkit/issues/381",
-        "https://github.com/NVIDIA/nvidia-docker/issues/614",
+        "https://github.com/NVIDIA/nvidia-docker/issues/587",
     )
 
     def run(self, host: Host) -> Iterator[Finding]:

@@ -66,3 +66,39 @@ def _confined(host: Host) -> bool:
         # A kernel without any security module answers EINVAL.
         return False
     return label.startswith(("lxc-", "lxd-", "incus-"))
+
+
+class GuestWsl(Check):
+    """A distribution on Windows has a kernel.
+
+    *Why*: WSL 1 has none: it answers the calls of programs itself, and knows neither control groups nor iptables.
+    dockerd does not start there: `can't initialize iptables table nat`.
+
+    *Needs*: WSL 2, which starts a kernel (its release names WSL2 or microsoft-standard).
+
+    *Fix*: in Windows, `wsl --set-version NAME 2`.
+    """
+
+    id = "guest.wsl"
+    severity = Severity.REQUIRED
+    references = (
+        "https://learn.microsoft.com/en-us/windows/wsl/compare-versions",
+        "https://github.com/moby/moby/issues/41375",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        if host.kind != "live" or (container(host) or ("",))[0] != "wsl":
+            raise NotApplicable("this is no WSL")
+        path = "/proc/sys/kernel/osrelease"
+        release = (text(host, path) or "").strip()
+        more = {"value": release, "expected": "WSL 2", "path": path}
+        if release.endswith("-Microsoft"):
+            yield failed(
+                "WSL",
+                "WSL 1 has no kernel of Linux: no engine starts",
+                hint="in Windows: wsl --set-version NAME 2",
+                **more,
+            )
+        else:
+            yield passed("WSL", "version 2, with a kernel", **more)

@@ -17,7 +17,8 @@ class LimitsRlimits(Check):
     """Engines and their containers may open enough files and start enough processes.
 
     *Why*: containers inherit the limits of the engine's unit. With too few open files databases, proxies and the engine
-    itself fail under load.
+    itself fail under load. Infinity is fs.nr_open, and where that is a thousand million, programs that close all
+    descriptors before they start another take minutes.
 
     *Needs*: unit files, drop-ins and system.conf. LimitNOFILE of at least `nofile` (hard); LimitNPROC unset, infinity
     or at least `nproc`. Neither infinity nor systemd's own 1024:524288 is wrong: upstream ships the one up to docker
@@ -34,6 +35,8 @@ class LimitsRlimits(Check):
     """Open files that the hard limit must allow at least."""
     nofile_required: int = 40
     """Open files below which no container starts (tried with docker 20.10: one runs with 40, none with 32)."""
+    nofile_excessive: int = 1000000000
+    """Open files to which infinity may not amount: systemd raises fs.nr_open to 1073741816 on some distributions."""
     nproc: int = 16384
     """Processes of root, over all containers, that a finite LimitNPROC must allow at least."""
 
@@ -53,13 +56,22 @@ class LimitsRlimits(Check):
         shown = limit.hard if limit.soft == limit.hard else f"{limit.soft}:{limit.hard}"
         more = {"value": shown, "expected": f"at least {self.nofile}", **at(where, unit)}
         mend = drop_in(unit, "LimitNOFILE=1048576")
+        ceiling = nr_open(host)
+        if limit.soft == "infinity" and ceiling is not None and ceiling[0] >= self.nofile_excessive:
+            more["expected"] = f"less than {self.nofile_excessive}"
+            return failed(
+                subject,
+                f"infinity is {ceiling[0]} files here: software in containers that closes every descriptor hangs, and"
+                " some (JVM, MySQL) takes gigabytes",
+                **more,
+                commands=drop_in(unit, "LimitNOFILE=1024:524288"),
+            )
         if limit.hard == "infinity":
             return passed(
                 subject,
                 "infinity: no limit (old software that closes every descriptor may be slow in containers)",
                 **more,
             )
-        ceiling = nr_open(host)
         if ceiling is not None and int(limit.hard) > ceiling[0]:
             more["expected"] = f"at most fs.nr_open, {ceiling[0]}"
             return failed(

@@ -162,8 +162,7 @@ class NetworkIpForward(_Forwarding):
 class NetworkIpv6Forward(_Forwarding):
     """IPv6 packets are forwarded between interfaces where containers have IPv6.
 
-    *Why*: As for IPv4. Forwarding also makes the kernel ignore router advertisements on interfaces whose
-    accept_ra is 1: a host that takes its address from them needs accept_ra = 2.
+    *Why*: As for IPv4. What forwarding does to a route that a router has advertised, routes.advertised says.
 
     *Needs*: `"ipv6": true` in daemon.json, else this does not apply.
 
@@ -186,29 +185,6 @@ class NetworkIpv6Forward(_Forwarding):
             raise NotApplicable("no container network with IPv6 is configured")
         for key in ("net.ipv6.conf.all.forwarding", "net.ipv6.conf.default.forwarding"):
             yield from self._judge(host, key, "ipv6")
-        yield from self._advertised(host)
-
-    def _advertised(self, host: Host) -> Iterator[Finding]:
-        """Say whether the address that the kernel took from a router's advertisement will run out."""
-        if host.kind != "live":
-            return
-        for line in (files.text(host, "/proc/net/if_inet6") or "").splitlines():
-            # Address, index, length of the prefix, scope (00: global), flags (80: for ever), interface.
-            words = line.split()
-            if len(words) != 6 or words[3] != "00" or int(words[4], 16) & 0x80:
-                continue
-            key = f"net.ipv6.conf.{words[5]}.accept_ra"
-            if sysctl.now(host, key) == "1":
-                yield failed(
-                    key,
-                    f"1: once the kernel forwards, it takes no advertisement, and {words[5]} loses address and route",
-                    value="1",
-                    expected="2",
-                    severity=Severity.RECOMMENDED,
-                    path=f"/proc/sys/{sysctl.normalize(key)}",
-                    commands=[f"echo '{key} = 2' > /etc/sysctl.d/90-accept-ra.conf", f"sysctl -w {key}=2"],
-                )
-                return
 
 
 MODULE = "br_netfilter"

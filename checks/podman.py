@@ -7,11 +7,15 @@ from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Version, failed, passed
 from hostcheck.facts import engine, mounts, storage
-from hostcheck.facts.files import text
+from hostcheck.facts.files import PROGRAM_FOLDERS, text, which
 from hostcheck.facts.versions import version
 
 CONFIG = "/etc/containers/storage.conf"
 VENDOR = "/usr/share/containers/storage.conf"
+
+HELPERS = ("/usr/local/libexec/podman", "/usr/local/lib/podman", "/usr/libexec/podman", "/usr/lib/podman")
+PLUGINS = ("/usr/local/libexec/cni", "/usr/libexec/cni", "/usr/local/lib/cni", "/usr/lib/cni", "/opt/cni/bin")
+"""Where podman looks for its helpers and for plugins, before it takes the search path."""
 
 STACKED = {"overlay": "an overlay", "ecryptfs": "eCryptfs", "aufs": "aufs"}
 """Types of file systems on which containers/storage refuses the kernel's overlay (drivers/overlay/overlay.go)."""
@@ -86,3 +90,51 @@ class PodmanStorage(Check):
         if storage.zfs_too_old(host):
             return "ZFS before OpenZFS 2.2"
         return f"ZFS, which podman {have} does not take," if have and have < Version("4.4") else ""
+
+
+class PodmanNetwork(Check):
+    """Podman has what it makes networks with.
+
+    *Why*: podman sets up the network of root's containers with netavark, before 4.0 and on older set-ups with
+    plugins of CNI. Distributions only recommend the packages. Without either no container starts (`failed to find
+    plugin "bridge"`, `could not find "netavark"`); without aardvark-dns none finds another by name.
+
+    *Needs*: netavark in one of podman's folders, with aardvark-dns, or the CNI plugin bridge.
+
+    *Fix*: install netavark and aardvark-dns, or containernetworking-plugins with a podman before 5.
+    """
+
+    id = "podman.network"
+    severity = Severity.REQUIRED
+    references = (
+        "https://github.com/containers/common/blob/v0.57.0/pkg/config/config_linux.go",
+        "https://github.com/containers/podman.io/pull/201",
+        "https://github.com/containers/podman/issues/13412",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        if "podman" not in engine.installed(host):
+            raise NotApplicable("podman is not installed")
+        more = {"expected": "netavark with aardvark-dns, or the plugin bridge"}
+        netavark = which(host, "netavark", (*HELPERS, *PROGRAM_FOLDERS))
+        bridge = which(host, "bridge", PLUGINS)
+        if netavark is None and bridge is None:
+            yield failed(
+                "network",
+                "neither netavark nor CNI plugins are installed: root's containers get no network",
+                value="none",
+                hint="install netavark and aardvark-dns (with podman 3: containernetworking-plugins)",
+                **more,
+            )
+        elif bridge is None and which(host, "aardvark-dns", (*HELPERS, *PROGRAM_FOLDERS)) is None:
+            yield failed(
+                "aardvark-dns",
+                "is not installed: containers of a network do not find each other by name",
+                value="missing",
+                severity=Severity.RECOMMENDED,
+                hint="install aardvark-dns",
+                **more,
+            )
+        else:
+            yield passed("network", f"{netavark or bridge} is there", value=netavark or bridge, **more)

@@ -367,6 +367,10 @@ def _overlay_unusable(host: Host, kind: str, held: mounts.Mount | None) -> str:
         its = kernel.version_of(release)
         if its is not None and its < Version("4.7"):
             return f"overlay on btrfs needs kernel 4.7, this is {release}"
+    if kind == "xfs" and release and ".el7" not in release:
+        its = kernel.version_of(release)
+        if its is not None and its < Version("4.1"):
+            return f"overlay on xfs needs kernel 4.1, this is {release}"
     if held and dtype(host, held) is False:
         return f"the {kind} file system has no d_type (ftype=0)"
     return ""

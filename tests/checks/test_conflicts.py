@@ -81,6 +81,16 @@ HIT: list[Row] = [
     ("dockerd apparmor parser", {"dockerd": "23.0.0"}, APPARMOR),
     ("overlay layers in use", {"linux": "4.19.65-coreos", "dockerd": "18.06.3"}, {}),
     (
+        "containerd apparmor runc profile",
+        {"containerd.io": "1.6.31-1"},
+        {"etc__apparmor.d__runc": "profile\n"},
+    ),
+    (
+        "k3s network policies",
+        {"linux": "6.6.1"},
+        {"usr__local__bin__k3s": ELF, "boot__config-6.6.1": "CONFIG_NET=y\n"},
+    ),
+    (
         "container-selinux docker-ce",
         {"container-selinux": "2:2.77-1.el7_6", "docker-ce": "3:18.09.1-3.el7"},
         {"etc__selinux__config": "SELINUX=enforcing\n"},
@@ -129,6 +139,18 @@ BESIDE: list[Row] = [
     ("overlay layers in use", {"linux": "4.19.75", "dockerd": "18.06.3"}, {}),
     ("overlay layers in use", {"linux": "5.1.3", "dockerd": "18.06.3"}, {}),
     ("overlay layers in use", {"linux": "4.19.65"}, {}),
+    (
+        "containerd apparmor runc profile",
+        {"containerd.io": "1.6.32-1"},
+        {"etc__apparmor.d__runc": "profile\n"},
+    ),
+    ("containerd apparmor runc profile", {"containerd.io": "1.7.16-1"}, {}),
+    (
+        "k3s network policies",
+        {"linux": "6.6.1"},
+        {"usr__local__bin__k3s": ELF, "boot__config-6.6.1": "CONFIG_IP_SET=m\n"},
+    ),
+    ("k3s network policies", {"linux": "6.6.1"}, {"boot__config-6.6.1": "CONFIG_NET=y\n"}),
     (
         "container-selinux docker-ce",
         {"container-selinux": "2:2.77-1.el7_6", "docker-ce": "3:18.09.1-3.el7"},

@@ -51,3 +51,16 @@ def test_containers_run() -> None:
     }
     host = FakeHost(files, pids={"containerd-shim-runc-v2": (900,)})
     assert ask(guest.GuestNesting, host).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("release", "outcome"),
+    [
+        ("4.4.0-18362-Microsoft", Outcome.FAIL),
+        ("5.15.153.1-microsoft-standard-WSL2", Outcome.PASS),
+        ("4.19.43-microsoft-standard", Outcome.SKIP),
+        ("6.8.0-45-generic", Outcome.SKIP),
+    ],
+)
+def test_wsl(release: str, outcome: Outcome) -> None:
+    assert ask(guest.GuestWsl, FakeHost({"/proc/sys/kernel/osrelease": f"{release}\n"})).outcome is outcome

@@ -456,21 +456,3 @@ def test_rules_of_the_host_stand_in(path: str, text: str, fails: bool) -> None:
     laid = {**DOCKER, "/etc/docker/daemon.json": '{"iptables": false}', path: text}
     result = ask(checks.NetworkDefaultBridge, FakeHost(laid, kind="root"))
     assert bool(result.failures) is fails
-
-
-@pytest.mark.parametrize(
-    "flags, accept, fails",
-    [("00", "1", True), ("00", "2", False), ("00", "0", False), ("80", "1", False)],
-)
-def test_addresses_that_routers_advertise(flags: str, accept: str, fails: bool) -> None:
-    address = f"20010db8000000000000000000000007 02 40 00 {flags} eth0\n"
-    laid = {
-        **DOCKER,
-        "/etc/docker/daemon.json": '{"ipv6": true, "fixed-cidr-v6": "fd00::/64"}',
-        "/proc/net/if_inet6": address,
-        "/proc/sys/net/ipv6/conf/eth0/accept_ra": f"{accept}\n",
-        "/proc/sys/net/ipv6/conf/all/forwarding": "1\n",
-        "/proc/sys/net/ipv6/conf/default/forwarding": "1\n",
-    }
-    found = ask(checks.NetworkIpv6Forward, FakeHost(laid)).failures
-    assert [each.subject for each in found] == (["net.ipv6.conf.eth0.accept_ra"] if fails else [])

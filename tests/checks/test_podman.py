@@ -38,3 +38,19 @@ def test_storage(kind: str, config: str, release: str, zfs: str, outcome: Outcom
     }
     host = FakeHost(files, commands={("/usr/bin/podman", "--version"): f"podman version {release}\n"})
     assert ask(podman.PodmanStorage, host).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [
+        ([], ["network"]),
+        (["/usr/libexec/podman/netavark"], ["aardvark-dns"]),
+        (["/usr/libexec/podman/netavark", "/usr/libexec/podman/aardvark-dns"], []),
+        (["/usr/lib/cni/bridge"], []),
+        (["/opt/cni/bin/loopback"], ["network"]),
+    ],
+)
+def test_network(there: list[str], expected: list[str]) -> None:
+    files = dict.fromkeys(["/usr/bin/podman", *there], "\x7fELF")
+    found = ask(podman.PodmanNetwork, FakeHost(files, modes=dict.fromkeys(files, 0o755))).failures
+    assert [each.subject for each in found] == expected

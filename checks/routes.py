@@ -1,0 +1,92 @@
+"""Routes that a host loses when it begins to forward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
+from hostcheck.facts import files, network, sysctl
+
+ADVERTISED = 0x40000
+"""The flag of a route in /proc/net/ipv6_route that came of a router's advertisement: RTF_ADDRCONF."""
+
+
+def advertised(host: Host) -> dict[str, bool]:
+    """Return the interfaces that the kernel set up by advertisements, and whether the default route is among that."""
+    found: dict[str, bool] = {}
+    for line in (files.text(host, "/proc/net/if_inet6") or "").splitlines():
+        # Address, index, length of the prefix, scope (00: global), flags (80: for ever), interface.
+        words = line.split()
+        if len(words) == 6 and words[3] == "00" and not int(words[4], 16) & 0x80:
+            found.setdefault(words[5], False)
+    for line in (files.text(host, "/proc/net/ipv6_route") or "").splitlines():
+        words = line.split()
+        if len(words) == 10 and words[1] == "00" and int(words[8], 16) & ADVERTISED:
+            found[words[9]] = True
+    if host.written_by_hand:
+        found.update(_typed(host))
+    return found
+
+
+def _typed(host: Host) -> Iterator[tuple[str, bool]]:
+    """Yield what `ip -6 route` printed; a route that somebody's program set is none of the kernel's."""
+    for argv in (("ip", "-6", "route"), ("ip", "-6", "route", "show", "default"), ("ip", "-6", "r")):
+        try:
+            printed = host.run(*argv).out
+        except (OSError, Unavailable):
+            continue
+        for line in printed.splitlines():
+            words = line.split()
+            if line.startswith("default") and "ra" in words and "dev" in words[:-1]:
+                yield words[words.index("dev") + 1], True
+
+
+class RoutesAdvertised(Check):
+    """The host keeps its IPv6 route when containers get IPv6.
+
+    *Why*: dockerd switches forwarding on for IPv6, and a router takes no advertisements from others unless
+    accept_ra is 2: the default route that came of them runs out, and nobody is reached by IPv6.
+
+    *Needs*: where containers have IPv6, accept_ra = 2 on an interface that the kernel sets up by advertisements.
+    NetworkManager and systemd-networkd read advertisements themselves and have 0 there.
+
+    *Fix*: net.ipv6.conf.IFACE.accept_ra = 2 in a file of /etc/sysctl.d.
+    """
+
+    id = "routes.advertised"
+    severity = Severity.REQUIRED
+    references = (
+        "https://docs.kernel.org/networking/ip-sysctl.html",
+        "https://github.com/docker/for-linux/issues/844",
+        "https://github.com/moby/moby/issues/43466",
+    )
+    ipv6: bool = False
+    """Whether containers need IPv6 even if daemon.json does not say so."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        if host.kind != "live":
+            raise NotApplicable("what routers advertise is seen on a running host")
+        if not self.ipv6 and network.engine_option(host, "ipv6", False) is not True:
+            raise NotApplicable("no container network with IPv6 is configured")
+        there = advertised(host)
+        if not there and host.written_by_hand:
+            uplink = network.uplink(host)
+            there = {uplink: False} if uplink else {}
+        for interface, route in there.items():
+            key = f"net.ipv6.conf.{interface}.accept_ra"
+            value = sysctl.now(host, key)
+            more = {"value": value, "expected": "2", "path": f"/proc/sys/{sysctl.normalize(key)}"}
+            if value != "1":
+                yield passed(key, "the kernel takes advertisements though it forwards, or needs none", **more)
+                continue
+            known = "route" if route else "address, and its route"
+            yield failed(
+                key,
+                f"1: once the kernel forwards, it takes no advertisement, and {interface} loses its {known}",
+                severity=None if route or host.written_by_hand else Severity.RECOMMENDED,
+                commands=[f"echo '{key} = 2' > /etc/sysctl.d/90-accept-ra.conf", f"sysctl -w {key}=2"],
+                **more,
+            )
+        if not there:
+            yield passed("accept_ra", "the kernel has set up no interface by advertisements")

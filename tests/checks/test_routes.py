@@ -1,0 +1,48 @@
+"""Routes that routers advertise, on hosts that begin to forward."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import pytest
+
+from hostcheck.finding import Outcome, Severity
+from hostcheck.testing import FakeHost, ask
+
+routes: Any = importlib.import_module("hostcheck.checks.routes")
+
+DOCKER = {
+    "/usr/bin/dockerd": "\x7fELF",
+    "/etc/docker/daemon.json": '{"ipv6": true, "fixed-cidr-v6": "fd00::/64"}',
+}
+ADDRESS = "20010db8000000000000000000000007 02 40 00 {} eth0\n"
+ROUTE = f"{'0' * 32} 00 {'0' * 32} 00 fe80{'0' * 28} 00000400 00000001 00000000 {{}} eth0\n"
+
+
+@pytest.mark.parametrize(
+    ("address", "route", "accept", "severity"),
+    [
+        (ADDRESS.format("00"), "", "1", Severity.RECOMMENDED),
+        (ADDRESS.format("00"), ROUTE.format("00450003"), "1", Severity.REQUIRED),
+        (ADDRESS.format("00"), ROUTE.format("00450003"), "2", None),
+        # NetworkManager and systemd-networkd read advertisements themselves.
+        (ADDRESS.format("00"), ROUTE.format("00000003"), "0", None),
+        # An address and a route that somebody wrote down.
+        (ADDRESS.format("80"), ROUTE.format("00000003"), "1", None),
+    ],
+)
+def test_advertised(address: str, route: str, accept: str, severity: Severity | None) -> None:
+    files = {
+        **DOCKER,
+        "/proc/net/if_inet6": address,
+        "/proc/net/ipv6_route": route,
+        "/proc/sys/net/ipv6/conf/eth0/accept_ra": f"{accept}\n",
+    }
+    result = ask(routes.RoutesAdvertised, FakeHost(files))
+    assert [result.severity_of(each) for each in result.failures] == ([severity] if severity else [])
+
+
+def test_without_ipv6() -> None:
+    files = {**DOCKER, "/etc/docker/daemon.json": "{}", "/proc/net/if_inet6": ADDRESS.format("00")}
+    assert ask(routes.RoutesAdvertised, FakeHost(files)).outcome is Outcome.SKIP
