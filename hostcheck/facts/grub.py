@@ -13,9 +13,9 @@ Word = list[tuple[str, str, bool]]
 
 # Compiled where they are used: a host without GRUB has nothing to read.
 _TOKEN = r"""(?xs)(?P<space>[ \t\r]+|\\\n)|(?P<end>[\n;])|(?P<comment>\#[^\n]*)|'(?P<single>[^']*)'
-    |"(?P<double>(?:\\.|[^"\\])*)"|\$\{(?P<braced>[^}\n]*)\}|\$(?P<plain>[A-Za-z0-9_]+|[?@\#*])
+    |"(?P<double>(?:\\.|[^"\\])*)"|\$\{(?P<braced>[^${}\n]*)\}|\$(?P<plain>[A-Za-z0-9_]+|[?@\#*])
     |\\(?P<escaped>.)|(?P<brace>[{}])|(?P<text>[^\s;'"$\\{}]+)|(?P<stray>.)"""
-_INSIDE = r"\\([\"\\$`\n])|\$\{([^}\n]*)\}|\$([A-Za-z0-9_]+)"
+_INSIDE = r"\\([\"\\$`\n])|\$\{([^${}\n]*)\}|\$([A-Za-z0-9_]+)"
 
 DEPTH_LIMIT = 50
 """Blocks inside blocks. grub-mkconfig makes four."""

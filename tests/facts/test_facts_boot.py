@@ -319,7 +319,12 @@ def test_closed_configuration_is_not_a_missing_one() -> None:
         "}" * 50 + "fi\n" * 50,
         "\\",
         "[ -o " * 3000,
+        # Where each one looks for its end in all that follows, these take hours.
+        "${" * 300_000,
+        "${a" * 300_000,
+        '"' + "${" * 300_000 + '"',
     ],
+    ids=lambda text: text[:12],
 )
 def test_hostile_grub(text: str) -> None:
     grub.parse_config(text)
