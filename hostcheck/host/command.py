@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import selectors
-import signal
 import stat
-import subprocess
 import time
+from typing import TYPE_CHECKING
 
 from hostcheck.host import Completed, Unavailable
+
+if TYPE_CHECKING:
+    import subprocess
 
 SECONDS = 10.0
 """How long a command may take before it counts as unable to say."""
@@ -33,6 +34,9 @@ def run(argv: tuple[str, ...]) -> Completed:
     """
     name = argv[0]
     program = find(name)
+    # Imported here: it costs 3 ms, and what is asked of most hosts is only whether there is such a program.
+    import subprocess
+
     try:
         process = subprocess.Popen(
             argv,
@@ -104,6 +108,10 @@ def _printed(process: subprocess.Popen[bytes], name: str) -> tuple[bytes, bytes]
         Unavailable: it ran or printed for too long, and was ended together with what it had started.
 
     """
+    # Imported here as above.
+    import selectors
+    import subprocess
+
     deadline = time.monotonic() + SECONDS
     assert process.stdout is not None
     assert process.stderr is not None
@@ -126,7 +134,7 @@ def _printed(process: subprocess.Popen[bytes], name: str) -> tuple[bytes, bytes]
             process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             _end(process)
-            raise Unavailable(f"{name} did not end in {SECONDS:.0f} s") from None
+            raise Unavailable(f"{name} did not answer in {SECONDS:.0f} s") from None
         except BaseException:
             _end(process)
             raise
@@ -136,6 +144,9 @@ def _printed(process: subprocess.Popen[bytes], name: str) -> tuple[bytes, bytes]
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a command, which has not been waited for yet, and all that it has started."""
+    import signal
+    import subprocess
+
     os.killpg(process.pid, signal.SIGKILL)
     # A process that hangs in the kernel outlives even that.
     with contextlib.suppress(subprocess.TimeoutExpired):

@@ -166,7 +166,7 @@ class LiveHost(Host):
 
     def run(self, *argv: str) -> Completed:
         """See `Host.run`. No shell, a fixed path and locale, a time limit, and no stranger's program."""
-        # Imported here: it costs 5 ms, and most runs start no command.
+        # Imported here: an image starts none.
         from hostcheck.host import command
 
         if argv[0] in self._silent:
