@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
-
+from hostcheck._typing import Any, Optional
 from hostcheck.api import Finding, Host, NotApplicable
 from hostcheck.facts import docker
 from hostcheck.facts.daemonjson import Judgement

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Optional
 
+from hostcheck._typing import TYPE_CHECKING, Optional
 from hostcheck.api import Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import boot as boot_facts
 from hostcheck.facts import cgroup, engine, firewall, modules

@@ -5,8 +5,7 @@ As of 2026-08. A mirror that does not answer costs a pull its time limit before 
 
 from __future__ import annotations
 
-from typing import Optional
-
+from hostcheck._typing import Optional
 from hostcheck.api import Record
 
 CLOSED, RESTRICTED, OPEN = "closed", "restricted", "open"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
+from hostcheck._typing import Optional
 from hostcheck.api import Host, NotApplicable
 from hostcheck.facts import engine, systemd
 from hostcheck.facts.systemd import Setting, Unit

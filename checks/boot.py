@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
+from hostcheck._typing import Any
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
 from hostcheck.facts import boot, cgroup, engine, kernel, mounts, systemd
 from hostcheck.facts import os as os_facts

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, Callable, Optional
 
+from hostcheck._typing import Any, Callable, Optional
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import boot, cgroup, engine, firewall, kernel, packages, security
 from hostcheck.facts.files import which

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Optional
 
+from hostcheck._typing import Any, Optional
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable
 from hostcheck.facts import docker, engine, files, network
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Optional
 
+from hostcheck._typing import Optional
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity
 from hostcheck.facts import daemonjson, docker, engine
 from hostcheck.facts.daemonjson import Judgement, Problem

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Optional
 
+from hostcheck._typing import Optional
 from hostcheck.api import (
     Check,
     Finding,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Optional
 
+from hostcheck._typing import Optional
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import engine, packages, sysctl, systemd
 from hostcheck.facts.systemd import Unit

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
+from hostcheck._typing import Any
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
 from hostcheck.facts import cgroup, engine, kernel, mounts, rootless, security, sysctl, systemd
 from hostcheck.facts import os as os_facts

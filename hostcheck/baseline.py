@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
+from hostcheck._typing import Any
 from hostcheck.finding import Result
 
 LIMIT = 64 * 1024 * 1024

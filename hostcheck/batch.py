@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from typing import Callable, Optional
 
+from hostcheck._typing import Callable, Optional
 from hostcheck.finding import Report
 from hostcheck.host import NoTarget
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
+from hostcheck._typing import Any
 from hostcheck.finding import Finding, Severity
 from hostcheck.host import Host
 

@@ -8,9 +8,9 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Callable, cast
 
 from hostcheck import __version__, output, plugins
+from hostcheck._typing import TYPE_CHECKING, Any, Callable, cast
 from hostcheck.check import Check
 from hostcheck.finding import Report, Result, Severity
 from hostcheck.host import Host, NotApplicable, NoTarget, Unavailable

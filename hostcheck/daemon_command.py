@@ -7,9 +7,9 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from typing import Optional, TextIO
 
 from hostcheck import __version__, output, plugins
+from hostcheck._typing import Optional, TextIO
 from hostcheck.facts import _daemon_keys, docker
 from hostcheck.finding import Finding, Outcome, Report, Result, Severity
 from hostcheck.host import Unavailable

@@ -10,9 +10,9 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable
-from typing import Any
 
 from hostcheck import output
+from hostcheck._typing import Any
 from hostcheck.facts import _daemon_keys as tables
 from hostcheck.facts import _daemon_rules as rules
 from hostcheck.facts import daemonjson

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from hostcheck import baseline
+from hostcheck._typing import Any
 
 Findings = dict[baseline.Key, dict[str, Any]]
 

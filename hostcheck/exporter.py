@@ -20,7 +20,8 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any, Optional
+
+from hostcheck._typing import Any, Optional
 
 try:
     import h11

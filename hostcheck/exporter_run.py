@@ -13,8 +13,8 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
 
+from hostcheck._typing import Any, cast
 from hostcheck.finding import Report, Result
 from hostcheck.host import Host
 from hostcheck.runner import Configured, run_one

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import Any, Callable
+
+from hostcheck._typing import Any, Callable
 
 _PREDICATES = frozenset(["is", "has", "was", "does", "cannot", "lacks", "sets", "may", "will"])
 _ABOUT = frozenset(["it", "missing", "not", "no", "nothing", "set", "unset", "only", "infinity"])

@@ -7,9 +7,9 @@ import io
 import os
 import sys
 from collections.abc import Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, TextIO, cast
 
 from hostcheck import reporters
+from hostcheck._typing import TYPE_CHECKING, TextIO, cast
 from hostcheck.finding import Report, Severity
 from hostcheck.reporters import FORMATS, Style
 

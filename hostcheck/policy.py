@@ -5,9 +5,9 @@ from __future__ import annotations
 import fnmatch
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 from hostcheck import packaged
+from hostcheck._typing import TYPE_CHECKING, Any
 from hostcheck.check import Check, ParameterError
 from hostcheck.finding import Finding, Outcome, Result, Severity, failed, passed
 from hostcheck.runner import Configured

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Optional
+
+from hostcheck._typing import Any, Optional
 
 
 class Quick:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, ClassVar
+
+from hostcheck._typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     # To a type checker, and so to an editor, a Record is what it replaces.

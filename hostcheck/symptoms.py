@@ -7,9 +7,9 @@ import itertools
 import re
 import sys
 from collections.abc import Iterable
-from typing import Any
 
 from hostcheck import packaged
+from hostcheck._typing import Any
 
 LINE_LIMIT = 4000
 """Characters of a line that are looked at; no message is longer, but a log may hold anything."""

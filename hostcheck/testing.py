@@ -5,8 +5,8 @@ from __future__ import annotations
 import posixpath
 import stat as stat_module
 from collections.abc import Mapping
-from typing import Union
 
+from hostcheck._typing import Union
 from hostcheck.check import Check
 from hostcheck.finding import Result
 from hostcheck.host import READ_LIMIT, Completed, DiskUsage, FileStat, Host, Unavailable, resolve_links

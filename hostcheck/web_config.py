@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import re
 import ssl
-from typing import Any
+
+from hostcheck._typing import Any
 
 _TOP = {"tls_server_config", "http_server_config", "basic_auth_users"}
 _TLS = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any, TextIO
 
 from hostcheck import plugins
+from hostcheck._typing import Any, TextIO
 from hostcheck.finding import Outcome, Report, Result, Severity
 from hostcheck.host import Host
 from hostcheck.policy import DEFAULT, Policy

@@ -7,8 +7,7 @@ options; a driver without them is looked at when a container is made.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional
-
+from hostcheck._typing import TYPE_CHECKING, Optional
 from hostcheck.facts import _govalues as go
 from hostcheck.facts.daemonjson import PARSE_BOOL, Release, in_range
 

@@ -10,8 +10,8 @@ daemon/graphdriver of moby/moby.
 from __future__ import annotations
 
 import posixpath
-from typing import TYPE_CHECKING, Callable, Optional
 
+from hostcheck._typing import TYPE_CHECKING, Callable, Optional
 from hostcheck.facts import _govalues as go
 from hostcheck.facts._daemon_logging import log_driver
 

@@ -6,8 +6,8 @@ Each answers as the Go function in its docstring does; an error is a text, None 
 from __future__ import annotations
 
 import re
-from typing import Optional
 
+from hostcheck._typing import Optional
 from hostcheck.record import Record
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator
-from typing import Optional
 
+from hostcheck._typing import Optional
 from hostcheck.facts import grub, loaders
 from hostcheck.facts.files import kernel_text, names, text
 from hostcheck.facts.loaders import Entry

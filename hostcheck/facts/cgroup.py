@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Optional
 
+from hostcheck._typing import Optional
 from hostcheck.facts import boot as boot_facts
 from hostcheck.facts import init as init_facts
 from hostcheck.facts import kernel as kernel_facts

@@ -7,8 +7,8 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
-from typing import Any, Optional
 
+from hostcheck._typing import Any, Optional
 from hostcheck.facts.files import names
 from hostcheck.facts.versions import version
 from hostcheck.host import Host, Unavailable

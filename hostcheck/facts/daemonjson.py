@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Callable, Optional, Union
 
+from hostcheck._typing import Any, Callable, Optional, Union
 from hostcheck.facts import _daemon_keys as tables
 from hostcheck.facts import _govalues as go
 from hostcheck.facts import gojson

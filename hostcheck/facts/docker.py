@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from typing import Any, Optional
 
+from hostcheck._typing import Any, Optional
 from hostcheck.facts import _daemon_keys as tables
 from hostcheck.facts import daemonjson, engine
 from hostcheck.facts.daemonjson import SYNTAX, HostFacts, Judgement

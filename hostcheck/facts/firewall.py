@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import Optional
 
+from hostcheck._typing import Optional
 from hostcheck.facts import docker, engine, files, modules
 from hostcheck.host import Host, NotApplicable, Unavailable
 from hostcheck.record import Record

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Optional
 
+from hostcheck._typing import Optional
 from hostcheck.host import Unavailable
 from hostcheck.record import Record
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Callable, Union
 
+from hostcheck._typing import Callable, Union
 from hostcheck.record import Record
 
 Word = list[tuple[str, str, bool]]

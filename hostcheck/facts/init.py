@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
-from typing import Optional
 
+from hostcheck._typing import Optional
 from hostcheck.facts import boot as boot_facts
 from hostcheck.facts.files import names, text
 from hostcheck.facts.packages import packages

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Optional
 
+from hostcheck._typing import Optional
 from hostcheck.facts import boot as boot_facts
 from hostcheck.facts.files import names
 from hostcheck.host import Host, Unavailable

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Optional
 
+from hostcheck._typing import Optional
 from hostcheck.facts import engine, packages, systemd, unitexec
 from hostcheck.facts.files import Source, names, text
 from hostcheck.facts.versions import parse_package_version, version

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import cmp_to_key
-from typing import Any, Callable
 
+from hostcheck._typing import Any, Callable
 from hostcheck.record import Record
 
 PREFIXES = ("vmlinuz-", "vmlinux-", "kernel-", "bzImage-", "zImage-", "Image-", "linux-", "uImage-")

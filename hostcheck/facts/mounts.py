@@ -7,8 +7,8 @@ and the enabled mount units of systemd (systemd.mount(5)).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Optional
 
+from hostcheck._typing import Optional
 from hostcheck.facts.files import is_masked, merged_conf, names, text
 from hostcheck.host import Host, Unavailable
 from hostcheck.record import Record

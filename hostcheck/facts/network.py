@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Optional
 
+from hostcheck._typing import Any, Optional
 from hostcheck.facts import docker, engine, files, firewall, packages, sysctl, systemd
 from hostcheck.host import Host, NotApplicable, Unavailable
 from hostcheck.record import Record

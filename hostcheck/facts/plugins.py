@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
+from hostcheck._typing import Optional
 from hostcheck.facts.files import names, text
 from hostcheck.host import Host, Unavailable
 

@@ -6,8 +6,7 @@ would ask the machine that hostcheck runs on.
 
 from __future__ import annotations
 
-from typing import Optional
-
+from hostcheck._typing import Optional
 from hostcheck.facts import mounts
 from hostcheck.facts.files import is_masked, kernel_text, names, text
 from hostcheck.host import Host, Unavailable

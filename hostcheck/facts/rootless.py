@@ -5,8 +5,8 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from typing import Optional
 
+from hostcheck._typing import Optional
 from hostcheck.facts import engine, unitfile
 from hostcheck.facts.files import Source, is_masked, names, text
 from hostcheck.host import Host, Unavailable

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
-from typing import Callable, Literal
 
+from hostcheck._typing import Callable, Literal
 from hostcheck.host import Host, Unavailable
 from hostcheck.record import Record
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
+from hostcheck._typing import Optional
 from hostcheck.facts import boot as boot_facts
 from hostcheck.facts import kernel, mounts, packages
 from hostcheck.facts.files import is_masked, names, text

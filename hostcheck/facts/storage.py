@@ -8,8 +8,8 @@ from 29.0 on daemon/image_store_choice.go before it. What a file system must be 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Optional
 
+from hostcheck._typing import Optional
 from hostcheck.facts import containerd, docker, engine, kernel, modules, mounts, packages
 from hostcheck.facts.files import text, which
 from hostcheck.host import Host, NotApplicable, Unavailable

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, TypeVar
-
+from hostcheck._typing import Callable, TypeVar
 from hostcheck.facts import boot, cgroup, engine, storage, versions
 from hostcheck.facts import os as os_facts
 from hostcheck.host import Host, NotApplicable, Unavailable

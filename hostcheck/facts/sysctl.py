@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Optional
 
+from hostcheck._typing import Optional
 from hostcheck.facts import files
 from hostcheck.host import Host, Unavailable
 from hostcheck.record import Record

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Optional
 
+from hostcheck._typing import Any, Optional
 from hostcheck.facts import init, packages, unitexec, unitfile
 from hostcheck.facts.files import is_masked, merged_conf, names, text
 from hostcheck.facts.unitexec import Command

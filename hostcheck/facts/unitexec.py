@@ -7,8 +7,8 @@ env-file.c of systemd.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Optional
 
+from hostcheck._typing import Optional
 from hostcheck.facts.unitfile import WHITESPACE
 from hostcheck.record import Record
 

@@ -7,8 +7,8 @@ src/shared/conf-parser.c, src/core/load-fragment.c, src/basic/extract-word.c and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Optional
 
+from hostcheck._typing import Optional
 from hostcheck.record import Record
 
 WHITESPACE = " \t\n\r"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Optional
 
+from hostcheck._typing import Optional
 from hostcheck.facts import elf
 from hostcheck.facts.files import PROGRAM_FOLDERS, which
 from hostcheck.facts.packages import Package, has_file_list, installed, owner, packages

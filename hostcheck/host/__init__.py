@@ -7,8 +7,8 @@ import re
 import stat as stat_module
 import time
 from abc import ABC, abstractmethod
-from typing import Any, Callable, TypeVar
 
+from hostcheck._typing import Any, Callable, TypeVar
 from hostcheck.record import Record
 
 T = TypeVar("T")

@@ -6,8 +6,8 @@ import contextlib
 import os
 import stat
 import time
-from typing import TYPE_CHECKING
 
+from hostcheck._typing import TYPE_CHECKING
 from hostcheck.host import Completed, Unavailable
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import os
 import posixpath
 import stat as stat_module
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO, cast
 
+from hostcheck._typing import Any, BinaryIO, cast
 from hostcheck.host import READ_LIMIT, FileStat, FileSystem, NoTarget, Unavailable
 from hostcheck.host.root import RestingHost
 from hostcheck.host.superblock import EXT_OFFSET, ext_features, xfs_features

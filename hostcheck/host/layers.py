@@ -15,8 +15,8 @@ import stat as stat_module
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from typing import Any, BinaryIO, Callable, cast
 
+from hostcheck._typing import Any, BinaryIO, Callable, cast
 from hostcheck.host import READ_LIMIT, FileStat, NoTarget, Unavailable, resolve_links
 from hostcheck.host.root import RestingHost
 

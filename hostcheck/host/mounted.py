@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Callable
 
+from hostcheck._typing import Callable
 from hostcheck.host import Completed, DiskUsage, Unavailable
 from hostcheck.host.live import disk_room, list_processes, read_regular
 from hostcheck.host.root import RootHost

@@ -7,8 +7,8 @@ import os
 import posixpath
 import stat as stat_module
 from collections.abc import Iterator, Sequence
-from typing import Any, Union
 
+from hostcheck._typing import Any, Union
 from hostcheck.host import READ_LIMIT, Completed, DiskUsage, FileStat, Host, Unavailable, resolve_links
 from hostcheck.host.live import read_regular
 from hostcheck.host.root import VOLATILE

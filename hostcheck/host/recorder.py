@@ -9,8 +9,8 @@ import re
 import stat as stat_module
 import time
 from collections.abc import Iterator
-from typing import Any, Callable, TypeVar, Union
 
+from hostcheck._typing import Any, Callable, TypeVar, Union
 from hostcheck.host import READ_LIMIT, Completed, DiskUsage, FileStat, Host, Unavailable, resolve_links
 from hostcheck.host._redact import NEVER, redact
 from hostcheck.host.recorded import ABSENT, DENIED, TYPES, UNAVAILABLE

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Union
 
+from hostcheck._typing import Union
 from hostcheck.host import READ_LIMIT, Completed, DiskUsage, FileStat, Host, Unavailable
 from hostcheck.host.layers import LayersHost
 from hostcheck.host.root import RestingHost, RootHost

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import stat as stat_module
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, BinaryIO
 
+from hostcheck._typing import TYPE_CHECKING, BinaryIO
 from hostcheck.host import Host, NoTarget
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Mapping
-from typing import Any
 
+from hostcheck._typing import Any
 from hostcheck.host import Completed
 
 _TYPES = {

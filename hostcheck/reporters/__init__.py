@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from typing import TextIO
 
+from hostcheck._typing import TextIO
 from hostcheck.finding import Report, Severity
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TextIO
 
+from hostcheck._typing import Any, TextIO
 from hostcheck.finding import Outcome, Report, Result, Severity, Verdict
 from hostcheck.packaged import text
 from hostcheck.reporters import Style

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, TextIO
 
+from hostcheck._typing import Any, TextIO
 from hostcheck.finding import Finding, Report, Result, Verdict
 from hostcheck.reporters import Style
 

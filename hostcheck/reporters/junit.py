@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
-from typing import TextIO
 
+from hostcheck._typing import TextIO
 from hostcheck.finding import Finding, Outcome, Report, Result
 from hostcheck.reporters import Style
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import TextIO
 
+from hostcheck._typing import TextIO
 from hostcheck.finding import Finding, Outcome, Report, Result, Severity, Verdict
 from hostcheck.reporters import Style
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TextIO
 
+from hostcheck._typing import TextIO
 from hostcheck.finding import Report
 from hostcheck.reporters import Style
 

@@ -6,8 +6,8 @@ import hashlib
 import json
 import urllib.parse
 from collections.abc import Sequence
-from typing import Any, TextIO
 
+from hostcheck._typing import Any, TextIO
 from hostcheck.finding import Finding, Outcome, Report, Result, Severity
 from hostcheck.reporters import Style
 
