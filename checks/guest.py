@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
-from hostcheck.facts import mounts
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
+from hostcheck.facts import mounts, versions
 from hostcheck.facts.files import text
 from hostcheck.facts.os import container, mapped
 
@@ -102,3 +102,56 @@ class GuestWsl(Check):
             )
         else:
             yield passed("WSL", "version 2, with a kernel", **more)
+
+
+class GuestAppArmor(Check):
+    """An LXC guest's runc gets along with the AppArmor profile that the host puts on it.
+
+    *Why*: runc 1.3.3, 1.2.8 and 1.4.0-rc.3 open files in /proc by a detached mount (CVE-2025-52881). AppArmor
+    on an LXC host with older profiles takes that for /sys and denies it: no container starts in the guest.
+
+    *Needs*: no LXC profile on this guest, an older runc, or containers that run already.
+
+    *Fix*: on the LXC host, lxc-pve 6.0.5-2 or later (incus 6.19), then restart the guest.
+    """
+
+    id = "guest.apparmor"
+    aliases = ("security.lxc_guest",)
+    severity = Severity.RECOMMENDED
+    references = (
+        "https://github.com/opencontainers/runc/issues/4968",
+        "https://github.com/lxc/lxc/pull/4609",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        if host.kind != "live":
+            raise NotApplicable("whether this will run in LXC is known when it runs")
+        path = "/proc/self/attr/current"
+        try:
+            label = (text(host, path) or "").strip()
+        except Unavailable:
+            # A kernel without any security module answers EINVAL.
+            label = ""
+        if not label.startswith(("lxc-", "incus-", "lxd-")):
+            raise NotApplicable("no AppArmor profile of an LXC host is on this machine")
+        runc = versions.version(host, "runc")
+        if runc is None:
+            raise NotApplicable("runc is not installed")
+        more = {"value": runc, "path": path, "expected": "containers that start"}
+        if not self._affected(runc):
+            yield passed("runc", f"runc {runc} opens /proc in the way that LXC's profiles know", **more)
+        elif host.pids("containerd-shim") or host.pids("containerd-shim-runc-v2"):
+            yield passed("runc", f"runc {runc} runs containers in this guest", **more)
+        else:
+            yield failed(
+                "runc",
+                f"runc {runc} in an LXC guest: no container starts where the host's AppArmor profiles are older",
+                hint="on the LXC host: lxc-pve 6.0.5-2 or later, or incus 6.19 or later; then restart the guest",
+                **more,
+            )
+
+    def _affected(self, runc: Version) -> bool:
+        if runc < Version("1.3"):
+            return runc >= Version("1.2.8")
+        return runc >= Version("1.3.3") and not Version("1.4.0-alpha") < runc < Version("1.4.0-rc.3")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from hostcheck._typing import Any
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
-from hostcheck.facts import cgroup, engine, kernel, mounts, rootless, security, sysctl, systemd
+from hostcheck.facts import cgroup, engine, mounts, rootless, systemd
 from hostcheck.facts import os as os_facts
 from hostcheck.facts.files import names, text
 from hostcheck.facts.rootless import Evidence, User
@@ -352,106 +352,6 @@ class RootlessDelegation(Check):
                     ],
                     **more,
                 )
-
-
-RESTRICT = "kernel.apparmor_restrict_unprivileged_userns"
-
-
-class RootlessApparmor(Check):
-    """AppArmor lets users' engines make user namespaces.
-
-    *Why*: Ubuntu from 23.10 on lets only programs make user namespaces that have a profile with `userns,`. The
-    packaged profiles are for /usr/bin; a rootlesskit elsewhere ends with `operation not permitted`.
-
-    *Needs*: where the sysctl is 1, a profile in /etc/apparmor.d whose path matches the program.
-
-    *Fix*: a profile for the path where the program lies.
-    """
-
-    id = "rootless.apparmor"
-    severity = Severity.REQUIRED
-    references = (
-        f"{DOCS}/troubleshoot/#errors-when-starting-the-docker-daemon",
-        "https://rootlesscontaine.rs/getting-started/common/apparmor/",
-        "https://ubuntu.com/blog/ubuntu-23-10-restricted-unprivileged-user-namespaces",
-    )
-    needed: str = "auto"
-    """Whether users run containers without root: `yes`, `no`, or `auto` for what their files show."""
-
-    def run(self, host: Host) -> Iterator[Finding]:
-        """See `Check.run`."""
-        found = relevant(host, self.needed)
-        restricted = list(self._restricted(host))
-        if not restricted:
-            raise NotApplicable("AppArmor does not restrict user namespaces here")
-        programs = self._programs(host, found)
-        if not programs:
-            raise NotApplicable("no rootlesskit is installed yet")
-        profiles = rootless.userns_profiles(host)
-        for path in programs:
-            profile = next((p for p in profiles if rootless.attaches(p.attachment, path)), None)
-            for when, value, _where, _line in restricted:
-                more: dict[str, Any] = {"expected": "a profile with userns,", "when": when}
-                if profile:
-                    text_ = f"{profile.source.path} lets {path} make user namespaces"
-                    source = profile.source
-                    yield passed(path, text_, value=value, path=source.path, line=source.line, **more)
-                    continue
-                name = path.strip("/").replace("/", ".")
-                then = "now" if when == "now" else "after the next boot"
-                yield failed(
-                    path,
-                    f"no AppArmor profile lets it make user namespaces, and {RESTRICT} is 1 {then}",
-                    value=f"{RESTRICT} = {value}",
-                    path=_where,
-                    line=_line,
-                    commands=[
-                        "printf 'abi <abi/4.0>,\\ninclude <tunables/global>\\n\\n"
-                        f'"{path}" flags=(unconfined) {{\\n  userns,\\n}}\\n\' > /etc/apparmor.d/{name}',
-                        "systemctl restart apparmor.service",
-                    ],
-                    **more,
-                )
-
-    def _restricted(self, host: Host) -> Iterator[tuple[str, str, str | None, int | None]]:
-        """Yield the times at which it is restricted, the value, and what says so."""
-        if host.kind == "live":
-            now = sysctl.now(host, RESTRICT)
-            # Without the key the kernel cannot restrict, whatever is set at boot; that is a newer kernel's to say.
-            if now == "1" and (
-                not host.exists("/sys/module/apparmor") or security.apparmor_now(host).value == "enabled"
-            ):
-                yield "now", now, "/proc/sys/" + RESTRICT.replace(".", "/"), None
-            if now is None:
-                return
-        setting = sysctl.boot_setting(host, RESTRICT)
-        if setting is not None:
-            if setting.value == "1":
-                yield "boot", "1", setting.path, setting.line
-            return
-        upcoming = kernel.boot_kernel(host)
-        config = kernel.config(host, upcoming.release) if upcoming else None
-        if config is not None and config.get("SECURITY_APPARMOR_RESTRICT_USERNS") == "y":
-            yield "boot", "1", config.path, config.line("SECURITY_APPARMOR_RESTRICT_USERNS")
-
-    def _programs(self, host: Host, found: tuple[Evidence, ...]) -> tuple[str, ...]:
-        paths: list[str] = []
-        theirs = {each.engine for each in found} or {"docker"}
-        if theirs - {"podman"}:
-            own = [
-                f"{user.home}/{folder}/rootlesskit"
-                for user in rootless.rootless_users(host)
-                for folder in rootless.USER_BIN
-            ]
-            paths = [path for path in own if rootless.is_there(host, path)]
-            for name in ("docker-rootlesskit", "rootlesskit"):
-                path = engine.program(host, name)
-                if path and not paths:
-                    paths.append(path)
-        if "podman" in theirs:
-            path = engine.program(host, "podman")
-            paths += [path] if path else []
-        return tuple(dict.fromkeys(host.resolve(path) for path in paths))
 
 
 BUS = "/systemd/user/dbus.socket"

@@ -23,8 +23,10 @@ DROP_IN_FOLDER = "/etc/hostcheck/checks.d"
 MOVED = {
     "cgroup": ("controllers", "hierarchy"),
     "docker": ("daemon", "registry"),
-    "rootless": ("rootless_network", "rootless_storage"),
+    "kubernetes": ("kubelet",),
+    "rootless": ("lsm", "rootless_network", "rootless_storage"),
     "runtime": ("client", "conflicts", "programs"),
+    "security": ("guest", "lsm"),
     "storage": ("filesystem", "resources", "rootless_storage", "state"),
     "systemd": ("limits", "units"),
 }

@@ -66,3 +66,12 @@ def failures(result: Result) -> dict[tuple[str, str], str]:
     """Return subject and time of each failure with its severity."""
     assert result.outcome is not Outcome.ERROR, result.reason
     return {(f.subject, f.when): str(result.severity_of(f)) for f in result.failures}
+
+
+RESTRICTED: dict[str, Content | None] = {
+    "/etc/os-release": 'ID=ubuntu\nVERSION_ID="24.04"\n',
+    "/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1\n",
+    "/sys/module/apparmor/parameters/enabled": "Y\n",
+    "/usr/lib/sysctl.d/10-apparmor.conf": "kernel.apparmor_restrict_unprivileged_userns = 1\n",
+    "/etc/apparmor.d/rootlesskit": "profile rootlesskit /usr/bin/rootlesskit flags=(unconfined) {\n  userns,\n}\n",
+}

@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 import pytest
+import secured_host
 
 from hostcheck.finding import Outcome
 from hostcheck.testing import FakeHost, ask
@@ -64,3 +65,34 @@ def test_containers_run() -> None:
 )
 def test_wsl(release: str, outcome: Outcome) -> None:
     assert ask(guest.GuestWsl, FakeHost({"/proc/sys/kernel/osrelease": f"{release}\n"})).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("runc", "outcome"),
+    [
+        ("1.1.12", Outcome.PASS),
+        ("1.2.7", Outcome.PASS),
+        ("1.2.8", Outcome.FAIL),
+        ("1.3.2", Outcome.PASS),
+        ("1.3.3", Outcome.FAIL),
+        ("1.4.0-rc.2", Outcome.PASS),
+        ("1.4.0-rc.3", Outcome.FAIL),
+        ("1.4.1", Outcome.FAIL),
+    ],
+)
+def test_apparmor(runc: str, outcome: Outcome) -> None:
+    label = {
+        "/proc/self/attr/current": "lxc-100_</var/lib/lxc>//&:lxc-100_<-var-lib-lxc>:unconfined (enforce)\n",
+        "/usr/bin/runc": "\x7fELF",
+    }
+    commands = {(program, "--version"): f"runc version {runc}\n" for program in ("runc", "/usr/bin/runc")}
+    assert (
+        ask(guest.GuestAppArmor, secured_host.laid(secured_host.DEBIAN, label, commands=commands)).outcome
+        is outcome
+    )
+    assert (
+        ask(guest.GuestAppArmor, secured_host.laid(secured_host.DEBIAN, commands=commands)).outcome
+        is Outcome.SKIP
+    )
+    running = secured_host.laid(secured_host.DEBIAN, label, commands=commands, pids={"containerd-shim": (7,)})
+    assert ask(guest.GuestAppArmor, running).outcome is Outcome.PASS

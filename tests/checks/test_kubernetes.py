@@ -7,73 +7,16 @@ import pathlib
 from typing import Any
 
 import pytest
+from kubernetes_node import CONFIG, ELF, FLAGS, GOOD, NODE, STOCK, failures, host
 
-from hostcheck.finding import Outcome, Result, Severity
+from hostcheck import plugins
+from hostcheck.finding import Outcome, Severity
 from hostcheck.host import Unavailable
-from hostcheck.plugins import checks_in
 from hostcheck.testing import Content, FakeHost, ask
 
 kubernetes: Any = importlib.import_module("hostcheck.checks.kubernetes")
 
-ELF = b"\x7fELF"
-KERNEL = "6.1.0-28-amd64"
-CONFIG = "/var/lib/kubelet/config.yaml"
-FLAGS = "/var/lib/kubelet/kubeadm-flags.env"
-GOOD = """\
-apiVersion: kubelet.config.k8s.io/v1beta1
-authentication:
-  anonymous:
-    enabled: false
-authorization:
-  mode: Webhook
-failSwapOn: true
-kind: KubeletConfiguration
-maxPods: 110
-"""
-STOCK: dict[str, Content] = {
-    "/etc/os-release": 'ID=debian\nVERSION_ID="12"\n',
-    "/sbin/init": "-> /lib/systemd/systemd",
-    "/lib/systemd/systemd": ELF,
-    "/usr/bin/sh": ELF,
-    "/usr/bin/ls": ELF,
-    "/usr/sbin/ip": ELF,
-    "/usr/bin/mount": ELF,
-    "/usr/bin/nsenter": ELF,
-    "/usr/sbin/conntrack": ELF,
-    "/usr/bin/containerd": ELF,
-    "/proc/sys/kernel/osrelease": KERNEL + "\n",
-    "/proc/cmdline": "root=/dev/sda1\n",
-}
-NODE: dict[str, Content] = {
-    CONFIG: GOOD,
-    FLAGS: 'KUBELET_KUBEADM_ARGS="--node-ip=10.0.0.1"\n',
-}
-PACKAGE = "Package: {}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {}\n\n"
-
-
-def host(
-    files: dict[str, Content | None] | None = None,
-    *,
-    kind: str = "live",
-    release: str = "1.33.2",
-    packages: dict[str, str] | None = None,
-) -> FakeHost:
-    """Return a node with these files instead; None takes one away. No release: no kubelet."""
-    laid: dict[str, Content | None] = {**STOCK, **(NODE if release else {}), **(files or {})}
-    every = {"kubelet": f"{release}-1.1", "kubeadm": f"{release}-1.1"} if release else {}
-    laid["/var/lib/dpkg/status"] = "".join(
-        PACKAGE.format(*each) for each in {**every, **(packages or {})}.items()
-    )
-    return FakeHost({path: each for path, each in laid.items() if each is not None}, kind=kind)
-
-
-def failures(result: Result) -> dict[tuple[str, str], str]:
-    """Return subject and time of each failure with its severity."""
-    assert result.outcome is not Outcome.ERROR, result.reason
-    return {(f.subject, f.when): str(result.severity_of(f)) for f in result.failures}
-
-
-ALL = checks_in(kubernetes)
+ALL = plugins.shipped(("kubernetes.*", "kubelet.*"))
 
 
 @pytest.mark.parametrize("kind", ["live", "root"])
@@ -130,112 +73,6 @@ def test_tools_of_a_tree_without_programs() -> None:
     assert (
         ask(kubernetes.KubernetesTools, host(gone, kind="root", release="1.12.0")).outcome is Outcome.UNKNOWN
     )
-
-
-PROTECT: dict[str, Content | None] = {CONFIG: GOOD + "protectKernelDefaults: true\n"}
-SYSCTLS = {
-    "vm.overcommit_memory": "1", "vm.panic_on_oom": "0", "kernel.panic": "10", "kernel.panic_on_oops": "1",
-    "kernel.keys.root_maxkeys": "1000000", "kernel.keys.root_maxbytes": "25000000",
-}  # fmt: skip
-
-
-def sysctls(now: dict[str, str], boot: dict[str, str]) -> dict[str, Content | None]:
-    """Return what the kernel shows and what a file sets."""
-    found: dict[str, Content | None] = {
-        "/proc/sys/" + key.replace(".", "/"): value + "\n" for key, value in now.items()
-    }
-    found["/etc/sysctl.d/90-kubelet.conf"] = "".join(f"{key} = {value}\n" for key, value in boot.items())
-    return found
-
-
-def test_kernel_defaults() -> None:
-    check = kubernetes.KubernetesKernelDefaults
-    every = sysctls(SYSCTLS, SYSCTLS)
-    assert ask(check, host(every)).outcome is Outcome.SKIP
-    assert ask(check, host({**PROTECT, **every})).outcome is Outcome.PASS
-    # Set by hand: right now, wrong after the boot.
-    found = failures(ask(check, host({**PROTECT, **sysctls(SYSCTLS, {})})))
-    assert found == {("vm.overcommit_memory", "boot"): "required", ("kernel.panic", "boot"): "required"}
-    wrong = {**SYSCTLS, "vm.overcommit_memory": "0"}
-    found = failures(ask(check, host({**PROTECT, **sysctls(wrong, SYSCTLS)})))
-    assert found == {("vm.overcommit_memory", "now"): "required"}
-    # By a flag of the command line.
-    flag = {FLAGS: 'KUBELET_KUBEADM_ARGS="--protect-kernel-defaults=true"\n'}
-    assert failures(ask(check, host({**flag, **sysctls(wrong, SYSCTLS)})))
-
-
-def test_kernel_defaults_of_the_kernel_that_boots() -> None:
-    check = kubernetes.KubernetesKernelDefaults
-    files = {**PROTECT, **sysctls({}, {"vm.overcommit_memory": "1"})}
-    files[f"/boot/vmlinuz-{KERNEL}"] = ELF
-    files[f"/boot/config-{KERNEL}"] = "CONFIG_PANIC_TIMEOUT=10\nCONFIG_PANIC_ON_OOPS_VALUE=1\n"
-    assert failures(ask(check, host(files, kind="root"))) == {}
-    files[f"/boot/config-{KERNEL}"] = "CONFIG_PANIC_TIMEOUT=0\nCONFIG_PANIC_ON_OOPS_VALUE=0\n"
-    assert failures(ask(check, host(files, kind="root"))) == {
-        ("kernel.panic", "boot"): "required", ("kernel.panic_on_oops", "boot"): "required",
-    }  # fmt: skip
-    files["/proc/cmdline"] = "root=/dev/sda1 panic=10 oops=panic\n"
-    assert failures(ask(check, host(files))) == {}
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (GOOD, {}),
-        (GOOD + "evictionHard:\n  memory.available: 100Mi\n# end\n", {}),
-        ('{"kind": "KubeletConfiguration", "apiVersion": "kubelet.config.k8s.io/v1beta1"}', {}),
-        (GOOD + "port: 0x2710\nreadOnlyPort: 0\nserializeImagePulls: no\n", {}),
-        (GOOD.replace("failSwapOn: true", 'failSwapOn: "false"'), {"config.yaml failSwapOn": "required"}),
-        (GOOD.replace("failSwapOn: true", "failSwapOn: maybe"), {"config.yaml failSwapOn": "required"}),
-        (GOOD.replace("maxPods: 110", "maxPods: '110'"), {"config.yaml maxPods": "required"}),
-        (GOOD.replace("maxPods: 110", "maxPods: 1k"), {"config.yaml maxPods": "required"}),
-        (
-            GOOD.replace("    enabled: false", '    enabled: "no"'),
-            {"config.yaml authentication.anonymous.enabled": "required"},
-        ),
-        (GOOD + "failSwapOn: false\n", {"config.yaml failSwapOn": "recommended"}),
-        (GOOD.replace("    enabled", "\tenabled"), {"config.yaml": "required"}),
-        (GOOD.replace("v1beta1", "v1beta9"), {"config.yaml apiVersion": "required"}),
-        (GOOD.replace("kind: KubeletConfiguration\n", ""), {"config.yaml kind": "required"}),
-        (GOOD.replace("KubeletConfiguration", "ClusterConfiguration"), {"config.yaml kind": "required"}),
-        ("", {"config.yaml kind": "required", "config.yaml apiVersion": "required"}),
-    ],
-)
-def test_kubelet_config(text: str, expected: dict[str, str]) -> None:
-    found = failures(ask(kubernetes.KubernetesKubeletConfig, host({CONFIG: text}, kind="root")))
-    assert found == {(subject, "boot"): severity for subject, severity in expected.items()}
-
-
-def test_kubelet_config_says_where() -> None:
-    found = ask(kubernetes.KubernetesKubeletConfig, host({CONFIG: GOOD.replace("110", '"110"')}))
-    (failure,) = found.failures
-    assert (failure.path, failure.line) == (CONFIG, 9)
-    assert failure.fix
-    assert failure.fix["commands"][0] == f'sed -i "9s/[\\"\']//g" {CONFIG}'
-    # Before the node has joined there is no such file.
-    assert ask(kubernetes.KubernetesKubeletConfig, host({CONFIG: None})).outcome is Outcome.SKIP
-
-
-@pytest.mark.parametrize(
-    ("release", "words", "expected"),
-    [
-        ("1.23.17", "--network-plugin=cni --container-runtime=remote", set()),
-        ("1.24.0", "--network-plugin=cni --container-runtime=remote", {"network-plugin"}),
-        ("1.27.0", "--container-runtime=remote --container-runtime-endpoint=unix:///run/containerd/containerd.sock",
-         {"container-runtime"}),
-        ("1.34.1", "--pod-infra-container-image=registry.k8s.io/pause:3.10", set()),
-        ("1.35.0", "--pod-infra-container-image=registry.k8s.io/pause:3.10", {"pod-infra-container-image"}),
-        ("1.14.9", "--allow-privileged=true", set()),
-        ("1.15.0", "--allow-privileged=true", {"allow-privileged"}),
-        ("1.33.2", "--keep-terminated-pod-volumes", {"keep-terminated-pod-volumes"}),
-    ],
-)  # fmt: skip
-def test_kubelet_flags(release: str, words: str, expected: set[str]) -> None:
-    for path in (FLAGS, "/etc/default/kubelet", "/etc/sysconfig/kubelet"):
-        files: dict[str, Content | None] = {FLAGS: None, path: f'KUBELET_EXTRA_ARGS="{words}"\n'}
-        found = ask(kubernetes.KubernetesKubeletFlags, host(files, release=release))
-        assert failures(found) == {(f"kubelet --{name}", "boot"): "required" for name in expected}
-        assert all((f.path, f.line) == (path, 1) for f in found.failures)
 
 
 DOCKER: dict[str, Content | None] = {"/usr/bin/dockerd": ELF, "/usr/bin/containerd": None}
@@ -300,26 +137,6 @@ def test_runtime_of_an_age_with_the_kubelet(release: str, containerd: str, expec
     assert not failures(ask(kubernetes.KubernetesRuntime, other))
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (GOOD, {}),
-        ("kind: KubeletConfiguration\n", {}),
-        (GOOD.replace("enabled: false", "enabled: true"), {"authentication.anonymous.enabled": "info"}),
-        (GOOD.replace("Webhook", "AlwaysAllow"), {"authorization.mode": "recommended"}),
-        (
-            GOOD.replace("enabled: false", "enabled: true").replace("Webhook", "AlwaysAllow"),
-            {"authentication.anonymous.enabled": "recommended", "authorization.mode": "recommended"},
-        ),
-        (GOOD + "readOnlyPort: 10255\n", {"readOnlyPort": "recommended"}),
-        (GOOD + "readOnlyPort: 0\n", {}),
-    ],
-)
-def test_kubelet_access(text: str, expected: dict[str, str]) -> None:
-    found = failures(ask(kubernetes.KubernetesKubeletAccess, host({CONFIG: text})))
-    assert found == {(f"kubelet {key}", "boot"): severity for key, severity in expected.items()}
-
-
 @pytest.mark.parametrize("check", ALL)
 def test_what_cannot_be_read_breaks_nothing(check: Any) -> None:
     for broken in (PermissionError("no"), Unavailable("no"), b"\xff\xfe\x00" * 50, "{" * 5000, ":\n- :\n\t:"):
@@ -376,17 +193,3 @@ def test_node_name(name: str, flags: str, fails: bool) -> None:
     laid = {**STOCK, **NODE, "/etc/hostname": f"{name}\n", FLAGS: f'KUBELET_KUBEADM_ARGS="{flags}"\n'}
     result = ask(kubernetes.KubernetesNodeName, FakeHost(laid, kind="root"))
     assert bool(result.failures) is fails
-
-
-@pytest.mark.parametrize(
-    "more, expected",
-    [
-        ({}, Outcome.SKIP),
-        ({"/run/systemd/container": "lxc\n"}, Outcome.FAIL),
-        ({"/run/systemd/container": "lxc\n", "/dev/kmsg": ""}, Outcome.PASS),
-    ],
-)
-def test_kernel_log(more: dict[str, Content], expected: Outcome) -> None:
-    laid = {**STOCK, **NODE, **more}
-    assert ask(kubernetes.KubernetesKernelLog, FakeHost(laid)).outcome is expected
-    assert ask(kubernetes.KubernetesKernelLog, FakeHost(laid, kind="root")).outcome is Outcome.SKIP

@@ -7,7 +7,7 @@ import pathlib
 from typing import Any
 
 import pytest
-from rootless_host import ELF, HOME, KERNEL, OWN, USED, failures, host
+from rootless_host import ELF, HOME, KERNEL, OWN, RESTRICTED, USED, failures, host
 
 from hostcheck.finding import Outcome, Severity
 from hostcheck.host import Completed, Unavailable
@@ -201,80 +201,6 @@ def test_delegation_on_v1() -> None:
         "/etc/default/grub": 'GRUB_CMDLINE_LINUX="systemd.unified_cgroup_hierarchy=0"\n',
     }  # fmt: skip
     assert failures(ask(rootless.RootlessDelegation, host(files))) == {("cgroup mode", "boot"): "recommended"}
-
-
-RESTRICTED: dict[str, Content | None] = {
-    "/etc/os-release": 'ID=ubuntu\nVERSION_ID="24.04"\n',
-    "/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1\n",
-    "/sys/module/apparmor/parameters/enabled": "Y\n",
-    "/usr/lib/sysctl.d/10-apparmor.conf": "kernel.apparmor_restrict_unprivileged_userns = 1\n",
-    "/etc/apparmor.d/rootlesskit": "profile rootlesskit /usr/bin/rootlesskit flags=(unconfined) {\n  userns,\n}\n",
-}
-OFF: dict[str, Content | None] = {
-    **RESTRICTED, "/etc/sysctl.d/99-x.conf": "kernel.apparmor_restrict_unprivileged_userns=0\n",
-    "/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "0\n",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        (RESTRICTED, {}),
-        (
-            {**RESTRICTED, "/home/u/bin/rootlesskit": ELF},
-            {"/home/u/bin/rootlesskit": ("now", "boot")},
-        ),
-        (
-            {**RESTRICTED, "/usr/bin/rootlesskit": None, "/usr/local/bin/rootlesskit": ELF},
-            {"/usr/local/bin/rootlesskit": ("now", "boot")},
-        ),
-        (
-            {
-                **RESTRICTED,
-                "/home/u/bin/rootlesskit": ELF,
-                "/etc/apparmor.d/home.u.bin.rootlesskit": '"/home/u/bin/rootlesskit" {\n  userns,\n}\n',
-            },
-            {},
-        ),
-        ({**RESTRICTED, "/etc/apparmor.d/rootlesskit": None}, {"/usr/bin/rootlesskit": ("now", "boot")}),
-        ({**OFF, "/etc/apparmor.d/rootlesskit": None}, None),
-        # Set by hand, and back after the boot.
-        (
-            {**OFF, "/etc/apparmor.d/rootlesskit": None, "/etc/sysctl.d/99-x.conf": None},
-            {"/usr/bin/rootlesskit": ("boot",)},
-        ),
-        # A kernel without the key, as Debian's, whatever a file sets.
-        (
-            {
-                **RESTRICTED,
-                "/etc/apparmor.d/rootlesskit": None,
-                "/proc/sys/kernel/apparmor_restrict_unprivileged_userns": None,
-            },
-            None,
-        ),
-        # No rootlesskit anywhere yet.
-        ({**RESTRICTED, "/usr/bin/rootlesskit": None}, None),
-    ],
-)
-def test_apparmor(files: Any, expected: dict[str, tuple[str, ...]] | None) -> None:
-    found = ask(rootless.RootlessApparmor, host(files))
-    if expected is None:
-        assert found.outcome is Outcome.SKIP
-    else:
-        wanted = {(path, when): "required" for path, times in expected.items() for when in times}
-        assert failures(found) == wanted
-
-
-def test_apparmor_in_a_tree() -> None:
-    files: dict[str, Content | None] = {**RESTRICTED, "/etc/apparmor.d/rootlesskit": None}
-    found = ask(rootless.RootlessApparmor, host(files, kind="root"))
-    assert failures(found) == {("/usr/bin/rootlesskit", "boot"): "required"}
-    assert found.failures[0].path == "/usr/lib/sysctl.d/10-apparmor.conf"
-    # Without the file the kernel's own default counts, if its configuration is there.
-    files["/usr/lib/sysctl.d/10-apparmor.conf"] = None
-    assert ask(rootless.RootlessApparmor, host(files, kind="root")).outcome is Outcome.SKIP
-    files[f"/boot/config-{KERNEL}"] = "CONFIG_SECURITY_APPARMOR_RESTRICT_USERNS=y\n"
-    assert failures(ask(rootless.RootlessApparmor, host(files, kind="root")))
 
 
 def test_dbus() -> None:

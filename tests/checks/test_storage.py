@@ -221,7 +221,7 @@ def test_containerd_root() -> None:
     assert ask(checks.StorageContainerdRoot, live(moved, "29.0.0")).outcome is Outcome.PASS
 
 
-FAMILIES = ("storage", "filesystem", "resources", "security", "state", "rootless_storage")
+FAMILIES = ("storage", "filesystem", "resources", "security", "lsm", "guest", "state", "rootless_storage")
 FOUND = {
     "container-size-quota-without-pquota": "storage.quota",
     "containerd-root-on-tmpfs": "filesystem.backing",
@@ -239,11 +239,11 @@ FOUND = {
     "inodes-used-up": "resources.inodes",
     "swap-comes-back-at-boot": "resources.swap",
     "antivirus-on-access-scanner": "security.on_access_scanner",
-    "apparmor-tunable-file-corrupt": "security.apparmor_files",
-    "container-selinux-lacks-keycreate": "security.selinux",
-    "docker-default-unloaded-by-apparmor-reload": "security.apparmor_profile",
-    "lxc-apparmor-denies-runc-1-3-3-procfs": "security.lxc_guest",
-    "moved-data-root-wrong-selinux-labels": "security.selinux_data_root",
+    "apparmor-tunable-file-corrupt": "lsm.apparmor_files",
+    "container-selinux-lacks-keycreate": "lsm.selinux",
+    "docker-default-unloaded-by-apparmor-reload": "lsm.apparmor_profile",
+    "lxc-apparmor-denies-runc-1-3-3-procfs": "guest.apparmor",
+    "moved-data-root-wrong-selinux-labels": "lsm.selinux_data_root",
     "devicemapper-missing-in-deb-18.09": "storage.driver",
     "devicemapper-pool-below-minimum-free": "storage.thin_pool",
     "local-kv-db-corrupt-after-power-loss": "state.network_database",
