@@ -6,17 +6,7 @@ import re
 from collections.abc import Iterator
 
 from hostcheck._typing import Optional
-from hostcheck.api import (
-    Check,
-    Finding,
-    Host,
-    NotApplicable,
-    Severity,
-    Unavailable,
-    Version,
-    failed,
-    passed,
-)
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import docker, engine, files, firewall, kubelet, modules, network, sysctl
 from hostcheck.facts import kernel as kernel_facts
 
@@ -397,67 +387,3 @@ class NetworkBridgeNfCall(Check):
                 fix = mend(host, key, "1", setting)
                 return failed(key, text, severity=Severity.RECOMMENDED, commands=fix, **more)
         return passed(key, "0 after the next boot, which docker does not mind", **more)
-
-
-class NetworkModules(Check):
-    """Modules that no engine loads itself are loaded at boot.
-
-    *Why*: dockerd loads br_netfilter when it needs it; kubelet, containerd and CRI-O do not. A modprobe by hand
-    is gone after the next boot, and kubeadm or the pods' network then fail.
-
-    *Needs*: modules-load.d, /etc/modules and the kernel command line; what is built in is there.
-
-    *Fix*: Name the module in a file of /etc/modules-load.d.
-    """
-
-    id = "network.modules"
-    severity = Severity.REQUIRED
-    references = (
-        "https://kubernetes.io/docs/setup/production-environment/container-runtimes/",
-        "man:modules-load.d(5)",
-    )
-    at_boot: tuple[str, ...] = ()
-    """Modules that must be loaded at boot (Kubernetes: br_netfilter, overlay)."""
-
-    def run(self, host: Host) -> Iterator[Finding]:
-        """See `Check.run`."""
-        wanted: tuple[str, ...] = self.at_boot
-        severity = None
-        if not wanted:
-            there = engine.installed(host)
-            if "kubelet" not in there or "docker" in there:
-                raise NotApplicable("docker loads the modules that it needs itself")
-            wanted, severity = (MODULE,), Severity.RECOMMENDED
-        for name in wanted:
-            if host.kind == "live":
-                here = name in modules.loaded(host) or self._built_in(host, name, 0)
-                if here:
-                    yield passed(name, "loaded now", value="loaded", expected="loaded")
-                else:
-                    yield failed(
-                        name,
-                        "not loaded now",
-                        value="not loaded",
-                        expected="loaded",
-                        severity=severity,
-                        commands=[f"modprobe {name}"],
-                    )
-            asked = modules.loaded_at_boot(host).get(name)
-            more = {"expected": "loaded at boot", "when": "boot"}
-            if asked is not None:
-                yield passed(name, "loaded at boot", path=asked.path, line=asked.line, value="loaded", **more)
-            elif self._built_in(host, name, -1):
-                yield passed(name, "built into the kernel", value="builtin", **more)
-            else:
-                fix = [f"echo {name} > /etc/modules-load.d/{name}.conf"]
-                text = "nothing loads it at boot: what needs it fails then"
-                yield failed(name, text, value="not loaded", severity=severity, commands=fix, **more)
-
-    def _built_in(self, host: Host, name: str, place: int) -> bool:
-        """Return whether it is part of the kernel itself."""
-        options = {MODULE: "BRIDGE_NETFILTER", "overlay": "OVERLAY_FS"}
-        try:
-            its = kernel_facts.kernels(host)[place]
-            return modules.loadable(host, its, name, options.get(name, "")).state == "builtin"
-        except (FileNotFoundError, Unavailable):
-            return False

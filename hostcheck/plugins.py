@@ -23,7 +23,9 @@ DROP_IN_FOLDER = "/etc/hostcheck/checks.d"
 MOVED = {
     "cgroup": ("controllers", "hierarchy"),
     "docker": ("daemon", "registry"),
+    "kernel": ("modules",),
     "kubernetes": ("kubelet",),
+    "network": ("modules",),
     "rootless": ("lsm", "rootless_network", "rootless_storage"),
     "runtime": ("client", "conflicts", "programs"),
     "security": ("guest", "lsm"),

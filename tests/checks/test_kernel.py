@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from kernel_host import GOOD, MODULAR, V1, V2, config, finding, live, modular, table, tree
 
-from hostcheck.finding import Finding, Outcome, Result, Severity
+from hostcheck.finding import Finding, Outcome, Severity
 from hostcheck.testing import Content, FakeHost, ask
 
 kernel: Any = importlib.import_module("hostcheck.checks.kernel")
-table: Any = importlib.import_module("hostcheck.checks._kernel_options")
+modules: Any = importlib.import_module("hostcheck.checks.modules")
 
 OPTION_CHECKS = [
     kernel.KernelConfigBase,
@@ -28,14 +29,6 @@ OPTION_CHECKS = [
     kernel.KernelConfigOptional,
 ]
 
-GOOD = {
-    option.name: "y"
-    for topic in table.TOPICS.values()
-    for option in topic
-    if option.condition != "unwanted" and not option.until
-}
-"""A kernel of today with everything."""
-
 LEGACY_ONLY = {name: "n" for name in GOOD if name.startswith(("NF_TABLES", "NFT_"))}
 NFT_ONLY = {
     **{name: "n" for name in GOOD if name.startswith(("IP_NF_", "IP6_NF_", "NETFILTER_XTABLES_LEGACY"))},
@@ -43,43 +36,8 @@ NFT_ONLY = {
     "NETFILTER_XT_TARGET_REDIRECT": "y",
     "NF_TABLES_IPV6": "y",
 }
-
-V2: dict[str, Content] = {"/proc/self/mountinfo": "26 1 0:23 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"}
 V2["/proc/mounts"] = V2["/proc/self/mounts"] = "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n"
-V1: dict[str, Content] = {
-    "/proc/self/mountinfo": "26 1 0:23 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
-}
 V1["/proc/mounts"] = V1["/proc/self/mounts"] = "cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\n"
-
-
-def config(release: str = "6.8.0", **changes: str) -> str:
-    """Return the text of a good configuration with some changes; `absent` leaves an option out."""
-    lines = [f"#\n# Linux/x86 {release} Kernel Configuration\n#"]
-    for name, value in {**GOOD, **changes}.items():
-        if value != "absent":
-            lines.append(f"# CONFIG_{name} is not set" if value == "n" else f"CONFIG_{name}={value}")
-    return "\n".join(lines) + "\n"
-
-
-def live(
-    release: str = "6.8.0", text: str | None = None, files: Mapping[str, Content] | None = None
-) -> FakeHost:
-    """Return a live host on cgroup v2 that runs `release`."""
-    return FakeHost(
-        {
-            "/proc/sys/kernel/osrelease": release + "\n",
-            "/proc/cmdline": "ro quiet\n",
-            f"/boot/config-{release}": config(release) if text is None else text,
-            **V2,
-            **(files or {}),
-        }
-    )
-
-
-def finding(result: Result, subject: str, when: str | None = None) -> Finding:
-    """Return the one finding about a subject."""
-    (found,) = [f for f in result.findings if f.subject == subject and when in (None, f.when)]
-    return found
 
 
 def option(host: FakeHost, name: str, **parameters: object) -> Finding | None:
@@ -95,7 +53,7 @@ def option(host: FakeHost, name: str, **parameters: object) -> Finding | None:
 def worst(host: FakeHost) -> list[str]:
     """Return the subjects of all failures above info of every kernel check."""
     found = []
-    for check in [*OPTION_CHECKS, kernel.KernelVersion, kernel.KernelBoot, kernel.KernelModules]:
+    for check in [*OPTION_CHECKS, kernel.KernelVersion, kernel.KernelBoot, modules.ModulesLoadable]:
         result = ask(check, host)
         assert result.outcome is not Outcome.ERROR, f"{check.id}: {result.reason}"
         found += [f.subject for f in result.failures if result.severity_of(f) is not Severity.INFO]
@@ -114,6 +72,7 @@ def test_table_is_whole() -> None:
 
 def test_a_good_kernel_is_quiet() -> None:
     assert worst(live()) == []
+    assert worst(modular()) == []
 
 
 @pytest.mark.parametrize("check", OPTION_CHECKS)
@@ -369,7 +328,7 @@ def test_without_a_configuration_the_machine_speaks() -> None:
 
 
 @pytest.mark.parametrize(
-    "check", [*OPTION_CHECKS, kernel.KernelVersion, kernel.KernelBoot, kernel.KernelModules]
+    "check", [*OPTION_CHECKS, kernel.KernelVersion, kernel.KernelBoot, modules.ModulesLoadable]
 )
 @pytest.mark.parametrize(
     "host",
@@ -390,7 +349,7 @@ def test_nothing_is_guessed(check: Any, host: FakeHost) -> None:
     assert result.outcome is not Outcome.ERROR, result.reason
     assert not any(result.severity_of(f) is not Severity.INFO for f in result.failures) or check in (
         kernel.KernelBoot,
-        kernel.KernelModules,
+        modules.ModulesLoadable,
     )
 
 
@@ -457,209 +416,6 @@ def test_version_for_a_patched_runc() -> None:
 
 def test_version_that_a_policy_asks_for() -> None:
     assert not finding(ask(kernel.KernelVersion, live("4.19.0", files=V1), minimum="5.4"), "linux").ok
-
-
-MODULAR = dict.fromkeys(
-    (
-        "OVERLAY_FS",
-        "VETH",
-        "BRIDGE",
-        "BRIDGE_NETFILTER",
-        "NF_CONNTRACK",
-        "NF_NAT",
-        "NETFILTER_XT_MATCH_ADDRTYPE",
-        "NETFILTER_XT_MATCH_CONNTRACK",
-        "NETFILTER_XT_NAT",
-        "NETFILTER_XT_TARGET_MASQUERADE",
-        "VXLAN",
-    ),
-    "m",
-)
-MODULES = {each.module: each.option for each in table.MODULES if each.option in MODULAR}
-
-
-def tree(release: str, without: tuple[str, ...] = (), suffix: str = ".ko.xz") -> dict[str, Content]:
-    """Return the modules folder of a kernel whose modules are files."""
-    folder = f"/lib/modules/{release}"
-    paths = {name: f"kernel/net/{name}{suffix}" for name in MODULES if name not in without}
-    return {
-        f"{folder}/modules.dep": "".join(f"{path}:\n" for path in paths.values()),
-        f"{folder}/modules.builtin": "kernel/fs/ext4/ext4.ko\n",
-        **{f"{folder}/{path}": b"" for path in paths.values()},
-    }
-
-
-def modular(
-    release: str = "6.8.0", without: tuple[str, ...] = (), files: Mapping[str, Content] | None = None
-) -> FakeHost:
-    """Return a live host whose kernel has everything as modules."""
-    return live(release, config(release, **MODULAR), {**tree(release, without), **(files or {})})
-
-
-def test_modules_that_are_there() -> None:
-    result = ask(kernel.KernelModules, modular())
-    assert result.outcome is Outcome.PASS
-    assert {f.subject for f in result.findings} >= set(MODULES)
-    assert worst(modular()) == []
-
-
-@pytest.mark.parametrize(
-    ("system", "command"),
-    [
-        (
-            'ID="almalinux"\nID_LIKE="rhel centos fedora"\nVERSION_ID="10.0"\n',
-            "dnf install -y kernel-modules-extra-6.8.0",
-        ),
-        ("ID=ubuntu\nID_LIKE=debian\n", "apt-get install -y linux-modules-extra-6.8.0"),
-        ('ID="openwrt"\n', "opkg install kmod-xt-addrtype"),
-        ("ID=arch\n", None),
-    ],
-)
-def test_m_is_not_there(system: str, command: str | None) -> None:
-    """=m, and no file: what keeps dockerd from starting on RHEL 10 without kernel-modules-extra."""
-    host = modular(without=("xt_addrtype",), files={"/etc/os-release": system})
-    result = ask(kernel.KernelModules, host)
-    assert [f.subject for f in result.failures] == ["xt_addrtype"]
-    assert result.severity is Severity.REQUIRED
-    assert finding(result, "xt_addrtype").fix is not None
-    fix: Any = finding(result, "xt_addrtype").fix
-    assert fix["commands"] == ([command] if command else [])
-
-
-def test_a_kernel_from_a_raspberry_pi_image() -> None:
-    host = modular("5.13.0-1008-raspi", ("vxlan",), files={"/etc/os-release": "ID=ubuntu\nID_LIKE=debian\n"})
-    assert finding(ask(kernel.KernelModules, host), "vxlan").severity is Severity.INFO
-    asked = ask(kernel.KernelModules, host, required=("vxlan",))
-    fix: Any = finding(asked, "vxlan").fix
-    assert (asked.severity, fix["commands"]) == (
-        Severity.REQUIRED,
-        ["apt-get install -y linux-modules-extra-raspi"],
-    )
-
-
-@pytest.mark.parametrize(
-    ("line", "failing"),
-    [
-        ("install veth /bin/false", ["veth"]),
-        ("install overlay /bin/true", ["overlay"]),
-        ("blacklist veth", ["veth"]),
-        ("blacklist overlay", []),
-        ("blacklist br_netfilter", []),
-        ("blacklist floppy", []),
-        ("install dccp /bin/false", []),
-    ],
-)
-def test_forbidden_modules(line: str, failing: list[str]) -> None:
-    result = ask(kernel.KernelModules, modular(files={"/etc/modprobe.d/cis.conf": f"# CIS\n{line}\n"}))
-    assert [f.subject for f in result.failures] == failing
-    if failing:
-        fix: Any = result.failures[0].fix
-        assert (result.failures[0].path, result.failures[0].line) == ("/etc/modprobe.d/cis.conf", 2)
-        assert fix["commands"] == ["sed -i '2s/^/# /' /etc/modprobe.d/cis.conf"]
-
-
-@pytest.mark.parametrize(
-    ("docker", "files", "severity"),
-    [
-        ("20.10.24", {}, "recommended"),
-        ("26.1.5", {}, "recommended"),
-        ("29.1.0", {}, "required"),
-        ("26.1.5", {"/etc/docker/daemon.json": '{"storage-driver": "vfs"}'}, "info"),
-        ("26.1.5", {"/etc/docker/daemon.json": '{"storage-driver": "overlay2"}'}, "required"),
-        ("26.1.5", {"/var/lib/docker/overlay2/l/X": "-> ../a/diff"}, "required"),
-        ("", {}, "required"),
-    ],
-)
-def test_docker_that_does_without_overlayfs(docker: str, files: dict[str, Content], severity: str) -> None:
-    """As the real ones do: 20.10 goes on with devicemapper, 26.1 with vfs, where they have no layers of overlay2."""
-    status = f"Package: docker-ce\nStatus: install ok installed\nVersion: 5:{docker}-1\n" if docker else ""
-    laid: dict[str, Content] = {
-        "/etc/modprobe.d/cis.conf": "install overlay /bin/true\n",
-        "/var/lib/dpkg/status": status,
-        **files,
-    }
-    found = finding(ask(kernel.KernelModules, modular(files=laid)), "overlay")
-    assert (found.ok, found.severity and found.severity.value) == (False, severity)
-
-
-def test_loaded_now_and_forbidden_after_the_next_boot() -> None:
-    host = modular(
-        files={
-            "/proc/modules": "overlay 1 0 - Live 0x0\n",
-            "/etc/modprobe.d/x.conf": "install overlay /bin/false\n",
-        }
-    )
-    result = ask(kernel.KernelModules, host)
-    assert finding(result, "overlay", "now").ok
-    assert not finding(result, "overlay", "boot").ok
-
-
-@pytest.mark.parametrize(
-    ("files", "when"),
-    [
-        ({"/proc/sys/kernel/modules_disabled": "1\n"}, "now"),
-        ({"/proc/sys/kernel/modules_disabled": "0\n"}, None),
-    ],
-)
-def test_modules_disabled(files: dict[str, Content], when: str | None) -> None:
-    result = ask(kernel.KernelModules, modular(files=files))
-    assert finding(result, "kernel.modules_disabled").ok is (when is None)
-    # Where everything is built in, nothing is lost.
-    assert ask(kernel.KernelModules, live(files=files)).outcome is Outcome.PASS
-
-
-def test_modules_of_the_running_kernel_are_gone() -> None:
-    """Upgraded, not rebooted."""
-    host = live(
-        "6.10.8-arch1-1",
-        config("6.10.8", **MODULAR),
-        files={"/proc/modules": "overlay 1 0 - Live 0x0\n", **tree("6.11.1-arch1-1")},
-    )
-    boot = ask(kernel.KernelBoot, host)
-    found = finding(boot, "/lib/modules/6.10.8-arch1-1")
-    assert (found.ok, found.when) == (False, "now")
-    assert "not rebooted" in found.message
-    wanted: Any = found.fix
-    assert wanted["commands"] == ["systemctl reboot"]
-    # One cause, one failure.
-    result = ask(kernel.KernelModules, host)
-    assert (result.outcome, [f.subject for f in result.findings]) == (Outcome.SKIP, ["overlay"])
-
-
-@pytest.mark.parametrize("kind", ["live", "root"])
-def test_modules_that_were_never_installed(kind: str) -> None:
-    release = "5.5.3-mvebu-tld-1-dirty"
-    host = live(release, config("5.5.3", **MODULAR), files={f"/boot/vmlinuz-{release}": ""})
-    host.kind = kind
-    found = finding(ask(kernel.KernelBoot, host), f"/lib/modules/{release}")
-    assert not found.ok
-    assert "depmod" in str(found.fix)
-
-
-def test_a_folder_without_modules_dep() -> None:
-    host = live(text=config(**MODULAR), files={"/lib/modules/6.8.0/kernel/net/veth.ko": ""})
-    found = finding(ask(kernel.KernelBoot, host), "/lib/modules/6.8.0")
-    wanted: Any = found.fix
-    assert (found.ok, wanted["commands"]) == (False, ["depmod -a 6.8.0"])
-
-
-def test_a_kernel_with_everything_built_in_needs_no_folder() -> None:
-    assert ask(kernel.KernelBoot, live()).outcome is Outcome.PASS
-
-
-def test_a_configuration_of_another_kernel() -> None:
-    result = ask(kernel.KernelBoot, live("6.8.0", config("5.4.0")))
-    assert finding(result, "kernel config").severity is Severity.RECOMMENDED
-    assert finding(ask(kernel.KernelBoot, live("6.1.0-18-amd64", config("6.1.76"))), "kernel config").ok
-
-
-def test_a_module_that_only_the_builtin_list_knows() -> None:
-    host = live(
-        "4.18.5-629.native",
-        "CONFIG_MODULES=y\nCONFIG_VETH=m\n",
-        files={"/lib/modules/4.18.5-629.native/modules.builtin": "kernel/drivers/net/veth.ko\n"},
-    )
-    assert finding(ask(kernel.KernelModules, host), "veth").value == "builtin"
 
 
 @pytest.mark.parametrize(
@@ -827,3 +583,48 @@ def test_stock_kernels_are_quiet(corpora: pathlib.Path) -> None:
         quiet += not loud
     print(f"stock kernels without a failure: {quiet}")
     assert quiet >= 28
+
+
+def test_modules_of_the_running_kernel_are_gone() -> None:
+    """Upgraded, not rebooted."""
+    host = live(
+        "6.10.8-arch1-1",
+        config("6.10.8", **MODULAR),
+        files={"/proc/modules": "overlay 1 0 - Live 0x0\n", **tree("6.11.1-arch1-1")},
+    )
+    boot = ask(kernel.KernelBoot, host)
+    found = finding(boot, "/lib/modules/6.10.8-arch1-1")
+    assert (found.ok, found.when) == (False, "now")
+    assert "not rebooted" in found.message
+    wanted: Any = found.fix
+    assert wanted["commands"] == ["systemctl reboot"]
+    # One cause, one failure.
+    result = ask(modules.ModulesLoadable, host)
+    assert (result.outcome, [f.subject for f in result.findings]) == (Outcome.SKIP, ["overlay"])
+
+
+@pytest.mark.parametrize("kind", ["live", "root"])
+def test_modules_that_were_never_installed(kind: str) -> None:
+    release = "5.5.3-mvebu-tld-1-dirty"
+    host = live(release, config("5.5.3", **MODULAR), files={f"/boot/vmlinuz-{release}": ""})
+    host.kind = kind
+    found = finding(ask(kernel.KernelBoot, host), f"/lib/modules/{release}")
+    assert not found.ok
+    assert "depmod" in str(found.fix)
+
+
+def test_a_folder_without_modules_dep() -> None:
+    host = live(text=config(**MODULAR), files={"/lib/modules/6.8.0/kernel/net/veth.ko": ""})
+    found = finding(ask(kernel.KernelBoot, host), "/lib/modules/6.8.0")
+    wanted: Any = found.fix
+    assert (found.ok, wanted["commands"]) == (False, ["depmod -a 6.8.0"])
+
+
+def test_a_kernel_with_everything_built_in_needs_no_folder() -> None:
+    assert ask(kernel.KernelBoot, live()).outcome is Outcome.PASS
+
+
+def test_a_configuration_of_another_kernel() -> None:
+    result = ask(kernel.KernelBoot, live("6.8.0", config("5.4.0")))
+    assert finding(result, "kernel config").severity is Severity.RECOMMENDED
+    assert finding(ask(kernel.KernelBoot, live("6.1.0-18-amd64", config("6.1.76"))), "kernel config").ok

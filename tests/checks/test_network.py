@@ -244,21 +244,6 @@ def test_bridged_packets_now() -> None:
     ]
 
 
-def test_modules() -> None:
-    assert ask(checks.NetworkModules, FakeHost(DOCKER)).outcome is Outcome.SKIP
-    kubelet: dict[str, Content] = {
-        "/usr/bin/kubelet": b"\x7fELF",
-        "/proc/modules": "overlay 1 0 - Live 0x0\n",
-    }
-    result = ask(checks.NetworkModules, FakeHost(kubelet))
-    assert failures(result) == [
-        ("br_netfilter", "now", "recommended"),
-        ("br_netfilter", "boot", "recommended"),
-    ]
-    result = ask(checks.NetworkModules, FakeHost({**kubelet, **LOADED}), at_boot=("overlay",))
-    assert result.outcome is Outcome.PASS
-
-
 # ---- incidents ---------------------------------------------------------------------------------
 
 FAMILIES = ("network", "addresses", "interfaces", "firewall", "sysctl")
