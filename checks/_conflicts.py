@@ -72,6 +72,16 @@ CONFLICTS: tuple[Conflict, ...] = (
         ("nvidia",),
     ),
     Conflict(
+        "runc terminals",
+        (("runc", "1.1.3 - 1.1.4"),),
+        REQUIRED,
+        "after a `systemctl daemon-reload` no exec gets a terminal (`open /dev/pts/0: operation not permitted`)",
+        "upgrade runc to 1.1.4 or later, and start containers anew",
+        "https://github.com/opencontainers/runc/issues/3551",
+        "2022-08",
+        ("systemd",),
+    ),
+    Conflict(
         "nvidia on control groups v2",
         (("libnvidia-container1", "- 1.8.0"),),
         REQUIRED,

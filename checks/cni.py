@@ -29,7 +29,7 @@ def folders(host: Host) -> tuple[str, ...]:
     """Return the folders of plugins, containerd's own before the usual ones."""
     try:
         own = containerd.cri(containerd.config(host)).get("cni")
-    except (OSError, Unavailable, ValueError):
+    except (OSError, Unavailable, containerd.BadConfig):
         own = None
     wanted = own if isinstance(own, dict) else {}
     named = wanted.get("bin_dirs") or [wanted.get("bin_dir")]

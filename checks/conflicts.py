@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from hostcheck._typing import Any, Callable, Optional
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import boot, cgroup, engine, firewall, kernel, packages, security
+from hostcheck.facts import boot, cgroup, engine, firewall, kernel, packages, security, systemd
 from hostcheck.facts.files import which
 from hostcheck.facts.packages import removed
 from hostcheck.facts.versions import (
@@ -219,6 +219,7 @@ CIRCUMSTANCES: dict[str, Callable[[Host, str], bool]] = {
     "no CONFIG_IP_SET": _no_option("IP_SET"),
     "AppArmor profile of runc": _there("/etc/apparmor.d/runc", "/etc/apparmor.d/usr.sbin.runc"),
     "AppArmor without its parser": _no_parser,
+    "systemd": lambda host, _when: not systemd.other_init(host),
     "docker": lambda host, _when: "docker" in engine.installed(host),
     "SELinux": lambda host, _when: security.selinux_configured(host).value == "enforcing",
     "32-bit": _narrow,

@@ -300,7 +300,8 @@ class FirewallFirewalld(Check):
                 )
         conf = firewall.conf(host, firewall.FIREWALLD_CONF)
         yield self._strict(conf.get("StrictForwardPorts"), package)
-        yield self._backend(conf.get("FirewallBackend"), package, before)
+        placed = any(interface == "docker0" for interface, _zone, _source in firewall.zone_bindings(host))
+        yield self._backend(conf.get("FirewallBackend"), package, before, placed)
 
     def _strict(self, said: Optional[tuple[str, int]], package: Optional[packages.Package]) -> Finding:
         """Judge StrictForwardPorts=, which firewalld has from 2.3 on."""
@@ -326,7 +327,11 @@ class FirewallFirewalld(Check):
         )
 
     def _backend(
-        self, said: Optional[tuple[str, int]], package: Optional[packages.Package], before: bool
+        self,
+        said: Optional[tuple[str, int]],
+        package: Optional[packages.Package],
+        before: bool,
+        placed: bool,
     ) -> Finding:
         """Judge FirewallBackend=, which is nftables by default from 0.6 on."""
         old = package is not None and Version(package.version) < Version("0.6")
@@ -337,7 +342,7 @@ class FirewallFirewalld(Check):
                 "firewalld.conf FirewallBackend",
                 "nftables, and docker before 20.10 has no zone there: containers have no network",
                 expected="iptables, or docker >= 20.10",
-                severity=Severity.RECOMMENDED,
+                severity=Severity.RECOMMENDED if placed else None,
                 commands=[
                     f"sed -i 's/^FirewallBackend=.*/FirewallBackend=iptables/' {firewall.FIREWALLD_CONF}",
                     "firewall-cmd --reload",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Version, failed, passed
-from hostcheck.facts import kernel, mounts, rootless
+from hostcheck.facts import kernel, mounts, rootless, storage
 from hostcheck.facts.files import text
 
 STORES = {"docker": ".local/share/docker", "podman": ".local/share/containers"}
@@ -73,6 +73,8 @@ def _elsewhere(host: Host, home: str) -> bool:
 def _why_not(host: Host, mount: mounts.Mount) -> str:
     if "noexec" in mount.options:
         return f"lies on {mount.point}, which is mounted noexec: no program of an image runs"
+    if mount.type == "zfs" and storage.zfs_too_old(host):
+        return "lies on ZFS before OpenZFS 2.2, on which the kernel stacks no layers: no image can be used"
     if mount.type != "tmpfs":
         return ""
     for each in kernel.kernels(host):

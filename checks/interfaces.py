@@ -373,6 +373,7 @@ class InterfacesMtu(Check):
             yield failed(uplink, text, hint=f"ask whether all of the network carries {mtu} bytes", **more)
         elif mtu < inner:
             text = f"{uplink} has {mtu}, containers send packets of {inner}: large transfers may hang"
-            yield failed(uplink, text, hint=f'put {{"mtu": {mtu}}} in /etc/docker/daemon.json', **more)
+            hint = f'put {{"mtu": {mtu}}} in /etc/docker/daemon.json'
+            yield failed(uplink, text, severity=Severity.RECOMMENDED, hint=hint, **more)
         else:
             yield passed(uplink, f"{mtu}, containers have {inner}", **more)

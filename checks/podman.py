@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Version, failed, passed
-from hostcheck.facts import engine, mounts, storage
+from hostcheck.facts import engine, mounts, packages, rootless, storage
 from hostcheck.facts.files import PROGRAM_FOLDERS, text, which
 from hostcheck.facts.versions import version
 
@@ -16,6 +16,8 @@ VENDOR = "/usr/share/containers/storage.conf"
 HELPERS = ("/usr/local/libexec/podman", "/usr/local/lib/podman", "/usr/libexec/podman", "/usr/lib/podman")
 PLUGINS = ("/usr/local/libexec/cni", "/usr/libexec/cni", "/usr/local/lib/cni", "/usr/lib/cni", "/opt/cni/bin")
 """Where podman looks for its helpers and for plugins, before it takes the search path."""
+
+NETWORK_PACKAGES = ("netavark", "containernetworking-plugins", "podman-plugins", "cni-plugins")
 
 STACKED = {"overlay": "an overlay", "ecryptfs": "eCryptfs", "aufs": "aufs"}
 """Types of file systems on which containers/storage refuses the kernel's overlay (drivers/overlay/overlay.go)."""
@@ -120,10 +122,15 @@ class PodmanNetwork(Check):
         netavark = which(host, "netavark", (*HELPERS, *PROGRAM_FOLDERS))
         bridge = which(host, "bridge", PLUGINS)
         if netavark is None and bridge is None:
+            if packages.installed(host, *NETWORK_PACKAGES):
+                raise NotApplicable(
+                    "a package of podman's network is installed, and its programs are elsewhere"
+                )
             yield failed(
                 "network",
                 "neither netavark nor CNI plugins are installed: root's containers get no network",
                 value="none",
+                severity=Severity.RECOMMENDED if rootless.evidence(host) else None,
                 hint="install netavark and aardvark-dns (with podman 3: containernetworking-plugins)",
                 **more,
             )

@@ -108,6 +108,17 @@ class RootlessNetworkDriver(Check):
     def _tun(self, host: Host) -> Iterator[Finding]:
         more: dict[str, Any] = {"expected": "usable"}
         there = host.kind == "live" and rootless.is_there(host, "/dev/net/tun")
+        if there and not host.stat("/dev/net/tun").mode & 0o006:
+            yield failed(
+                "tun",
+                "/dev/net/tun may be opened by root alone: users' containers have no network",
+                value=f"{host.stat('/dev/net/tun').mode & 0o777:o}",
+                path="/dev/net/tun",
+                expected="666",
+                commands=["chmod 0666 /dev/net/tun"],
+                hint="and find what sets it: a rule in /etc/udev/rules.d",
+            )
+            return
         for each in kernel.kernels(host):
             found = modules.loadable(host, each, "tun", "TUN")
             more = {"expected": "usable", "when": each.when, "path": found.path, "line": found.line}

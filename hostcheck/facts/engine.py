@@ -53,9 +53,12 @@ def _package(host: Host, known: tuple[str, ...]) -> Package | None:
 def snaps(host: Host) -> tuple[str, ...]:
     """Return the docker snaps that the host has: file names, as `docker_2932.snap`."""
     try:
-        return tuple(n for n in names(host, "/var/lib/snapd/snaps") if n.startswith("docker_"))
+        found = tuple(n for n in names(host, "/var/lib/snapd/snaps") if n.startswith("docker_"))
+        if not found and host.exists(f"{SNAP_DOCKER}/dockerd"):
+            return ("docker",)
     except (PermissionError, Unavailable):
         return ()
+    return found
 
 
 def is_snap(host: Host) -> bool:

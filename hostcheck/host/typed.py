@@ -84,9 +84,45 @@ def _grep(said: Said, words: tuple[str, ...], done: Completed) -> None:
 
 
 def _ip(said: Said, words: tuple[str, ...], done: Completed) -> None:
-    if done.code == 0 and any(word in ("route", "r") for word in words[:2]):
+    if "-6" not in words and done.code == 0 and any(word in ("route", "r") for word in words[:2]):
         # Asked only where there is no such file.
         said.entries["/proc/net/route"] = "absent"
+
+
+def _ls(said: Said, words: tuple[str, ...], done: Completed) -> None:
+    paths = [word for word in words if word.startswith("/")]
+    if len(paths) != 1 or not any(word.startswith("-") and "l" in word for word in words):
+        return
+    row = done.out.split()
+    if (
+        done.code == 0
+        and len(row) > 5
+        and len(row[0]) >= 10
+        and row[0][0] in _KINDS
+        and "\n" not in done.out.strip()
+    ):
+        said.entries[paths[0]] = {"type": _KINDS[row[0][0]], "mode": f"{mode(row[0]):04o}"}
+
+
+_KINDS = {
+    "-": "file",
+    "d": "folder",
+    "c": "character device",
+    "b": "block device",
+    "s": "socket",
+    "p": "fifo",
+}
+
+
+def mode(letters: str) -> int:
+    """Return the permission bits of what `ls -l` prints first.
+
+    >>> oct(mode("crw-------")), oct(mode("-rwsr-xr-x")), oct(mode("drwxrwxrwt"))
+    ('0o600', '0o4755', '0o1777')
+    """
+    bits = "".join("0" if letter in "-ST" else "1" for letter in letters[1:10])
+    special = "".join("1" if letters[at] in "sStT" else "0" for at in (3, 6, 9))
+    return int(special + bits, 2)
 
 
 def _lsmod(said: Said, _words: tuple[str, ...], done: Completed) -> None:
@@ -122,6 +158,7 @@ TAKERS: dict[str, Callable[[Said, tuple[str, ...], Completed], None]] = {
     "df": _df,
     "grep": _grep,
     "ip": _ip,
+    "ls": _ls,
     "lsmod": _lsmod,
     "stat": _stat,
     "sysctl": _sysctl,

@@ -70,6 +70,7 @@ HIT: list[Row] = [
     ),
     ("runc relative mounts", {"runc": "1.0.0-rc95", "containerd.io": "1.4.6-1"}, {}),
     ("runc nvidia", {"runc": "1.1.5"}, {"usr__bin__nvidia-ctk": ELF}),
+    ("runc terminals", {"runc": "1.1.3"}, {}),
     ("nvidia on control groups v2", {"libnvidia-container1": "1.3.1-1"}, {}),
     ("kubelet iptables mark", {"iptables": "1.8.8", "kubelet": "1.25.0"}, {}),
     ("kubelet iptables duplicates", {"iptables": "1.8.2", "kubelet": "1.14.1"}, {}),
@@ -139,6 +140,8 @@ BESIDE: list[Row] = [
     ("overlay layers in use", {"linux": "4.19.75", "dockerd": "18.06.3"}, {}),
     ("overlay layers in use", {"linux": "5.1.3", "dockerd": "18.06.3"}, {}),
     ("overlay layers in use", {"linux": "4.19.65"}, {}),
+    ("runc terminals", {"runc": "1.1.4"}, {}),
+    ("runc terminals", {"runc": "1.1.3"}, {"proc__1__comm": "runit\n"}),
     (
         "containerd apparmor runc profile",
         {"containerd.io": "1.6.32-1"},

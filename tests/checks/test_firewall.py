@@ -177,6 +177,13 @@ NEW = dpkg(docker_ce="5:28.5.2-1", firewalld="2.3.0-1")
         (NEW, []),
         (
             dpkg(docker_ce="5:19.03.15-1", firewalld="0.9.3"),
+            [("firewalld.conf FirewallBackend", "required")],
+        ),
+        (
+            {
+                **dpkg(docker_ce="5:19.03.15-1", firewalld="0.9.3"),
+                "/etc/firewalld/zones/trusted.xml": ZONE.format("docker0"),
+            },
             [("firewalld.conf FirewallBackend", "recommended")],
         ),
         (

@@ -324,6 +324,8 @@ def test_what_was_typed(tmp_path: pathlib.Path) -> None:
         "sysctl net.ipv4.ip_forward": "net.ipv4.ip_forward = 1",
         "uname -r": "6.1.0-1-amd64",
         "lsmod": "Module Size Used by\nbridge 4096 1 br_netfilter\n",
+        "ls -l /dev/net/tun": "crw------- 1 root root 10, 200 Jun 20 10:11 /dev/net/tun",
+        "ip -6 route": "default via fe80::1 dev eth0 proto ra",
         "type -a dockerd": "dockerd is /usr/local/bin/dockerd\n",
         "ip -4 route": "default via 10.0.0.1 dev eth0\n",
         "/usr/sbin/iptables --version": "iptables v1.8.9 (nf_tables)",
@@ -346,6 +348,7 @@ def test_what_was_typed(tmp_path: pathlib.Path) -> None:
     assert host.disk_usage("/var/lib/docker/x") == (300 << 10, 100 << 10, 30, 10)
     assert host.disk_usage("/srv") == (7, 7, 7, 7)
     assert host.stat("/run/docker.sock").is_dir
+    assert host.stat("/dev/net/tun").mode & 0o777 == 0o600
     assert host.read("/sys/profiles") == "other (enforce)\n"
     assert host.read("/proc/sys/net/ipv4/ip_forward") == "1\n"
     assert host.read("/proc/sys/kernel/osrelease") == "6.1.0-1-amd64\n"

@@ -17,6 +17,7 @@ import hosts
 
 from hostcheck.host import Completed, DiskUsage
 from hostcheck.host.recorded import RecordedHost
+from hostcheck.host.typed import mode
 from hostcheck.testing import FakeHost
 
 ELF = b"\x7fELF\x02\x01\x01" + bytes(57)
@@ -58,6 +59,8 @@ class Layout:
         self.typed = False
         """Whether what a tool printed is kept as that alone."""
         node = policy == "kubernetes"
+        self.modes: dict[str, int] = {}
+        """Permission bits, as ls printed them."""
         self.kind = hosts.KINDS[kind]
         self.files = hosts.tree(self.kind.tree)
         self.commands: dict[tuple[str, ...], str | Completed | Exception] = {}
@@ -101,7 +104,7 @@ class Layout:
         return LaidHost(
             files,
             commands=self.commands,
-            modes={path: 0o4755 for path in hosts.SETUID if path in files},
+            modes={**{path: 0o4755 for path in hosts.SETUID if path in files}, **self.modes},
             usage=self.usage,
             pids=self.pids,
             assumptions={"date": self.day, "stage": self.stage},
@@ -270,6 +273,8 @@ class Layout:
             return
         if argv[0] == "cat":
             self.files[argv[1]] = printed if printed.endswith("\n") else printed + "\n"
+        elif argv[0] == "ls" and argv[-1].startswith("/"):
+            self.modes[argv[-1]] = mode(printed)
         elif argv[0] == "df":
             self._room(argv, printed)
         elif argv[:3] == ["ip", "-4", "route"]:
