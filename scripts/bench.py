@@ -50,7 +50,38 @@ command:
 daemon.json, packages, the back end of iptables, d_type, and three kernel options."""
 
 
+SAME = (
+    "network.ip_forward",
+    "sysctl.keys",
+    "sysctl.inotify",
+    "namespaces.user_limits",
+    "cgroup.mode",
+    "cgroup.controllers",
+    "kernel.config_overlay",
+    "kernel.config_base",
+    "docker.daemon_json",
+    "conflicts.packages",
+    "firewall.backend",
+    "filesystem.dtype",
+)
+"""The checks that answer these questions, and more than these."""
+
 BASE = "hostcheck -f json"
+DOZEN = "hostcheck -f json, the same dozen checks"
+TABLE = "hostcheck -f table"
+VERSION = "hostcheck --version"
+PYTHON = "python alone"
+SCRIPT = "moby's check-config.sh"
+GOSS_NAME = "goss, a dozen of our questions"
+
+AIMS = (
+    (BASE, SCRIPT, 0.1),
+    (BASE, GOSS_NAME, 1.5),
+    (DOZEN, GOSS_NAME, 1.5),
+    (VERSION, PYTHON, 3),
+    (TABLE, BASE, 2),
+)
+"""What is to take at most so many times as long as what."""
 
 
 class Missing(Exception):
@@ -114,7 +145,21 @@ def table(taken: dict[str, list[Taken]], base: str) -> Iterator[str]:
         )
 
 
-def install(folder: pathlib.Path) -> pathlib.Path:
+def load() -> str:
+    """Return what else the machine does: figures of a busy one are worth their ratios alone."""
+    return f"{os.cpu_count()} processors, load average {os.getloadavg()[0]:.1f} when the measuring begins"
+
+
+def aims(taken: dict[str, list[Taken]]) -> Iterator[str]:
+    """Yield how the ratios stand to what is aimed at: of the medians of the wall clock."""
+    for name, other, aim in AIMS:
+        if name in taken and other in taken:
+            one, two = (statistics.median(each.wall for each in taken[way]) for way in (name, other))
+            said = "reached" if one <= aim * two else "not reached"
+            yield f"{name} to {other}: {one / two:.2f} (aim: {aim}), {said}"
+
+
+def install(folder: pathlib.Path, extras: str = "") -> pathlib.Path:
     """Return the programs of a virtual environment into which the project is installed as a wheel."""
     source, target = folder / "source", folder / "venv"
     # A copy, so that building leaves nothing in the checkout.
@@ -122,7 +167,7 @@ def install(folder: pathlib.Path) -> pathlib.Path:
     shutil.copytree(PROJECT, source, ignore=ignored)
     subprocess.run([sys.executable, "-m", "venv", str(target)], check=True)
     pip = [str(target / "bin/python"), "-m", "pip", "-q", "--disable-pip-version-check", "install"]
-    subprocess.run([*pip, str(source)], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run([*pip, f"{source}{extras}"], check=True, stderr=subprocess.DEVNULL)
     return target / "bin"
 
 
@@ -305,18 +350,19 @@ def compare(folder: pathlib.Path, runs: int) -> Iterator[str]:
         machine = here()
         stack.callback(machine.stop)
         ways = [
-            Way("python alone", [str(folder / "venv/bin/python"), "-c", ""], machine),
-            Way("hostcheck --version", [hostcheck, "--version"], machine),
+            Way(PYTHON, [str(folder / "venv/bin/python"), "-c", ""], machine),
+            Way(VERSION, [hostcheck, "--version"], machine),
             Way(BASE, json_, machine),
-            Way("hostcheck -f table", [hostcheck, "-f", "table"], machine),
+            Way(TABLE, [hostcheck, "-f", "table"], machine),
             Way("hostcheck -f prometheus", [hostcheck, "-f", "prometheus"], machine),
             Way("hostcheck -f json --select 'cgroup.*'", [*json_, "--select", "cgroup.*"], machine),
+            Way(DOZEN, [*json_, *(f"--select={name}" for name in SAME)], machine),
         ]
         try:
             root = debian_root()
             ways.append(Way("hostcheck -f json --root (Debian 12)", [*json_, "--root", str(root)], machine))
             script = root / "usr/share/docker.io/contrib/check-config.sh"
-            ways.append(Way("moby's check-config.sh", ["bash", str(script)], machine))
+            ways.append(Way(SCRIPT, ["bash", str(script)], machine))
             beside = engine(root, folder / "engine", folder / "venv")
             stack.callback(beside.stop)
             ways.append(Way("docker info, dockerd running", ["docker", "info"], beside))
@@ -327,10 +373,14 @@ def compare(folder: pathlib.Path, runs: int) -> Iterator[str]:
             questions = folder / "goss.yaml"
             questions.write_text(GOSS)
             argv = [str(goss()), "-g", str(questions), "validate", "-f", "json"]
-            ways.append(Way("goss, a dozen of our questions", argv, machine))
+            ways.append(Way(GOSS_NAME, argv, machine))
         except Missing as reason:
             yield f"left out: {reason}"
-        yield from table(in_turn(ways, runs), BASE)
+        yield load()
+        taken = in_turn(ways, runs)
+        yield from table(taken, BASE)
+        yield ""
+        yield from aims(taken)
         yield ""
         yield from scaling(hostcheck, machine, folder, max(3, runs // 3))
 
