@@ -23,7 +23,7 @@ from collections.abc import Iterator
 import bench
 
 sys.path.insert(0, str(bench.ENGINE_TESTS))
-import roots  # noqa: E402
+import roots
 
 SUITE = "trixie"
 SIZE = 1 << 30
