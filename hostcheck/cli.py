@@ -5,19 +5,17 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import time
 from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 
 from hostcheck import __version__, output, plugins
 from hostcheck._typing import TYPE_CHECKING, Any, Callable, cast
 from hostcheck.check import Check
-from hostcheck.finding import Report, Result, Severity
+from hostcheck.finding import Report, Severity
 from hostcheck.host import Host, NotApplicable, NoTarget, Unavailable
 from hostcheck.output import OutputError
 from hostcheck.policy import DEFAULT, Policy, PolicyError
 from hostcheck.runner import Configured
-from hostcheck.runner import run as run_checks
 
 if TYPE_CHECKING:
     import argparse
@@ -370,7 +368,7 @@ def _run(options: argparse.Namespace) -> int:
         host = _assuming(_host_at(path), options)
         if options.online:
             host.assumptions["online"] = "yes"
-        report = make_report(host, policy, configured)
+        report = policy.judge(host, configured)
         if options.baseline:
             from hostcheck import baseline
 
@@ -460,9 +458,8 @@ def _render(options: argparse.Namespace) -> int:
 
     policy, configured = _configured(options)
     host = _assuming(_host_at(options.root), options)
-    report = make_report(
+    report = policy.judge(
         host,
-        policy,
         configured,
         lambda checks, host: exporter_run.run_limited(checks, host, options.check_timeout),
     )
@@ -477,7 +474,7 @@ def _diff(options: argparse.Namespace) -> int:
     policy, configured = _configured(options)
 
     def judge(path: str) -> dict[str, Any]:
-        return to_dict(make_report(_assuming(_host_at(path), options), policy, configured))
+        return to_dict(policy.judge(_assuming(_host_at(path), options), configured))
 
     try:
         present = _present_ids(configured)
@@ -485,37 +482,6 @@ def _diff(options: argparse.Namespace) -> int:
     except (baseline.BadReport, NoTarget) as error:
         raise UsageError(str(error)) from None
     return diff_command.show(reports[0], reports[1], options)
-
-
-def make_report(
-    host: Host,
-    policy: Policy,
-    configured: Sequence[Configured],
-    run: Callable[[Sequence[Configured], Host], list[Result]] = run_checks,
-) -> Report:
-    """Run the checks on the host and return the report."""
-    from hostcheck.facts.summary import summary
-
-    started = time.gmtime()
-    began = time.perf_counter()
-    results = run(configured, host)
-    waivers = []
-    if policy.waivers:
-        # Imported here: it costs 2 ms, and most policies waive nothing.
-        import datetime
-
-        today = datetime.date(*started[:3])
-        policy.waive(results, today)
-        waivers = [{**waiver.to_dict(), "expired": waiver.expired(today)} for waiver in policy.waivers]
-    return Report(
-        summary(host),
-        policy.name,
-        results,
-        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", started),
-        seconds=time.perf_counter() - began,
-        version=__version__,
-        waivers=waivers,
-    )
 
 
 def _exit_code(report: Report, options: argparse.Namespace) -> int:

@@ -100,13 +100,11 @@ def _wanted(matches: Sequence[Match]) -> list[str]:
 
 
 def _report(host: Host, name: str, wanted: Sequence[str]) -> Report:
-    from hostcheck.cli import make_report
-
     policy = Policy.load(name)
     everything = plugins.shipped(wanted if name == DEFAULT else ("*",))
     configured = policy.configure(everything, wanted)
     configured.sort(key=lambda item: wanted.index(item.check.id))
-    return make_report(host, policy, configured)
+    return policy.judge(host, configured)
 
 
 def _code(matches: Sequence[Match], report: Report | None) -> int:

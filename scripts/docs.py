@@ -125,13 +125,12 @@ def picture() -> str:
     from rich.console import Console
     from rich.text import Text
 
-    from hostcheck import cli
     from hostcheck.host.root import RootHost
     from hostcheck.reporters import Style, table
 
     default = policy.Policy.load(policy.DEFAULT)
     host = RootHost(str(ROOT / "tests" / "hosts" / PICTURED), name="golden-image")
-    report = cli.make_report(host, default, default.configure(plugins.shipped()))
+    report = default.judge(host, default.configure(plugins.shipped()))
     report.seconds = 0.05
     stream = io.StringIO()
     table.write(report, stream, Style(width=120, color=True))

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from lay import Layout
 
-from hostcheck import cli, plugins
+from hostcheck import plugins
 from hostcheck.finding import Finding, Outcome, Report, Severity, Verdict
 from hostcheck.policy import Policy
 
@@ -41,7 +41,7 @@ def policy(name: str) -> Policy:
 def ask(layout: Layout, name: str, folder: pathlib.Path | None = None) -> Report:
     found = policy(name)
     host = layout.recording(folder) if folder else layout.host()
-    return cli.make_report(host, found, found.configure(plugins.shipped()))
+    return found.judge(host, found.configure(plugins.shipped()))
 
 
 def failures(report: Report, least: Severity = Severity.RECOMMENDED) -> dict[tuple[str, str], Finding]:
