@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from hostcheck._typing import TYPE_CHECKING, Optional
 from hostcheck.facts import _govalues as go
-from hostcheck.facts.daemonjson import PARSE_BOOL, Release, in_range
+from hostcheck.facts._daemon_model import PARSE_BOOL, Release, in_range
 
 if TYPE_CHECKING:
-    from hostcheck.facts.daemonjson import Configuration
+    from hostcheck.facts._daemon_config import Configuration
 
 LOG_DRIVERS: tuple[tuple[str, Release, Optional[Release]], ...] = (
     ("json-file", (1, 6), None),

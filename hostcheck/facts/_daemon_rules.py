@@ -16,7 +16,8 @@ from hostcheck.facts import _govalues as go
 from hostcheck.facts._daemon_logging import log_driver
 
 if TYPE_CHECKING:
-    from hostcheck.facts.daemonjson import Configuration, HostFacts, Release
+    from hostcheck.facts._daemon_config import Configuration
+    from hostcheck.facts._daemon_model import HostFacts, Release
 
 STORAGE_DRIVERS = (
     ("overlay2", (1, 12), None),
