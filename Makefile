@@ -13,8 +13,8 @@ run: $(VENV)/run.stamp
 test: $(VENV)/test.stamp
 	$(BIN)/pytest
 
-# All images of Debian 11, 12, 13 and sid booted in QEMU, as root; half an hour.
-test-boot: $(VENV)/test.stamp
+# All images of Debian 11, 12, 13 and sid booted in QEMU, and the units of the deb in them, as root; an hour.
+test-boot: $(VENV)/test.stamp packages
 	HOSTCHECK_ALL_BOOTS=1 $(BIN)/pytest tests/boot
 
 # Every fault on the real engines of Debian 12, 13 and sid; half an hour, as root.

@@ -16,7 +16,13 @@ import roots
 PACKAGES = ("systemd-sysv", "python3", "python3-yaml", "grub-pc")
 """What a root lacks for a boot of its own, and for hostcheck inside."""
 
-SIZE = 2 << 30
+DEPENDENCIES = (
+    "python3-rich", "python3-prometheus-client", "python3-jinja2", "python3-h11", "python3-bcrypt",
+)  # fmt: skip
+"""What hostcheck's own deb depends on, where it is installed with no network; those of Debian 11 are too old."""
+
+SIZE = 8 << 30
+"""With room for what a healthy host has; the file is sparse."""
 ALIGN = 1 << 20
 
 # The code comes on one disk and the answer goes to another, so that no image is made anew when either changes.
@@ -90,7 +96,8 @@ def lay(files: Mapping[str, str], folder: pathlib.Path) -> None:
 
 def packages(suite: str) -> tuple[str, ...]:
     """Return what an image has; its root has most of it, if not all."""
-    return (*roots.PACKAGES, *roots.ALSO.get(suite, ()), *PACKAGES)
+    more = DEPENDENCIES if suite != "bullseye" else ()
+    return (*roots.PACKAGES, *roots.ALSO.get(suite, ()), *PACKAGES, *more)
 
 
 def need(suite: str) -> pathlib.Path:

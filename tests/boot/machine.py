@@ -30,7 +30,7 @@ class Boot(NamedTuple):
     seconds: float
 
 
-def _code(target: pathlib.Path, spec: dict[str, Any]) -> None:
+def _code(target: pathlib.Path, spec: dict[str, Any], deb: pathlib.Path | None) -> None:
     """Write hostcheck, the program that looks, and what a container is made of, as a disk."""
     spec_file = target.with_suffix(".json")
     spec_file.write_text(json.dumps(spec))
@@ -42,7 +42,10 @@ def _code(target: pathlib.Path, spec: dict[str, Any]) -> None:
 
         tar.add(PROJECT / "hostcheck", "hostcheck", filter=plain)
         tar.add(PROJECT / "checks", "hostcheck/checks", filter=plain)
-        tar.add(pathlib.Path(__file__).with_name("truth.py"), "truth.py")
+        for name in ("truth.py", "exporter.py"):
+            tar.add(pathlib.Path(__file__).with_name(name), name)
+        if deb:
+            tar.add(deb, "hostcheck.deb")
         tar.add(spec_file, "spec.json")
         box = images.busybox()
         if box:
@@ -55,12 +58,16 @@ def boot(
     kernel: tuple[pathlib.Path, pathlib.Path] | None,
     cmdline: str = "",
     keep: bool = False,
+    deb: pathlib.Path | None = None,
     **spec: Any,
 ) -> Boot:
-    """Boot an image; without a kernel, through its own boot loader. What it writes is kept only where asked for."""
+    """Boot an image; without a kernel, through its own boot loader.
+
+    What it writes is kept only where asked for. With a deb of hostcheck, its units are tried in the end.
+    """
     roots.need_tool("qemu-system-x86_64")
     code, answer, console = (work / name for name in ("code.tar", "answer", "console"))
-    _code(code, spec)
+    _code(code, spec, deb)
     with answer.open("wb") as file:
         file.truncate(ANSWER)
     arguments = ["qemu-system-x86_64", "-M", "q35", "-cpu", "max", "-accel", "tcg,thread=multi"]
