@@ -8,10 +8,13 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator
-from typing import Optional
 
+from hostcheck._typing import TYPE_CHECKING, Callable, Optional
 from hostcheck.facts.files import names
 from hostcheck.host import Host, Unavailable
+
+if TYPE_CHECKING:
+    import zlib
 
 START, END = b"IKCFG_ST", b"IKCFG_ED"
 """What stands around the packed text (kernel/configs.c)."""
@@ -24,7 +27,7 @@ PACKED_LIMIT = 1 << 20
 CHUNK = 1 << 20
 
 IMAGES = ("/boot/vmlinuz-{}", "/usr/lib/modules/{}/vmlinuz", "/lib/modules/{}/vmlinuz", "/boot/vmlinux-{}")
-MODULE = "/lib/modules/{}/kernel/kernel"
+MODULES = "/lib/modules/{}/kernel/kernel"
 
 
 def payload(image: bytes) -> bytes:
@@ -36,7 +39,7 @@ def payload(image: bytes) -> bytes:
     if image[0x202:0x206] == b"HdrS" and len(image) > 0x250:
         offset, length = struct.unpack_from("<II", image, 0x248)
         start = ((image[0x1F1] or 4) + 1) * 512 + offset
-    elif image[4:8] == b"zimg":
+    elif image[4:8] == b"zimg" and len(image) > 16:
         start, length = struct.unpack_from("<II", image, 8)
     return image[start : start + length] if length else image
 
@@ -53,16 +56,18 @@ def unpacked(data: bytes) -> Iterator[bytes]:
     try:
         if data.startswith(b"\x1f\x8b"):
             yield from _stream(zlib.decompressobj(31), data)
-        elif data.startswith(b"\xfd7zXZ\x00") or data.startswith(b"\x5d\x00\x00"):
-            yield from _file(lzma.LZMAFile(io.BytesIO(data)))
+        elif data.startswith((b"\xfd7zXZ\x00", b"\x5d\x00\x00")):
+            with lzma.open(io.BytesIO(data)) as file:
+                yield from _pieces(file.read)
         elif data.startswith(b"BZh"):
             import bz2
 
-            yield from _file(bz2.BZ2File(io.BytesIO(data)))
+            with bz2.open(io.BytesIO(data)) as file:
+                yield from _pieces(file.read)
         elif data.startswith(b"\x28\xb5\x2f\xfd"):
             import zstandard
 
-            yield from _file(zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)))
+            yield from _pieces(zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)).read)
         elif data.startswith(b"\x02\x21\x4c\x18"):
             yield from _lz4(data)
         else:
@@ -73,6 +78,34 @@ def unpacked(data: bytes) -> Iterator[bytes]:
         # zstandard's own error is no kind of these.
         if type(error).__name__ != "ZstdError":
             raise
+
+
+def _stream(unpacker: zlib._Decompress, data: bytes) -> Iterator[bytes]:
+    while data and not unpacker.eof:
+        yield unpacker.decompress(data, CHUNK)
+        data = unpacker.unconsumed_tail
+
+
+def _pieces(read: Callable[[int], bytes]) -> Iterator[bytes]:
+    while True:
+        piece = read(CHUNK)
+        if not piece:
+            return
+        yield piece
+
+
+def _lz4(data: bytes) -> Iterator[bytes]:
+    """Yield the blocks of lz4's old format, which is that of kernels: each is 8 MiB, but for the last."""
+    from dissect.util.compression import lz4
+
+    place = 4
+    while place + 4 < len(data):
+        (length,) = struct.unpack_from("<I", data, place)
+        block = data[place + 4 : place + 4 + length]
+        if length == 0 or len(block) < length:
+            return
+        yield lz4.decompress(block, 8 << 20)
+        place += 4 + length
 
 
 def find(pieces: Iterator[bytes]) -> Optional[bytes]:
@@ -97,4 +130,19 @@ def find(pieces: Iterator[bytes]) -> Optional[bytes]:
                 return None
         if seen > UNPACKED_LIMIT:
             return None
+    return None
+
+
+def packed_config(host: Host, release: str) -> Optional[tuple[str, bytes]]:
+    """Return the file that carries the configuration of a release, and the configuration, packed; None if none does."""
+    folder = MODULES.format(release)
+    paths = [f"{folder}/{name}" for name in names(host, folder) if name.startswith("configs.ko")]
+    for path in (*paths, *(image.format(release) for image in IMAGES)):
+        try:
+            data = host.read_bytes(path, limit=IMAGE_LIMIT)
+        except (OSError, Unavailable):
+            continue
+        found = find(unpacked(payload(data)))
+        if found:
+            return path, found
     return None

@@ -379,6 +379,13 @@ def _find_config(host: Host, release: str) -> Config | None:
             return found
     if trouble is not None:
         raise trouble
+    if host.kind in ("root", "image"):
+        # Imported here: nearly every kernel's configuration is a file. A running one shows its own in /proc.
+        from hostcheck.facts import ikconfig
+
+        carried = ikconfig.packed_config(host, release)
+        if carried is not None:
+            return parse_packed(*carried)
     return next((its for its in _nameless_configs(host) if str(its.version) == release), None)
 
 
@@ -391,7 +398,11 @@ def read_config(host: Host, path: str) -> Config:
         Unavailable: it is no configuration, or not a regular file.
 
     """
-    data = host.read_bytes(path)
+    return parse_packed(path, host.read_bytes(path))
+
+
+def parse_packed(path: str, data: bytes) -> Config:
+    """Return the configuration in a file's bytes; `Unavailable` if it is none."""
     if data.startswith(b"\x1f\x8b"):
         try:
             data = unpack_gzip(data)
