@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hostcheck._typing import TYPE_CHECKING, Optional
 from hostcheck.api import Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import boot as boot_facts
-from hostcheck.facts import cgroup, engine, firewall, modules
+from hostcheck.facts import cgroup, engine, firewall, modules, releases
 from hostcheck.facts import kernel as kernel_facts
 from hostcheck.facts.kernel import Config, Kernel
 
@@ -26,9 +26,7 @@ class Situation:
         self.host = host
         self.kernel = kernel
         self.config = config
-        self.version = (config.version if config is not None else None) or kernel_facts.version_of(
-            kernel.release
-        )
+        self.version = (config.version if config is not None else None) or releases.version_of(kernel.release)
         self.mode = cgroup_mode(host, kernel, self.version)
         self.docker = docker(host)
         self.backend = backend if backend != "auto" else firewall_backend(host)

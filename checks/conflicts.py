@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from hostcheck._typing import Any, Callable, Optional
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import boot, cgroup, engine, firewall, kernel, packages, security, systemd
+from hostcheck.facts import boot, cgroup, engine, firewall, kernel, packages, releases, security, systemd
 from hostcheck.facts.files import which
 from hostcheck.facts.packages import removed
 from hostcheck.facts.versions import (
@@ -98,7 +98,7 @@ def _kernel_version(host: Host, each: kernel.Kernel) -> Optional[Version]:
         config = kernel.config(host, each.release)
     except (OSError, Unavailable):
         config = None
-    named = kernel.version_of(each.release)
+    named = releases.version_of(each.release)
     if config is not None and config.version is not None and kernel.same_series(config.version, named):
         return config.version
     return named
@@ -249,7 +249,7 @@ class ConflictsKernelBuilds(Check):
     def run(self, host: Host) -> Iterator[Finding]:
         """See the class."""
         there: dict[str, str] = {each.release: each.when for each in kernel.kernels(host)}
-        newest = max(kernel.installed_releases(host), key=kernel.release_key, default=None)
+        newest = max(releases.installed_releases(host), key=releases.release_key, default=None)
         if newest is not None:
             there.setdefault(newest, "boot")
         if not there:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from hostcheck._typing import Any
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import boot, cgroup, engine, kernel, systemd
+from hostcheck.facts import boot, cgroup, engine, kernel, releases, systemd
 from hostcheck.facts.files import names, text
 
 from ._words import add, remove
@@ -319,7 +319,7 @@ class ControllersSwapAccounting(Check):
         word = boot.option(booted.cmdline, "swapaccount")
         if word is not None and word != "":
             return word not in ("0", "off", "n"), f"swapaccount={word} on the kernel command line"
-        version = kernel.version_of(found.release) if found else None
+        version = releases.version_of(found.release) if found else None
         if found is None or version is None:
             raise Unavailable("the kernel that boots is not known")
         if version >= Version("6.1"):

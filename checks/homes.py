@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Version, failed, passed
-from hostcheck.facts import kernel, mounts, rootless, storage
+from hostcheck.facts import kernel, mounts, releases, rootless, storage
 from hostcheck.facts.files import text
 
 STORES = {"docker": ".local/share/docker", "podman": ".local/share/containers"}
@@ -78,7 +78,7 @@ def _why_not(host: Host, mount: mounts.Mount) -> str:
     if mount.type != "tmpfs":
         return ""
     for each in kernel.kernels(host):
-        version = kernel.version_of(each.release)
+        version = releases.version_of(each.release)
         if version is not None and version < Version("6.6"):
             return f"lies on tmpfs, which {each.release} gives no attributes of users: pulls fail"
     return ""

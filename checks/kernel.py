@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import kernel as kernel_facts
-from hostcheck.facts import modules, network
+from hostcheck.facts import modules, network, releases
 
 from . import _kernel_options as table
 from ._kernel_judge import Situation, applies, judge, situations
@@ -243,7 +243,7 @@ class KernelVersion(Check):
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
         for here in situations(host):
-            version = kernel_facts.version_of(here.kernel.release) or here.version
+            version = releases.version_of(here.kernel.release) or here.version
             if version is None:
                 raise Unavailable(f"{here.kernel.release} tells no version")
             yield self._floor(here, version)
@@ -410,7 +410,7 @@ class KernelBoot(Check):
             text = f"{its.folder} has no modules.dep: modprobe finds no module"
             yield failed(folder, text, value="no modules.dep", commands=[f"depmod -a {release}"], **more)
             return
-        others = [other for other in kernel_facts.installed_releases(host) if other != release]
+        others = [other for other in releases.installed_releases(host) if other != release]
         with_modules = [other for other in others if kernel_facts.modules_folder(host, other)]
         if when == "now" and with_modules:
             text = f"the modules of the running kernel {release} are gone: upgraded, but not rebooted"
@@ -426,7 +426,7 @@ class KernelBoot(Check):
         if here.config is None or here.config.version is None:
             return
         release, version = here.kernel.release, here.config.version
-        own = kernel_facts.version_of(release)
+        own = releases.version_of(release)
         more = {
             "value": version,
             "when": here.kernel.when,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import boot as boot_facts
-from hostcheck.facts import cgroup, sysctl
+from hostcheck.facts import cgroup, releases, sysctl
 from hostcheck.facts import kernel as kernel_facts
 from hostcheck.facts import os as os_facts
 from hostcheck.facts.kernel import Kernel
@@ -63,7 +63,7 @@ class NamespacesAvailable(Check):
         config = kernel_facts.config(host, kernel.release)
         if config is None:
             raise Unavailable(f"no configuration of kernel {kernel.release} is to be found")
-        version = config.version or kernel_facts.version_of(kernel.release)
+        version = config.version or releases.version_of(kernel.release)
         for kind, option, since, severity, loss in KINDS:
             there = config.enabled(option) and config.enabled("NAMESPACES")
             there = there and (version is None or version >= Version(since))

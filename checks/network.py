@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from hostcheck._typing import Optional
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import docker, engine, files, firewall, kubelet, modules, network, sysctl
+from hostcheck.facts import docker, engine, files, firewall, kubelet, modules, network, releases, sysctl
 from hostcheck.facts import kernel as kernel_facts
 
 FORWARD = "net.ipv4.ip_forward"
@@ -188,7 +188,7 @@ def bridge_keys_at_boot(host: Host) -> tuple[bool, Optional[files.Source], str]:
         return True, asked, f"{MODULE} is loaded at boot"
     try:
         upcoming = kernel_facts.kernels(host)[-1]
-        number = kernel_facts.version_of(upcoming.release)
+        number = releases.version_of(upcoming.release)
         if number is not None and number < Version("3.18"):
             return True, None, "bridge itself has the keys in kernels before 3.18"
         if modules.loadable(host, upcoming, MODULE, "BRIDGE_NETFILTER").state == "builtin":

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from hostcheck._typing import Any
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import engine, kernel, modules, mounts, rootless, storage
+from hostcheck.facts import engine, kernel, modules, mounts, releases, rootless, storage
 from hostcheck.facts import os as os_facts
 from hostcheck.facts.files import text
 from hostcheck.facts.rootless import Evidence, User
@@ -77,7 +77,7 @@ class RootlessStorageOverlay(Check):
                 )
 
     def _allowed(self, host: Host, each: kernel.Kernel) -> str:
-        number = kernel.version_of(each.release)
+        number = releases.version_of(each.release)
         if number is None or number >= Version("5.11"):
             return "5.11 or newer" if number else "its version is not known"
         if re.fullmatch(

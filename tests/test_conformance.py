@@ -84,6 +84,28 @@ def test_layers(place: str) -> None:
                 assert fine, f"{path.relative_to(ROOT)} may not import {name}"
 
 
+def modules_imported_by(path: pathlib.Path, known: set[str]) -> set[str]:
+    """Return the modules of ours that a module imports, in functions too."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
+    return found & known
+
+
+def test_no_module_is_imported_back() -> None:
+    """Who reads one module need not read those that use it: no import leads back, not even a late one."""
+    paths = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+        for path in sources("hostcheck")
+        if path.name != "__init__.py"
+    }
+    left = {name: modules_imported_by(path, set(paths)) for name, path in paths.items()}
+    while free := {name for name, imported in left.items() if not imported & left.keys()}:
+        left = {name: imported for name, imported in left.items() if name not in free}
+    assert not left
+
+
 @pytest.mark.parametrize("place", ["checks", "hostcheck/facts"])
 def test_only_the_host_touches_the_machine(place: str) -> None:
     for path in sources(place):

@@ -10,6 +10,7 @@ from hostcheck.facts import grub, loaders
 from hostcheck.facts.files import kernel_text, names, text
 from hostcheck.facts.loaders import Entry
 from hostcheck.facts.os import parse_assignments
+from hostcheck.facts.releases import installed_releases
 from hostcheck.host import Host, Unavailable
 from hostcheck.record import Record
 
@@ -190,9 +191,6 @@ def _as_now(host: Host, found: Boot) -> Boot | None:
 
 def _guess(host: Host) -> Boot:
     """Return what a boot loader would be set up with, from the settings and the kernels of a tree."""
-    # Imported here: facts.kernel itself builds on this module.
-    from hostcheck.facts.kernel import installed_releases
-
     release = next(iter(installed_releases(host)), None)
     settings = generator(host)
     kernel = f"the newest kernel, {release}" if release else "no kernel"
@@ -298,8 +296,6 @@ def _release(host: Host, kernel: str | None) -> str | None:
     if not flavour:
         return None
     # Alpine's vmlinuz-lts and Arch's vmlinuz-linux belong to the modules of that name.
-    from hostcheck.facts.kernel import installed_releases
-
     for release in installed_releases(host):
         owner = text(host, f"/usr/lib/modules/{release}/pkgbase")
         if (owner or "").strip() == flavour or (owner is None and release.endswith("-" + flavour)):
@@ -579,8 +575,6 @@ def _pi(host: Host) -> Boot | None:
 
 def _pi_release(host: Host) -> str | None:
     """Return the release of the Pi's kernel: the newest of the flavour that runs, else the newest of all."""
-    from hostcheck.facts.kernel import installed_releases
-
     releases = list(installed_releases(host))
     if host.kind == "live":
         running = running_release(host)

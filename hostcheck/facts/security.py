@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hostcheck._typing import Optional
 from hostcheck.facts import boot as boot_facts
-from hostcheck.facts import kernel, mounts, packages
+from hostcheck.facts import kernel, mounts, packages, releases
 from hostcheck.facts.files import is_masked, names, text
 from hostcheck.host import Host, NotApplicable, Unavailable
 from hostcheck.record import Record
@@ -66,7 +66,7 @@ def lsm_at_boot(host: Host, module: str) -> Mode:
     where = (found.path, found.line) if line is not None else (config.path, config.line("LSM"))
     if boot_facts.option(line, module) == "0":
         return Mode("disabled", *where)
-    version = kernel.version_of(its.release)
+    version = releases.version_of(its.release)
     chosen = boot_facts.option(line, "security")
     order = boot_facts.option(line, "lsm")
     if version is None or version < STACKING:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from hostcheck._typing import Optional
-from hostcheck.facts import containerd, docker, engine, kernel, modules, mounts, packages
+from hostcheck.facts import containerd, docker, engine, kernel, modules, mounts, packages, releases
 from hostcheck.facts.files import text, which
 from hostcheck.host import Host, NotApplicable, Unavailable
 from hostcheck.host import superblock as superblock_of
@@ -363,12 +363,12 @@ def _overlay_unusable(host: Host, kind: str, held: mounts.Mount | None) -> str:
         return f"overlayfs cannot write to {kind}"
     if kind in NO_LAYERS:
         return NO_LAYERS[kind]
-    if kind == "btrfs" and release and kernel.version_of(release) is not None:
-        its = kernel.version_of(release)
+    if kind == "btrfs" and release and releases.version_of(release) is not None:
+        its = releases.version_of(release)
         if its is not None and its < Version("4.7"):
             return f"overlay on btrfs needs kernel 4.7, this is {release}"
     if kind == "xfs" and release and ".el7" not in release:
-        its = kernel.version_of(release)
+        its = releases.version_of(release)
         if its is not None and its < Version("4.1"):
             return f"overlay on xfs needs kernel 4.1, this is {release}"
     if held and dtype(host, held) is False:
@@ -405,7 +405,7 @@ def overlay2_kernel(release: str) -> bool:
     >>> overlay2_kernel("3.10.0-693.el7.x86_64"), overlay2_kernel("3.10.0-327.el7.x86_64"), overlay2_kernel("3.13.0-24")
     (True, False, False)
     """
-    version = kernel.version_of(release)
+    version = releases.version_of(release)
     if version is None or version >= Version("4.0"):
         return True
     base, _, rest = release.partition("-")
