@@ -133,6 +133,7 @@ class Host(ABC):
         self.assumptions: dict[str, str] = {}
         """What no file of it says: `stage` (before, installed), `docker` (a version), `date` (ISO 8601), `online`."""
         self._facts: dict[Callable[[Any], Any], tuple[Any, Exception | None]] = {}
+        self._answers: dict[tuple[object, ...], tuple[Any, Exception | None]] = {}
 
     @abstractmethod
     def read_bytes(self, path: str, limit: int = READ_LIMIT, offset: int = 0) -> bytes:
@@ -246,6 +247,22 @@ class Host(ABC):
             raise raised.with_traceback(None)
         result: T = value
         return result
+
+    def _once(self, question: tuple[object, ...], ask: Callable[[], T]) -> T:
+        """Ask the machine once; afterwards give the same answer, or raise the same exception.
+
+        A run asks the same of some files fifty times, and a host that is looked at twice may answer both ways.
+        """
+        if question not in self._answers:
+            try:
+                self._answers[question] = (ask(), None)
+            except (OSError, Unavailable) as error:
+                self._answers[question] = (None, error)
+        value, raised = self._answers[question]
+        if raised is not None:
+            raise raised.with_traceback(None)
+        answer: T = value
+        return answer
 
 
 def ask(host: Host, urls: tuple[str, ...]) -> tuple[Fetched, ...]:

@@ -150,11 +150,11 @@ class LiveHost(Host):
 
     def names(self, path: str) -> tuple[str, ...]:
         """See `Host.names`."""
-        return list_names(path, path)
+        return self._once(("names", path), lambda: list_names(path, path))
 
     def stat(self, path: str, follow: bool = True) -> FileStat:
         """See `Host.stat`."""
-        return stat_file(path, path, follow)
+        return self._once(("stat", path, follow), lambda: stat_file(path, path, follow))
 
     def readlink(self, path: str) -> str:
         """See `Host.readlink`."""
@@ -162,7 +162,7 @@ class LiveHost(Host):
 
     def resolve(self, path: str) -> str:
         """See `Host.resolve`. The kernel does it."""
-        return os.path.realpath(path)
+        return self._once(("resolve", path), lambda: os.path.realpath(path))
 
     def run(self, *argv: str) -> Completed:
         """See `Host.run`. No shell, a fixed path and locale, a time limit, and no stranger's program."""

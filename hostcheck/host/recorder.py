@@ -10,7 +10,7 @@ import stat as stat_module
 import time
 from collections.abc import Iterator
 
-from hostcheck._typing import Any, Callable, TypeVar, Union
+from hostcheck._typing import Callable, TypeVar, Union
 from hostcheck.host import READ_LIMIT, Completed, DiskUsage, FileStat, Host, Unavailable, resolve_links
 from hostcheck.host._redact import NEVER, redact
 from hostcheck.host.recorded import ABSENT, DENIED, TYPES, UNAVAILABLE
@@ -76,23 +76,10 @@ class RecordingHost(Host):
         self.commands: dict[tuple[str, ...], Union[Completed, Exception]] = {}
         self.usage: dict[str, Union[DiskUsage, Exception]] = {}
         self.processes: dict[str, tuple[int, ...]] = {}
-        self._answers: dict[tuple[Any, ...], tuple[Any, Exception | None]] = {}
 
     def forget_facts(self) -> None:
         """Forget what facts made of the answers, not the answers: for a run under other assumptions."""
         self._facts.clear()
-
-    def _once(self, key: tuple[Any, ...], ask: Callable[[], T]) -> T:
-        if key not in self._answers:
-            try:
-                self._answers[key] = (ask(), None)
-            except (OSError, Unavailable) as error:
-                self._answers[key] = (None, error)
-        value, raised = self._answers[key]
-        if raised is not None:
-            raise raised.with_traceback(None)
-        result: T = value
-        return result
 
     def _link_text(self, path: str) -> str | None:
         if path not in self.links:

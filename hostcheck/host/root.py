@@ -26,6 +26,7 @@ class RestingHost(Host):
         super().__init__()
         self.name = name
         self._links: dict[str, str | None] = {}
+        self._folders: dict[str, str] = {}
 
     @abstractmethod
     def _read(self, place: str, shown: str, limit: int, offset: int) -> bytes:
@@ -48,15 +49,20 @@ class RestingHost(Host):
             self._links[path] = self._link(path)
         return self._links[path]
 
+    def _folder(self, path: str) -> str:
+        """Return where a folder lies, the root as an empty text. Most paths share theirs with others."""
+        if path not in self._folders:
+            self._folders[path] = resolve_links(path, self._link_text).rstrip("/")
+        return self._folders[path]
+
     def _place(self, path: str, follow: bool = True) -> str:
         """Return where `path` lies, every link resolved inside the tree."""
-        if follow:
+        folder, _, base = (path if follow else path.rstrip("/")).rpartition("/")
+        inside = f"{self._folder(folder)}/{base}"
+        if follow and (base in ("", ".", "..") or self._link_text(inside) is not None):
             inside = resolve_links(path, self._link_text)
-        else:
-            folder, base = os.path.split(path.rstrip("/"))
-            inside = os.path.join(resolve_links(folder, self._link_text), base)
         for top in self.volatile:
-            if inside == top or inside.startswith(top + "/"):
+            if inside.startswith(top) and inside[len(top) :][:1] in ("", "/"):
                 raise Unavailable(f"{path} exists only on a running host")
         return inside
 
@@ -66,11 +72,11 @@ class RestingHost(Host):
 
     def names(self, path: str) -> tuple[str, ...]:
         """See `Host.names`."""
-        return self._list(self._place(path), path)
+        return self._once(("names", path), lambda: self._list(self._place(path), path))
 
     def stat(self, path: str, follow: bool = True) -> FileStat:
         """See `Host.stat`."""
-        return self._lstat(self._place(path, follow), path)
+        return self._once(("stat", path, follow), lambda: self._lstat(self._place(path, follow), path))
 
     def readlink(self, path: str) -> str:
         """See `Host.readlink`."""
