@@ -1,4 +1,4 @@
-"""The rules and the dashboard: as promtool judges them, and with a real Prometheus over two exporters."""
+"""The rules and the dashboard: as promtool judges them, and with a real Prometheus over three exporters."""
 
 from __future__ import annotations
 
@@ -129,10 +129,10 @@ class Prometheus:
         found = self.get("query", query=query)["result"]
         return {each["metric"].get("instance", ""): float(each["value"][1]) for each in found}
 
-    def firing(self, name: str) -> set[str]:
+    def firing(self, name: str, label: str = "instance") -> set[str]:
         alerts = self.get("alerts")["alerts"]
         return {
-            each["labels"]["instance"]
+            each["labels"][label]
             for each in alerts
             if each["labels"]["alertname"] == name and each["state"] == "firing"
         }
@@ -160,10 +160,10 @@ def test_a_fleet(tmp_path: pathlib.Path) -> None:
     output = str(textfiles / "hostcheck.prom")
     done = subprocess.run([*hostcheck, str(TREE), "-f", "prometheus", "-o", output], cwd=PROJECT, timeout=60)
     assert done.returncode == 0
-    ports = [free_port() for _ in range(4)]
-    exporters = [f"127.0.0.1:{port}" for port in ports[:2]]
-    node = f"127.0.0.1:{ports[2]}"
-    trees = [tmp_path / "well", tmp_path / "ill"]
+    ports = [free_port() for _ in range(5)]
+    exporters = [f"127.0.0.1:{port}" for port in ports[:3]]
+    node = f"127.0.0.1:{ports[3]}"
+    trees = [tmp_path / "first", tmp_path / "second", tmp_path / "third"]
     with contextlib.ExitStack() as stack:
         for tree, address in zip(trees, exporters):
             shutil.copytree(TREE, tree, symlinks=True)
@@ -187,30 +187,50 @@ def test_a_fleet(tmp_path: pathlib.Path) -> None:
         stack.enter_context(
             started(
                 *("prometheus", "--config.file=prometheus.yml", f"--storage.tsdb.path={tmp_path / 'data'}"),
-                f"--web.listen-address=127.0.0.1:{ports[3]}",
+                f"--web.listen-address=127.0.0.1:{ports[4]}",
                 cwd=tmp_path,
                 log="prometheus.log",
             )
         )
-        server = Prometheus(ports[3])
-        ready = {exporters[0]: 1.0, exporters[1]: 1.0, node: 1.0}
+        server = Prometheus(ports[4])
+        ready = {**dict.fromkeys(exporters, 1.0), node: 1.0}
         server.until("all are scraped", lambda: server.values("hostcheck_ready"), ready)
 
-        def fired() -> list[set[str]]:
-            return [server.firing(name) for name in ("HostcheckNotReady", "HostcheckNotReadyAfterReboot")]
+        def seen() -> dict[str, object]:
+            return {
+                "not ready": server.firing("HostcheckNotReady"),
+                "after reboot": server.firing("HostcheckNotReadyAfterReboot"),
+                "drift": server.firing("HostcheckDrift", "check"),
+                "ready hosts": server.values("job:hostcheck_ready_hosts:sum{job='hostcheck'}").get(""),
+                "hosts": server.values("job:hostcheck_hosts:count{job='hostcheck'}").get(""),
+            }
 
-        assert fired() == [set(), set()]
+        well = {"not ready": set(), "after reboot": set(), "drift": set(), "ready hosts": 3.0, "hosts": 3.0}
+        server.until("no alert", seen, well)
 
-        daemon = trees[1] / "etc" / "docker" / "daemon.json"
-        daemon.parent.mkdir(exist_ok=True)
-        daemon.write_text(FAULT)
-        server.until("the alerts fire", fired, [{exporters[1]}, {exporters[1]}])
-        recorded = "job:hostcheck_ready_hosts:sum{job='hostcheck'}"
-        server.until("recorded", lambda: server.values(recorded), {"": 1.0})
+        # These trees have only a next boot.
+        lay_fault(trees[2])
+        ill = {exporters[2]}
+        drifted = {"not ready": ill, "after reboot": ill, "drift": {"docker.daemon_json"}, "ready hosts": 2.0}
+        server.until("one drifts from the others", seen, {**well, **drifted})
 
-        daemon.unlink()
-        server.until("the alerts stop", fired, [set(), set()])
+        for tree in trees:
+            lay_fault(tree)
+        every = set(exporters)
+        server.until(
+            "all are ill alike", seen, {**well, "not ready": every, "after reboot": every, "ready hosts": 0.0}
+        )
+
+        for tree in trees:
+            (tree / "etc" / "docker" / "daemon.json").unlink()
+        server.until("the alerts stop", seen, well)
         dashboard_is_answered(server)
+
+
+def lay_fault(tree: pathlib.Path) -> None:
+    daemon = tree / "etc" / "docker" / "daemon.json"
+    daemon.parent.mkdir(exist_ok=True)
+    daemon.write_text(FAULT)
 
 
 def dashboard_is_answered(server: Prometheus) -> None:
