@@ -121,3 +121,27 @@ ROLLING = frozenset(
 
 ALIASES = {"raspbian": "debian", "devuan": "", "centos-stream": "centos-stream"}
 """Distributions that follow another's dates; empty where the numbers are their own."""
+
+_DEBIAN, _UBUNTU = "archive.debian.org", "old-releases.ubuntu.com"
+
+ARCHIVED: dict[str, tuple[str, str]] = {
+    "wheezy": ("2018-12-01", _DEBIAN),
+    "jessie": ("2019-03-26", _DEBIAN),
+    "stretch": ("2023-04-24", _DEBIAN),
+    "buster": ("2025-07-01", _DEBIAN),
+    "artful": ("2018-08-01", _UBUNTU),
+    "cosmic": ("2019-08-01", _UBUNTU),
+    "disco": ("2020-02-01", _UBUNTU),
+    "eoan": ("2020-08-01", _UBUNTU),
+    "groovy": ("2021-08-01", _UBUNTU),
+    "hirsute": ("2022-02-01", _UBUNTU),
+    "impish": ("2022-08-01", _UBUNTU),
+    "kinetic": ("2023-08-01", _UBUNTU),
+    "lunar": ("2024-02-01", _UBUNTU),
+    "mantic": ("2024-08-01", _UBUNTU),
+    "oracular": ("2025-08-01", _UBUNTU),
+}
+"""Suites that were moved to an archive: from which day they count as gone (the move came at most some weeks before)."""
+
+ARCHIVED_FROM = (".debian.org", ".ubuntu.com", "http.debian.net")
+"""How the names of the servers end from which they went; other mirrors may keep them."""

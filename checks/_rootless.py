@@ -35,8 +35,7 @@ def installed_package(host: Host, *known: str) -> packages.Package | None:
 
 
 def docker_version(host: Host) -> Version | None:
-    found = engine.docker_version(host)
-    if found is None:
-        package = installed_package(host, "docker-ce-rootless-extras")
-        found = parse_package_version(package.version, package.manager).version if package else None
-    return found
+    # What users start comes with this package, whatever else is installed.
+    package = installed_package(host, "docker-ce-rootless-extras")
+    found = parse_package_version(package.version, package.manager).version if package else None
+    return found or engine.docker_version(host)

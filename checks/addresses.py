@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from hostcheck._typing import Optional
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import docker, engine, files, network
+from hostcheck.facts import docker, engine, files, kubelet, network
 from hostcheck.facts.versions import version as found_version
 
 
@@ -261,6 +261,10 @@ class AddressesResolvConf(Check):
             if colon and key.strip() == "resolvConf":
                 chosen, line = value.strip().strip("\"'") or chosen, number
         more = {"value": chosen, "path": self.kubelet_config, "line": line, "when": when}
+        flag = kubelet.flags(host).get("resolv-conf")
+        if flag is not None:
+            chosen = flag.value
+            more.update(value=chosen, path=flag.source.path, line=flag.source.line or None)
         yield from self._dot(host, chosen)
         if chosen != "/etc/resolv.conf" and not self._there(host, chosen):
             yield failed(
@@ -305,7 +309,7 @@ class AddressesResolvConf(Check):
     def _dot(self, host: Host, chosen: str) -> Iterator[Finding]:
         """Say whether a kubelet of 1.25.0 hands on the `search .` of systemd-resolved."""
         number = found_version(host, "kubelet")
-        if number is None or not Version("1.25.0") <= number < Version("1.25.1"):
+        if number is not None and not Version("1.25.0") <= number < Version("1.25.1"):
             return
         for path in (chosen, "/run/systemd/resolve/resolv.conf"):
             try:
@@ -313,13 +317,14 @@ class AddressesResolvConf(Check):
             except Unavailable:
                 continue
             for at, line in enumerate(lines, 1):
-                if line.split() == ["search", "."]:
+                if line.split()[:1] == ["search"] and "." in line.split():
                     yield failed(
                         "kubelet search domain",
                         "kubelet 1.25.0 hands `search .` to pods: names fail in images with musl (Alpine)",
                         value="search .",
                         expected="kubelet 1.25.1 or later",
-                        severity=Severity.REQUIRED,
+                        # Where its release is not known it may be a later one, which leaves the dot out.
+                        severity=Severity.REQUIRED if number else Severity.RECOMMENDED,
                         path=path,
                         line=at,
                         hint="upgrade the kubelet, or set Domains= in /etc/systemd/resolved.conf",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from hostcheck._typing import Any, Callable, Optional
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import boot, cgroup, engine, firewall, kernel, packages, releases, security, systemd
+from hostcheck.facts import boot, cgroup, engine, firewall, kernel, modules, packages, releases, security, systemd
 from hostcheck.facts.files import which
 from hostcheck.facts.packages import removed
 from hostcheck.facts.versions import (
@@ -201,18 +201,23 @@ def _few_connections(host: Host, _when: str) -> bool:
     return limit < max(131072, 32768 * processors)
 
 
+def _nvidia(host: Host, when: str) -> bool:
+    """Return whether containers may get a GPU of NVIDIA's: its runtime, or its driver."""
+    names = ("nvidia-container-runtime", "nvidia-container-runtime-hook", "nvidia-ctk")
+    if _there(*names, "/proc/driver/nvidia/version", "/dev/nvidiactl")(host, when):
+        return True
+    try:
+        return host.kind == "live" and "nvidia" in modules.loaded(host)
+    except (OSError, Unavailable):
+        return False
+
+
 CIRCUMSTANCES: dict[str, Callable[[Host, str], bool]] = {
     "v1": _cgroup("v1", "hybrid"),
     "v2": _cgroup("v2"),
     "kubelet": _kubelet,
     "k3s": _k3s,
-    "nvidia": _there(
-        "nvidia-container-runtime",
-        "nvidia-container-runtime-hook",
-        "nvidia-ctk",
-        "/proc/driver/nvidia/version",
-        "/dev/nvidiactl",
-    ),
+    "nvidia": _nvidia,
     "iptables-nft": lambda host, _when: firewall.backend(host) == "nft",
     "runc of its makers": _makers_runc,
     "ipv6.disable=1": _no_ipv6,

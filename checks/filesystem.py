@@ -127,17 +127,19 @@ class FilesystemDtype(Check):
         """See `Check.run`."""
         if host.kind != "live":
             raise NotApplicable("the file system is made where this will be deployed")
-        seen: set[str] = set()
+        held: dict[str, list[tuple[str, str, mounts.Mount]]] = {}
         for folder, owner in folders(host).items():
             mount = mounts.now(host, folder)
             # Nothing of the kubelet's own is a layer.
-            if mount is None or mount.point in seen or owner == "the kubelet":
-                continue
-            seen.add(mount.point)
+            if mount is not None and owner != "the kubelet":
+                held.setdefault(mount.point, []).append((folder, owner, mount))
+        for users in held.values():
+            folder, _owner, mount = users[0]
             answer = storage.dtype(host, mount)
             where = {"path": mount.path, "line": mount.line, "expected": "ftype=1"}
             if answer is False:
-                severity, then = self._harm(host, owner)
+                harms = [(*self._harm(host, owner), folder) for folder, owner, _mount in users]
+                severity, then, folder = max(harms, key=lambda harm: harm[0].rank)
                 yield failed(
                     folder,
                     f"{mount.point} is {mount.type} without d_type (ftype=0): {then}",
@@ -153,7 +155,7 @@ class FilesystemDtype(Check):
             else:
                 # Every mkfs since 2016 turns it on, and the kernel itself refuses the rest.
                 yield passed(folder, f"{mount.point} is {mount.type}, made with d_type by default", **where)
-        if not seen:
+        if not held:
             raise no_mount(host)
 
     def _harm(self, host: Host, owner: str) -> tuple[Severity, str]:

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import kernel as kernel_facts
-from hostcheck.facts import modules, network, releases
+from hostcheck.facts import modules, network, releases, storage
 
 from . import _kernel_options as table
 from ._kernel_judge import Situation, applies, judge, situations
+
+SWARM = ("docker-state.json", "state.json")
+"""Files below swarm/ in the data root of a machine that is in a swarm."""
 
 
 class _Options(Check):
@@ -113,11 +116,12 @@ class KernelConfigNetwork(_Options):
     references = (table.MOBY, table.RUNC, table.K3S)
     _topic = "network"
     required: tuple[str, ...] = ()
-    """Options, without CONFIG_, that must be there whatever the table says (swarm: VXLAN; rootless: TUN)."""
+    """Options, without CONFIG_, that must be there whatever the table says (rootless: TUN); VXLAN also in a swarm."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        return self._run(host, self.required)
+        swarm = any(host.exists(f"{storage.data_root(host)[0]}/swarm/{name}") for name in SWARM)
+        return self._run(host, (*self.required, "VXLAN") if swarm else self.required)
 
 
 class KernelConfigNetfilter(_Options):

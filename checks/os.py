@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from hostcheck._typing import Any
@@ -94,12 +95,13 @@ _FEW = {
 class OsRepositories(Check):
     """The package repositories still exist.
 
-    *Why*: CentOS took mirrorlist.centos.org away in July 2024. What an engine needs beside itself
-    (container-selinux, slirp4netns) can then not be installed.
+    *Why*: CentOS took mirrorlist.centos.org away in July 2024; Debian and Ubuntu move what has ended to an archive.
+    What an engine needs beside itself (container-selinux, slirp4netns, iptables) can then not be installed.
 
-    *Needs*: the enabled repositories in /etc/yum.repos.d: before an engine is installed, and for its upgrades after.
+    *Needs*: the enabled repositories of yum, dnf and apt: before an engine is installed, and for its upgrades after.
 
-    *Fix*: point them at vault.centos.org, or move to a distribution that lives.
+    *Fix*: point them at vault.centos.org, archive.debian.org or old-releases.ubuntu.com, or move to a distribution
+    that lives.
     """
 
     id = "os.repositories"
@@ -107,17 +109,47 @@ class OsRepositories(Check):
     references = (
         "https://www.centos.org/centos-linux-eol/",
         "https://blog.centos.org/2023/04/end-dates-are-coming-for-centos-stream-8-and-centos-linux-7/",
+        "https://www.debian.org/distrib/archive",
+        "https://help.ubuntu.com/community/EOLUpgrades",
     )
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        folder = "/etc/yum.repos.d"
-        files = [f"{folder}/{name}" for name in names(host, folder) if name.endswith(".repo")]
-        if not files:
-            raise NotApplicable("no repositories of yum or dnf")
         # An engine that is installed goes on without them.
         severity = Severity.REQUIRED if engine.stage(host) == "before" else Severity.RECOMMENDED
-        for path in files:
+        found = [*self._yum(host, severity), *self._apt(host, severity)]
+        if not found:
+            raise NotApplicable("no repositories of yum, dnf or apt")
+        yield from found
+
+    def _apt(self, host: Host, severity: Severity) -> Iterator[Finding]:
+        for path in apt_files(host):
+            gone = next(
+                (
+                    (url, suite, line, table.ARCHIVED[suite.partition("-")[0].partition("/")[0]])
+                    for url, suite, line in parse_apt(text(host, path) or "")
+                    if _is_archived(url, suite, host.today())
+                ),
+                None,
+            )
+            if gone is None:
+                yield passed(path, "none of its repositories is known to be gone", path=path)
+                continue
+            url, suite, line, (_day, archive) = gone
+            yield failed(
+                path,
+                f"{suite} has gone from {url.partition('//')[2].partition('/')[0]}: no package can be installed",
+                value=url,
+                expected=archive,
+                severity=severity,
+                path=path,
+                line=line,
+                hint=f"take it from http://{archive}/, or upgrade the distribution",
+            )
+
+    def _yum(self, host: Host, severity: Severity) -> Iterator[Finding]:
+        folder = "/etc/yum.repos.d"
+        for path in [f"{folder}/{name}" for name in names(host, folder) if name.endswith(".repo")]:
             gone = next(iter(parse_gone(text(host, path) or "")), None)
             if gone is None:
                 yield passed(path, "none of its repositories is known to be gone", path=path)
@@ -136,6 +168,48 @@ class OsRepositories(Check):
                     f"baseurl=https://vault.centos.org|' {path}"
                 ],
             )
+
+
+def apt_files(host: Host) -> list[str]:
+    """Return the files that name apt's repositories."""
+    folder = "/etc/apt/sources.list.d"
+    more = [f"{folder}/{name}" for name in names(host, folder) if name.endswith((".list", ".sources"))]
+    return [path for path in ("/etc/apt/sources.list", *more) if text(host, path)]
+
+
+def parse_apt(content: str) -> list[tuple[str, str, int]]:
+    r"""Return each address and suite that a file of apt asks for, with the line.
+
+    >>> parse_apt("deb [arch=amd64] http://deb.debian.org/debian buster main\n")
+    [('http://deb.debian.org/debian', 'buster', 1)]
+    >>> parse_apt("Types: deb\nURIs: http://a/b\nSuites: x x-updates\n")
+    [('http://a/b', 'x', 2), ('http://a/b', 'x-updates', 2)]
+    """
+    found: list[tuple[str, str, int]] = []
+    uris: list[str] = []
+    suites: list[str] = []
+    off, at = False, 0
+    for number, line in enumerate([*content.splitlines(), ""], 1):
+        words = re.sub(r"\[[^]]*\]", "", line.partition("#")[0]).split()
+        if words[:1] in (["deb"], ["deb-src"]) and len(words) > 2:
+            found.append((words[1], words[2], number))
+        elif not words:
+            found += [] if off else [(uri, suite, at) for uri in uris for suite in suites]
+            uris, suites, off = [], [], False
+        elif words[0].lower() == "uris:":
+            uris, at = words[1:], number
+        elif words[0].lower() == "suites:":
+            suites = words[1:]
+        elif words[0].lower() == "enabled:":
+            off = words[1:] == ["no"]
+    return found
+
+
+def _is_archived(url: str, suite: str, today: str) -> bool:
+    """Return whether a distribution's own servers no longer have a suite on that day."""
+    server = url.partition("//")[2].partition("/")[0]
+    row = table.ARCHIVED.get(suite.partition("-")[0].partition("/")[0])
+    return row is not None and row[0] <= today and server.endswith(table.ARCHIVED_FROM) and server != row[1]
 
 
 def parse_gone(repo: str) -> list[tuple[str, int]]:

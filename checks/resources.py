@@ -229,13 +229,20 @@ class ResourcesPids(Check):
             yield failed(
                 "kernel.pid_max",
                 f"{limit} process numbers for all containers together: some hundred busy ones use them up",
-                severity=Severity.RECOMMENDED if self._cpus(host) >= self.large_cpus else Severity.INFO,
+                severity=Severity.RECOMMENDED if self._is_odd(host, limit) else Severity.INFO,
                 commands=commands,
                 **more,
             )
         else:
             yield passed("kernel.pid_max", f"{limit} process numbers", **more)
         yield from self._in_use(host, limit, commands)
+
+    def _is_odd(self, host: Host, limit: int) -> bool:
+        """Return whether so few are too few for the machine, or fewer than its own files set."""
+        if limit < 32768 or self._cpus(host) >= self.large_cpus:
+            return True
+        # systemd from 243 on brings this file where numbers have 64 bits.
+        return host.exists("/usr/lib/sysctl.d/50-pid-max.conf")
 
     def _in_use(self, host: Host, limit: int, commands: list[str]) -> Iterator[Finding]:
         used = resources.threads(host)
@@ -400,6 +407,8 @@ class ResourcesInodes(Check):
             if point is None:
                 continue
             usage = host.disk_usage(_existing(host, folder))
+            if usage.inodes < 0:
+                raise Unavailable(f"the inodes of the file system of {folder} are not told")
             if not usage.inodes:
                 yield passed(folder, f"{folder}: inodes are made as needed", path=point)
                 continue

@@ -95,7 +95,9 @@ class RootlessUidmap(Check):
         try:
             return "cap_set" in host.run("getcap", path).out
         except (FileNotFoundError, Unavailable):
-            if path.startswith("/home/"):
+            # Debian's package sets the bit, and no capability in its place.
+            debian = "debian" in os_facts.os_release(host).family
+            if path.startswith("/home/") or installed_package(host, "uidmap") or debian:
                 return False
             raise Unavailable(
                 f"{path} is not setuid, and there is no getcap to ask for capabilities"
@@ -442,11 +444,12 @@ class RootlessPackages(Check):
         elif rootless.program(host, "slirp4netns") or installed_package(host, "slirp4netns"):
             yield passed("container-tools", "the module is disabled, but slirp4netns is installed", **more)
         else:
+            # Without the module an installed engine can be neither repaired nor upgraded.
             late = engine.stage(host) != "before"
             yield failed(
                 "container-tools",
                 "the module is disabled: no repository has slirp4netns, which docker's rootless extras need",
-                severity=Severity.INFO if late else None,
+                severity=Severity.RECOMMENDED if late else None,
                 commands=["dnf -y module reset container-tools"],
                 **more,
             )

@@ -119,10 +119,20 @@ class RootlessNetworkDriver(Check):
                 hint="and find what sets it: a rule in /etc/udev/rules.d",
             )
             return
+        gone = host.kind == "live" and not there and not host.exists("/dev/net/tun")
         for each in kernel.kernels(host):
             found = modules.loadable(host, each, "tun", "TUN")
             more = {"expected": "usable", "when": each.when, "path": found.path, "line": found.line}
-            if found.usable or (there and each.when == "now"):
+            if gone and each.when == "now":
+                yield failed(
+                    "tun",
+                    "there is no /dev/net/tun: users' containers have no network",
+                    value="missing",
+                    commands=["modprobe tun", "echo tun > /etc/modules-load.d/tun.conf"],
+                    hint="where modprobe finds none, install the modules of this kernel (OpenWrt: kmod-tun)",
+                    **more,
+                )
+            elif found.usable or (there and each.when == "now"):
                 yield passed("tun", f"{each.release}: {found.why}", value=found.state, **more)
             elif found.state == "unknown":
                 raise Unavailable(f"whether {each.release} has tun cannot be told: {found.why}")

@@ -1,11 +1,24 @@
-"""What a unit takes away from an engine: the sandbox that systemd can put around a service."""
+"""What is taken away from an engine: by the sandbox that systemd can put around a service, by a umask."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from hostcheck.api import Check, Finding, Host, NotApplicable, Record, Severity, failed, passed
-from hostcheck.facts import engine, systemd
+from hostcheck.api import (
+    Check,
+    Finding,
+    Host,
+    NotApplicable,
+    Record,
+    Severity,
+    Unavailable,
+    Version,
+    failed,
+    passed,
+)
+from hostcheck.facts import engine, files, systemd
+from hostcheck.facts.versions import found_tool
 
 REQUIRED, RECOMMENDED = "required", "recommended"
 YES = ("yes", "true", "1", "on", "y", "t")
@@ -123,3 +136,122 @@ class SandboxUnits(Check):
                     f"systemctl restart {unit.name}",
                 ],
             )
+
+
+LOGINS = (
+    "/etc/login.defs",
+    "/etc/profile",
+    "/etc/bash.bashrc",
+    "/etc/bashrc",
+    "/root/.profile",
+    "/root/.bashrc",
+)
+"""Files that may set the umask of a shell; those of /etc/profile.d come after them."""
+
+_UMASK = r"""(?m)^[ \t]*(?:UMASK[ \t]+|umask[ \t=]+)(0?[0-7]{3})\b"""
+_PAM = r"(?m)^[^#\n]*pam_umask\.so[^#\n]*\bumask=(0?[0-7]{3})\b"
+
+
+class SandboxUmask(Check):
+    """What an engine writes for containers can be read in them.
+
+    *Why*: resolv.conf, hosts and the folders of layers are made under the umask of the program that writes them.
+    Where it keeps others from reading, programs in containers that are not root resolve no names.
+
+    *Needs*: no UMask= that takes reading away in containerd.service, crio.service or the kubelet's; for nerdctl
+    before 2.0.2, which writes as the shell that starts it, the umask of shells. dockerd and podman set 0022
+    themselves.
+
+    *Fix*: `UMask=0022` in a drop-in; `umask 0022` before nerdctl, or a newer nerdctl.
+    """
+
+    id = "sandbox.umask"
+    severity = Severity.REQUIRED
+    references = (
+        "https://github.com/containerd/nerdctl/issues/2684",
+        "https://github.com/containerd/nerdctl/issues/3704",
+        "https://github.com/moby/moby/blob/v28.5.2/cmd/dockerd/daemon_unix.go",
+    )
+    nerdctl: str = "auto"
+    """Whether containers are started with nerdctl: `yes`, `no`, or `auto`, if it is there."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        found = [*self._units(host), *self._shells(host)]
+        if not found:
+            raise NotApplicable("no engine here writes under a umask that can be set")
+        yield from found
+
+    def _units(self, host: Host) -> Iterator[Finding]:
+        for name in ("containerd.service", "crio.service", "kubelet.service"):
+            unit = systemd.unit(host, name)
+            if unit is None or unit.load not in ("loaded", "bad-setting"):
+                continue
+            said = next((each for each in reversed(unit.assignments) if each.key == "UMask"), None)
+            value = said.value.strip() if said is not None else "0022"
+            more = {"value": value, "expected": "0022", "when": "boot"}
+            if said is None or not _hides(value):
+                yield passed(f"{name} UMask", f"others may read what it writes: {value}", **more)
+                continue
+            yield failed(
+                f"{name} UMask",
+                f"UMask={value}: only root in containers can read /etc/resolv.conf, and names are not resolved",
+                path=said.path,
+                line=said.line,
+                commands=[f"sed -i '{said.line}s/^/# /' {said.path}", "systemctl daemon-reload"],
+                hint=f"then systemctl restart {name}",
+                **more,
+            )
+
+    def _shells(self, host: Host) -> Iterator[Finding]:
+        tool = found_tool(host, "nerdctl")
+        if self.nerdctl == "no" or (tool is None and self.nerdctl != "yes"):
+            return
+        if tool is not None and tool.version is not None and tool.version >= Version("2.0.2"):
+            yield passed(
+                "nerdctl", f"{tool.version} writes for everybody, whatever the umask is", when="boot"
+            )
+            return
+        strict = next(self._strict(host), None)
+        if strict is None:
+            yield passed("umask", "shells leave others the right to read", when="boot")
+            return
+        path, line, value = strict
+        yield failed(
+            "umask",
+            f"umask {value}: what nerdctl writes for a container only root can read in it; no names are resolved",
+            value=value,
+            expected="0022",
+            severity=Severity.REQUIRED if tool is not None else Severity.RECOMMENDED,
+            path=path,
+            line=line,
+            when="boot",
+            hint="start containers with `umask 0022; nerdctl ...`, or take nerdctl 2.0.2 or later",
+        )
+
+    def _strict(self, host: Host) -> Iterator[tuple[str, int, str]]:
+        """Give what sets a umask that hides files from others: path, line and value."""
+        found = [(path, _UMASK) for path in LOGINS]
+        found += [("/etc/pam.d/common-session", _PAM), ("/etc/pam.d/postlogin", _PAM)]
+        found += [
+            (f"/etc/profile.d/{name}", _UMASK)
+            for name in files.names(host, "/etc/profile.d")
+            if name.endswith(".sh")
+        ]
+        for path, pattern in found:
+            try:
+                content = files.text(host, path) or ""
+            except (PermissionError, Unavailable):
+                continue
+            for said in re.finditer(pattern, content):
+                if _hides(said.group(1)):
+                    yield path, content.count("\n", 0, said.start()) + 1, said.group(1)
+
+
+def _hides(umask: str) -> bool:
+    """Return whether others may not read what is written under a umask.
+
+    >>> _hides("0077"), _hides("027"), _hides("0022"), _hides("x")
+    (True, True, False, False)
+    """
+    return bool(re.match(r"0?[0-7]{3}$", umask)) and bool(int(umask, 8) & 0o004)

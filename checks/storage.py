@@ -369,14 +369,14 @@ class StorageContainerdRoot(Check):
             yield passed(own, f"containerd's root is set to {own}", path=own_path, line=own_line, when=when)
         else:
             together = one is not None and other is not None and one.point == other.point
+            then = ", which lies on the same file system" if together else ""
             yield failed(
                 own,
-                f"images go to {own}, not to {root}: data-root does not move containerd's image store",
+                f"images go to {own}{then}, not to {root}: data-root does not move containerd's image store",
                 value=own,
                 expected=f"a folder beside {root}",
                 path=path,
                 line=line,
                 when=when,
-                severity=Severity.INFO if together else Severity.RECOMMENDED,
                 hint=f'set root = "{root}-containerd" on top of {CONTAINERD_TOML} and restart containerd',
             )

@@ -6,12 +6,15 @@ import posixpath
 import stat as stat_module
 from collections.abc import Mapping
 
-from hostcheck._typing import Union
+from hostcheck._typing import TYPE_CHECKING, Any, Union
 from hostcheck.check import Check
 from hostcheck.finding import Result
 from hostcheck.host import READ_LIMIT, Completed, DiskUsage, FileStat, Host, Unavailable, resolve_links
 from hostcheck.host.root import VOLATILE
 from hostcheck.runner import Configured, run_one
+
+if TYPE_CHECKING:
+    from hostcheck.host.typed import Said
 
 Content = Union[str, bytes, Exception]
 
@@ -21,6 +24,8 @@ class FakeHost(Host):
 
     `files` maps a path to its content, or to the exception that reading it raises; folders come into
     being around them. A text `-> /target` is a symbolic link. A path that ends in `/` is an empty folder.
+    What `commands` print counts beyond their own answer where a person would type them to look at files (`cat`, `df`,
+    `sysctl`, `systemctl cat`; see docs/recordings.md), whatever path their program has.
     `modes` sets permission bits that are not 0o644 (0o755 for what begins with an ELF magic or `#!`).
     A `kind` of `root` makes /proc, /sys, /run and /dev unavailable, as in an unpacked image.
     """
@@ -40,6 +45,8 @@ class FakeHost(Host):
         super().__init__()
         self.kind = kind
         self.name = "fake"
+        # What its commands print was written down: nothing is asked of a machine, and nothing can be loaded by asking.
+        self.recording = self.written_by_hand = True
         self.files: dict[str, Content] = {}
         self.links: dict[str, str] = {}
         self.folders: set[str] = {"/"}
@@ -59,6 +66,79 @@ class FakeHost(Host):
             while folder not in self.folders:
                 self.folders.add(folder)
                 folder = posixpath.dirname(folder)
+
+        self._said: Said | None = None
+        self._lay_typed()
+
+    def _lay_typed(self) -> None:
+        """Take what a person would type, as a recording written by hand does (docs/recordings.md)."""
+        both = {"/proc/self/mountinfo"} & set(self.files) and {"/proc/mounts", "/proc/self/mounts"} & set(
+            self.files
+        )
+        if not self.commands and not both:
+            return
+        # Imported here: few tests write commands down.
+        from hostcheck.host import typed
+
+        answers = {
+            argv: Completed(argv, 0, said, "") if isinstance(said, str) else said
+            for argv, said in self.commands.items()
+        }
+        said = self._said = typed.told(answers, self._text)
+        for path, entry in said.entries.items():
+            self._lay_entry(self._place(path), entry)
+        for path, text in said.files.items():
+            # A file of /lib lies in /usr/lib, where that is a link.
+            place = self._place(path)
+            self._lay_entry(place, {"type": "file"})
+            self.files[place] = text
+        self.links.update(said.links)
+        for path in [path for path in self.files if said.lacks(path)]:
+            del self.files[path]
+        for path, room in said.usage.items():
+            before = self._usage_above(path)._asdict()
+            self.usage[path] = DiskUsage(**{**before, **room})
+        self.processes.update({name: tuple(sorted(numbers)) for name, numbers in said.pids.items()})
+        shorter = next((path for path in ("/proc/self/mounts", "/proc/mounts") if self._text(path)), "")
+        if shorter and self._text("/proc/self/mountinfo"):
+            self.files["/proc/self/mountinfo"] = typed.mountinfo(
+                self._text("/proc/self/mountinfo"), self._text(shorter)
+            )
+
+    def _place(self, path: str) -> str:
+        folder, name = posixpath.split(path)
+        return posixpath.join(resolve_links(folder, self._link_text), name)
+
+    def _text(self, path: str) -> str:
+        content = self.files.get(path, "")
+        return content.decode("utf-8", "replace") if isinstance(content, bytes) else str(content)
+
+    def _lay_entry(self, path: str, entry: Any) -> None:
+        """Lay what stat.json would say of a path."""
+        if entry == "absent":
+            for held in (self.files, self.links):
+                for each in [each for each in held if each == path or each.startswith(path + "/")]:
+                    del held[each]
+            self.folders = {each for each in self.folders if each != path and not each.startswith(path + "/")}
+            return
+        folder = path if entry.get("type") == "folder" else posixpath.dirname(path)
+        while folder not in self.folders:
+            self.folders.add(folder)
+            folder = posixpath.dirname(folder)
+        if entry.get("type") == "folder":
+            self.files.pop(path, None)
+            for name in entry.get("names", ()):
+                if f"{path}/{name}" not in self.folders:
+                    self.files.setdefault(f"{path}/{name}", "")
+        elif path not in self.files and path not in self.links:
+            self.files[path] = ""
+        if "mode" in entry:
+            self.modes[path] = int(entry["mode"], 8)
+
+    def _usage_above(self, path: str) -> DiskUsage:
+        while path not in self.usage and path != "/":
+            path = posixpath.dirname(path)
+        return self.usage.get(path, DiskUsage(0, 0, -1, -1))
 
     def _link_text(self, path: str) -> str | None:
         return self.links.get(path)
@@ -121,9 +201,12 @@ class FakeHost(Host):
         """See `Host.run`; a command that was not laid down is a program that is not there."""
         if self.kind != "live":
             raise Unavailable(f"{argv[0]} cannot be asked: this host is not running")
-        if argv not in self.commands:
+        # Imported here: few checks ask for a command.
+        from hostcheck.host import typed
+
+        answer = typed.answered(argv, self.commands, self._said)
+        if answer is None:
             raise FileNotFoundError(f"no program {argv[0]}")
-        answer = self.commands[argv]
         if isinstance(answer, Exception):
             raise answer
         return answer if isinstance(answer, Completed) else Completed(argv, 0, answer, "")

@@ -541,7 +541,7 @@ def _present(host: Host, now_mode: str) -> dict[str, _Answer]:
                 found[name] = (False, why, "/proc/cgroups", line)
             else:
                 found[name] = (False, f"not in {path}", path, 1)
-        elif v1 in table or any(v1 in mount.options for mount in mounted):
+        elif v1 in table or (not table and any(v1 in mount.options for mount in mounted)):
             where = next((m for m in mounted if m.type == "cgroup" and v1 in m.options), None)
             if where:
                 found[name] = (True, f"mounted at {where.point}", where.path, where.line or None)

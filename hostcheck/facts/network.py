@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from hostcheck._typing import Any, Optional
@@ -377,6 +378,11 @@ def bridges(host: Host) -> Iterator[tuple[str, files.Source]]:
                 yield name, files.Source(f"/sys/class/net/{name}/bridge")
     except (PermissionError, Unavailable):
         pass
+    yield from ((name, source) for name, source in _made_at_boot(host) if own(name))
+
+
+def _made_at_boot(host: Host) -> Iterator[tuple[str, files.Source]]:
+    """Give the bridges that the host's network files make: networkd, NetworkManager, netplan, ifupdown, ifcfg."""
     for path in files.merged_conf(host, NETWORKD_FOLDERS, ".netdev"):
         entries = {
             key: (value, line)
@@ -384,29 +390,66 @@ def bridges(host: Host) -> Iterator[tuple[str, files.Source]]:
             if s.name == "NetDev"
             for key, value, line in s.entries
         }
-        name = entries.get("Name", ("", 0))[0]
-        if entries.get("Kind", ("", 0))[0] == "bridge" and own(name):
-            yield name, files.Source(path, entries["Kind"][1])
-    texts = ["/etc/network/interfaces"]
-    texts += [f"/etc/network/interfaces.d/{name}" for name in files.names(host, "/etc/network/interfaces.d")]
-    texts += [
-        f"/etc/sysconfig/network-scripts/{name}"
-        for name in files.names(host, "/etc/sysconfig/network-scripts")
-        if name.startswith("ifcfg-")
-    ]
-    for path in texts:
-        try:
-            text = files.text(host, path) or ""
-        except (PermissionError, Unavailable):
-            continue
-        name = path.rpartition("ifcfg-")[2] if "ifcfg-" in path else ""
-        for number, line in enumerate(text.splitlines(), 1):
+        if entries.get("Kind", ("", 0))[0] == "bridge":
+            yield entries.get("Name", ("", 0))[0], files.Source(path, entries["Kind"][1])
+    for path in _listed(host, "/etc/NetworkManager/system-connections", "", ".nmconnection"):
+        said = {key: (value, line) for s in _ini(host, path) for key, value, line in s.entries}
+        if said.get("type", ("", 0))[0] == "bridge":
+            yield said.get("interface-name", ("", 0))[0], files.Source(path, said["type"][1])
+    for path in _listed(host, "/etc/netplan", "", ".yaml"):
+        yield from _netplan_bridges(_text(host, path), path)
+    for path in ("/etc/network/interfaces", *_listed(host, "/etc/network/interfaces.d")):
+        name = ""
+        for number, line in enumerate(_text(host, path).splitlines(), 1):
             words = line.split()
             if words[:1] == ["iface"] and len(words) > 1:
                 name = words[1]
-            ports = words[:1] in (["bridge_ports"], ["bridge-ports"]) and words[1:] != ["none"]
-            if (ports or line.strip().strip("\"'").lower() in ("type=bridge", 'type="bridge')) and own(name):
+            if words[:1] in (["bridge_ports"], ["bridge-ports"]) and words[1:] != ["none"]:
                 yield name, files.Source(path, number)
+    for folder in ("/etc/sysconfig/network-scripts", "/etc/sysconfig/network"):
+        for path in _listed(host, folder, "ifcfg-"):
+            for number, line in enumerate(_text(host, path).splitlines(), 1):
+                # wicked's files say BRIDGE=yes; in Red Hat's that word names the bridge of a port.
+                if re.match(r"""(?i)\s*(type=["']?bridge|bridge=["']?yes\b)""", line):
+                    yield path.rpartition("ifcfg-")[2], files.Source(path, number)
+
+
+def _listed(host: Host, folder: str, prefix: str = "", suffix: str = "") -> list[str]:
+    try:
+        found = files.names(host, folder)
+    except (PermissionError, Unavailable):
+        return []
+    return [f"{folder}/{name}" for name in found if name.startswith(prefix) and name.endswith(suffix)]
+
+
+def _text(host: Host, path: str) -> str:
+    try:
+        return files.text(host, path) or ""
+    except (PermissionError, Unavailable):
+        return ""
+
+
+def _netplan_bridges(text: str, path: str) -> Iterator[tuple[str, files.Source]]:
+    r"""Give the bridges of a netplan file: the keys one step below `bridges:`.
+
+    >>> [name for name, _ in _netplan_bridges("network:\n  bridges:\n    br0:\n      dhcp4: no\n  vlans: {}\n", "")]
+    ['br0']
+    """
+    inside: int | None = None
+    step: int | None = None
+    for number, line in enumerate(text.splitlines(), 1):
+        body = line.strip()
+        if not body or body.startswith("#"):
+            continue
+        indent = len(line) - len(line.lstrip())
+        if body.startswith("bridges:"):
+            inside, step = indent, None
+        elif inside is not None and indent <= inside:
+            inside = None
+        elif inside is not None:
+            step = step or indent
+            if indent == step and ":" in body:
+                yield body.partition(":")[0].strip("\"'"), files.Source(path, number)
 
 
 DEFINITIONS = (

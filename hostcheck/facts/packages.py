@@ -58,7 +58,32 @@ def _packages(host: Host) -> Mapping[str, Package]:
                 found[package.name] = package
             else:
                 found.setdefault(f"{package.name}:{package.arch}", package)
-    return found
+    return {**found, **_typed_rpms(host)} if host.written_by_hand else found
+
+
+def _typed_rpms(host: Host) -> Mapping[str, Package]:
+    """Return what a person wrote down of `rpm -qa`, who has no database to show."""
+    try:
+        listed = host.run("rpm", "-qa").out
+    except (OSError, Unavailable):
+        return {}
+    return {package.name: package for package in parse_rpm_list(listed)}
+
+
+def parse_rpm_list(text: str) -> Iterator[Package]:
+    """Yield the packages that `rpm -qa` lists.
+
+    >>> [(p.name, p.version, p.arch) for p in parse_rpm_list("docker-ce-3:19.03.8-3.el8.x86_64")]
+    [('docker-ce', '3:19.03.8-3.el8', 'x86_64')]
+    """
+    for line in text.splitlines():
+        found = re.match(
+            r"(\S+)-([^-\s]+)-([^-\s]+?)(?:\.(x86_64|aarch64|noarch|i686|armv7hl|ppc64le|s390x))?$", line
+        )
+        if found:
+            yield Package(
+                found.group(1), f"{found.group(2)}-{found.group(3)}", found.group(4) or "", "rpm", "rpm -qa"
+            )
 
 
 def parse_dpkg_status(text: str, path: str = DPKG + "/status") -> Iterator[Package]:

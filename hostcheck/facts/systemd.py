@@ -973,8 +973,8 @@ def _glob(host: Host, path: str) -> list[str]:
 
 
 def _typed_state(host: Host, name: str) -> Optional[Setting]:
-    """Return what a person wrote down of `systemctl is-enabled`, who seldom has the unit's files."""
-    if not host.recording:
+    """Return what a person wrote down of `systemctl is-enabled`, who seldom has the unit's files and links."""
+    if not host.written_by_hand:
         return None
     for word in (name, name.removesuffix(".service")):
         try:
@@ -991,9 +991,12 @@ def enabled(host: Host, name: str) -> Optional[Setting]:
 
     Source: unit_file_lookup_state(), src/shared/install.c.
     """
+    typed = _typed_state(host, name)
+    if typed is not None:
+        return typed
     found = unit(host, name)
     if found is None or not found.shown or found.load == "not-found":
-        return _typed_state(host, name)
+        return None
     if found.load == "masked":
         runtime = found.shown.startswith("/run/")
         return Setting("masked-runtime" if runtime else "masked", found.shown)

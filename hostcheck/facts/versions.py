@@ -268,6 +268,9 @@ def _look(host: Host, tool: Tool) -> Found | None:
     for program in tool.programs:
         path = path or which(host, program, program_folders(host, tool.name))
     if path is None:
+        ran = _ran(host, tool, tool.programs[0], "", None) if host.written_by_hand else None
+        if ran:
+            return ran
         package = _installed(host, _NOT_SURE.get(tool.name, tool.packages))
         if package:
             return Found(tool.name, _packaged(tool, package), "package", package.name, package.path)

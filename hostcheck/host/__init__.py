@@ -104,7 +104,7 @@ class Fetched(Record):
 
 
 class DiskUsage(Record):
-    """Room on a file system: bytes, and inodes (0 in total where it has no fixed number)."""
+    """Room on a file system: bytes, and inodes (0 in total where it has no fixed number, -1 where it is not known)."""
 
     total: int
     free: int

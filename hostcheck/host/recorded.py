@@ -8,11 +8,14 @@ import posixpath
 import stat as stat_module
 from collections.abc import Iterator, Sequence
 
-from hostcheck._typing import Any, Union
+from hostcheck._typing import TYPE_CHECKING, Any, Union
 from hostcheck.host import READ_LIMIT, Completed, DiskUsage, FileStat, Host, Unavailable, resolve_links
 from hostcheck.host.live import read_regular
 from hostcheck.host.root import VOLATILE
 from hostcheck.record import Record
+
+if TYPE_CHECKING:
+    from hostcheck.host.typed import Said
 
 ENTRIES_LIMIT = 200_000
 """Files, folders and links in one recording. A real one has about a thousand."""
@@ -31,9 +34,6 @@ TYPES = {
     "character device": stat_module.S_IFCHR,
     "block device": stat_module.S_IFBLK,
 }
-
-TYPED = frozenset(("cat", "df", "grep", "ip", "lsmod", "stat", "sysctl", "type", "uname"))
-"""Programs that tell more than their own answer; see hostcheck/host/typed.py."""
 
 ABSENT, DENIED, UNAVAILABLE = "absent", "denied", "unavailable"
 
@@ -98,6 +98,7 @@ class RecordedHost(Host):
         self._complete = ("/",) if complete is True else tuple(_strings(about, "complete", "host.json"))
         self._usage = _mapping(about, "disk_usage")
         self._pids = _mapping(about, "pids")
+        self._said: Said | None = None
         self._lay_typed(kept)
         release = about.get("release")
         if isinstance(release, str) and release:
@@ -112,10 +113,9 @@ class RecordedHost(Host):
 
     def _lay_typed(self, kept: dict[str, Kept]) -> None:
         """Lay what a person typed, and mounts laid beside an older mountinfo, over what was recorded."""
-        shorter = next((path for path in ("/proc/self/mounts", "/proc/mounts") if path in kept), "")
+        mounts = ("/proc/self/mounts", "/proc/mounts")
         infos = [path for path in ("/proc/self/mountinfo", "/proc/1/mountinfo") if path in kept]
-        typed_here = any(posixpath.basename(argv[0]) in TYPED for argv in self._commands)
-        if not typed_here and not (shorter and infos):
+        if not self._commands and not (infos and set(mounts) & set(kept)):
             return
         # Imported here: few recordings are written or changed by hand.
         from hostcheck.host import typed
@@ -126,7 +126,7 @@ class RecordedHost(Host):
             except (KeyError, OSError, Unavailable):
                 return ""
 
-        said = typed.told(self._commands, read)
+        said = self._said = typed.told(self._commands, read)
         for path, text in said.files.items():
             kept[_normal(path)] = Kept(stat_module.S_IFREG, data=text.encode())
             self._entries.pop(_normal(path), None)
@@ -134,9 +134,18 @@ class RecordedHost(Host):
             there = kept.get(path)
             if there is None or entry.stat is None or stat_module.S_IFMT(entry.stat.mode) != there.type:
                 kept.pop(path, None)
+            if path not in kept or entry.stat is not None:
                 self._entries[path] = entry
+        for path, target in said.links.items():
+            kept.pop(_normal(path), None)
+            self._links[_normal(path)] = target
+        for path in [path for path in kept if said.lacks(path)]:
+            del kept[path]
+            self._entries[path] = Entry(ABSENT)
         for path, room in said.usage.items():
             self._usage[path] = {**self._room_above(path), **room}
+        self._pids.update(said.pids)
+        shorter = next((path for path in mounts if path in kept), "")
         for path in infos if shorter else ():
             kept[path] = Kept(stat_module.S_IFREG, data=typed.mountinfo(read(path), read(shorter)).encode())
 
@@ -330,21 +339,16 @@ class RecordedHost(Host):
         """See `Host.run`. Nothing is run: the recorded answer is given."""
         if self.kind != "live":
             raise Unavailable(f"{argv[0]} cannot be asked: this host is not running")
-        # A person writes down what was typed: the program's name, not its path.
-        answer = self._commands.get(argv) or self._commands.get((posixpath.basename(argv[0]), *argv[1:]))
-        if answer is None and "/" not in argv[0]:
-            answer = next(
-                (
-                    said
-                    for words, said in self._commands.items()
-                    if words[1:] == argv[1:] and posixpath.basename(words[0]) == argv[0]
-                ),
-                None,
-            )
+        # Imported here: few checks ask for a command.
+        from hostcheck.host import typed
+
+        answer = typed.answered(argv, self._commands, self._said)
         if answer is None:
             raise Unavailable(f"`{' '.join(argv)}` was not asked when this was recorded")
         if isinstance(answer, str):
             raise failure_of(answer, argv[0], f"no program {argv[0]}")
+        if isinstance(answer, Exception):
+            raise answer
         return answer._replace(argv=argv)
 
     def disk_usage(self, path: str) -> DiskUsage:
@@ -360,7 +364,11 @@ class RecordedHost(Host):
         if isinstance(said, str):
             raise failure_of(said, path, f"{path} does not exist")
         fields = DiskUsage._fields
-        values = [said.get(name, 0) for name in fields] if isinstance(said, dict) else said
+        values = (
+            [said.get(name, -1 if "inodes" in name else 0) for name in fields]
+            if isinstance(said, dict)
+            else said
+        )
         if not (isinstance(values, list) and len(values) == 4 and all(isinstance(v, int) for v in values)):
             raise Unavailable(
                 f"host.json: disk_usage of {folder} is not the four numbers {', '.join(fields)}"
@@ -549,7 +557,7 @@ def _commands(document: list[Any]) -> dict[tuple[str, ...], Union[Completed, str
             raise BadRecording(f"commands.json: the answer {number} is not an object")
         argv = _first(said, "argv", "command", "cmd")
         if isinstance(argv, str):
-            argv = argv.split()
+            argv = _words(argv)
         if not (isinstance(argv, list) and argv and all(isinstance(word, str) for word in argv)):
             raise BadRecording(f"commands.json: the answer {number} has no list `argv`")
         key = tuple(argv)
@@ -564,6 +572,17 @@ def _commands(document: list[Any]) -> dict[tuple[str, ...], Union[Completed, str
             )
         found[key] = Completed(key, code, out, err)
     return found
+
+
+def _words(line: str) -> list[str]:
+    """Return the words of a command as a shell takes it apart."""
+    # Imported here: hostcheck itself records lists.
+    import shlex
+
+    try:
+        return shlex.split(line)
+    except ValueError:
+        return line.split()
 
 
 def _first(said: dict[str, Any], *names: str) -> Any:

@@ -8,20 +8,13 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Mapping
 
-from hostcheck._typing import Any
+from hostcheck._typing import Any, Union
 from hostcheck.host import Completed
 
-_TYPES = {
-    "directory": "folder",
-    "regular file": "file",
-    "regular empty file": "file",
-    "symbolic link": "link",
-    "fifo": "fifo",
-    "socket": "socket",
-    "character special file": "character device",
-    "block special file": "block device",
-}
-"""What `stat -c %F` prints, and what stat.json calls it."""
+Answers = Mapping[tuple[str, ...], Union[Completed, str, Exception]]
+
+_BEFORE = frozenset(("sudo", "doas", "command", "env", "nice", "LANG=C", "LC_ALL=C"))
+"""Words before a command that change nothing of what it prints."""
 
 
 class Said:
@@ -29,142 +22,100 @@ class Said:
 
     def __init__(self, read: Callable[[str], str]) -> None:
         """Take the recorded text of a path from `read`, empty where there is none."""
-        self.read = read
+        self._read = read
         self.files: dict[str, str] = {}
         self.entries: dict[str, Any] = {}
         """As in stat.json; these come before what root/ holds."""
+        self.links: dict[str, str] = {}
         self.usage: dict[str, dict[str, int]] = {}
+        self.pids: dict[str, list[int]] = {}
+        self.answers: dict[tuple[str, ...], str] = {}
+        """What other commands would have printed; they come after what was written down of these themselves."""
+        self.units: dict[str, dict[str, str]] = {}
+        """What `systemctl show` printed of a unit, in whatever form it was asked."""
+        self.modules_gone: set[str] = set()
+        """Kernel modules of which modprobe or modinfo found no file."""
+
+    def read(self, path: str) -> str:
+        """Return the text of a path as far as it is known."""
+        return self.files[path] if path in self.files else self._read(path)
+
+    def lay(self, path: str, text: str) -> None:
+        """Lay a file."""
+        self.files[path] = text if text.endswith("\n") or not text else text + "\n"
+        self.entries.pop(path, None)
+
+    def gone(self, path: str) -> None:
+        """Say that there is nothing at a path."""
+        self.entries[path] = "absent"
+        self.files.pop(path, None)
+
+    def lacks(self, path: str) -> bool:
+        """Return whether a path is the file of a kernel module that was not found."""
+        if not self.modules_gone or "/lib/modules/" not in path:
+            return False
+        return posixpath.basename(path).partition(".ko")[0].replace("-", "_") in self.modules_gone
 
 
-def told(commands: Mapping[tuple[str, ...], object], read: Callable[[str], str]) -> Said:
+Taker = Callable[[Said, tuple[str, ...], Completed], None]
+
+
+def plain(argv: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return a command without what stands before it, and the filter behind it.
+
+    >>> plain(("sudo", "lsmod", "|", "grep", "overlay"))
+    (('lsmod',), ('grep', 'overlay'))
+    >>> plain(("sh", "-c", "cat /proc/swaps"))
+    (('cat', '/proc/swaps'), ())
+    """
+    words = [*argv]
+    if len(words) == 3 and words[1] == "-c" and posixpath.basename(words[0]) in ("sh", "bash", "ash"):
+        # Imported here: hardly anybody writes a shell down.
+        import shlex
+
+        try:
+            words = shlex.split(words[2])
+        except ValueError:
+            return argv, ()
+    while words and words[0] in _BEFORE:
+        del words[0]
+    for end in ("2>/dev/null", "2>&1"):
+        if words and words[-1] == end:
+            del words[-1]
+    if "|" in words:
+        at = words.index("|")
+        return tuple(words[:at]), tuple(words[at + 1 :])
+    return tuple(words), ()
+
+
+def told(commands: Answers, read: Callable[[str], str]) -> Said:
     """Return what the commands of a recording tell beside their answers."""
+    # Imported here: they are needed where somebody typed something.
+    from hostcheck.host import typed_files, typed_programs, typed_system
+
+    takers: dict[str, Taker] = {**typed_files.TAKERS, **typed_system.TAKERS, **typed_programs.TAKERS}
     said = Said(read)
     for argv, done in commands.items():
-        take = TAKERS.get(posixpath.basename(argv[0]))
-        if take and isinstance(done, Completed):
-            take(said, argv[1:], done)
+        words, behind = plain(argv)
+        take = takers.get(posixpath.basename(words[0])) if words else None
+        if not take or not isinstance(done, Completed):
+            continue
+        if behind and not (behind[0] in ("grep", "egrep") and not any(_counts(word) for word in behind[1:])):
+            continue
+        take(said, words[1:], done._replace(argv=(*words, "|", *behind) if behind else words))
+        if words != argv and not behind:
+            said.answers.setdefault(words, done.out)
     return said
 
 
-def _cat(said: Said, words: tuple[str, ...], done: Completed) -> None:
-    if len(words) != 1 or not words[0].startswith("/"):
-        return
-    if done.code == 0:
-        said.files[words[0]] = done.out if done.out.endswith("\n") or not done.out else done.out + "\n"
-    elif "No such file" in done.err + done.out:
-        said.entries[words[0]] = "absent"
+def _counts(word: str) -> bool:
+    return word.startswith("-") and not word.startswith("--") and bool(set(word) & set("cqov"))
 
 
-def _df(said: Said, words: tuple[str, ...], done: Completed) -> None:
-    options = "".join(word[1:] for word in words if word.startswith("-"))
-    paths = [word for word in words if word.startswith("/")]
-    numbers = [int(word) for word in done.out.split() if word.isdigit()]
-    # Of other units, as with -h, the numbers are rounded.
-    if len(paths) != 1 or len(numbers) < 3 or set(options) - set("ikPT"):
-        return
-    total, _used, free = numbers[-3:]
-    said.entries.setdefault(paths[0], {"type": "folder", "partial": True})
-    room = said.usage.setdefault(paths[0], {})
-    if "i" in options:
-        room.update(inodes=total, inodes_free=free)
-    else:
-        room.update(total=total << 10, free=free << 10)
+def filtered(done: Completed) -> bool:
+    """Return whether only some lines of what the command printed were written down."""
+    return "|" in done.argv
 
-
-def _stat(said: Said, words: tuple[str, ...], done: Completed) -> None:
-    kind = _TYPES.get(done.out.strip())
-    if len(words) == 3 and words[0] in ("-c", "--format") and words[1] == "%F" and kind:
-        said.entries[words[2]] = {"type": kind}
-
-
-def _grep(said: Said, words: tuple[str, ...], done: Completed) -> None:
-    if len(words) == 3 and words[0] == "-c" and done.out.strip() == "0":
-        lines = said.read(words[2]).splitlines(keepends=True)
-        said.files[words[2]] = "".join(line for line in lines if words[1] not in line)
-
-
-def _ip(said: Said, words: tuple[str, ...], done: Completed) -> None:
-    if "-6" not in words and done.code == 0 and any(word in ("route", "r") for word in words[:2]):
-        # Asked only where there is no such file.
-        said.entries["/proc/net/route"] = "absent"
-
-
-def _ls(said: Said, words: tuple[str, ...], done: Completed) -> None:
-    paths = [word for word in words if word.startswith("/")]
-    if len(paths) != 1 or not any(word.startswith("-") and "l" in word for word in words):
-        return
-    row = done.out.split()
-    if (
-        done.code == 0
-        and len(row) > 5
-        and len(row[0]) >= 10
-        and row[0][0] in _KINDS
-        and "\n" not in done.out.strip()
-    ):
-        said.entries[paths[0]] = {"type": _KINDS[row[0][0]], "mode": f"{mode(row[0]):04o}"}
-
-
-_KINDS = {
-    "-": "file",
-    "d": "folder",
-    "c": "character device",
-    "b": "block device",
-    "s": "socket",
-    "p": "fifo",
-}
-
-
-def mode(letters: str) -> int:
-    """Return the permission bits of what `ls -l` prints first.
-
-    >>> oct(mode("crw-------")), oct(mode("-rwsr-xr-x")), oct(mode("drwxrwxrwt"))
-    ('0o600', '0o4755', '0o1777')
-    """
-    bits = "".join("0" if letter in "-ST" else "1" for letter in letters[1:10])
-    special = "".join("1" if letters[at] in "sStT" else "0" for at in (3, 6, 9))
-    return int(special + bits, 2)
-
-
-def _lsmod(said: Said, _words: tuple[str, ...], done: Completed) -> None:
-    rows = [line.split() for line in done.out.splitlines()[1:]]
-    said.files["/proc/modules"] = "".join(
-        f"{row[0]} {row[1]} {row[2]} {row[3] + ',' if len(row) > 3 else '-'} Live 0x0000000000000000\n"
-        for row in rows
-        if len(row) > 2
-    )
-
-
-def _sysctl(said: Said, words: tuple[str, ...], done: Completed) -> None:
-    keys = [word for word in words if not word.startswith("-")]
-    if len(keys) == 1 and "=" not in keys[0] and done.code == 0:
-        value = done.out.partition("=")[2] or done.out
-        said.files["/proc/sys/" + keys[0].replace(".", "/")] = value.strip() + "\n"
-
-
-def _type(said: Said, _words: tuple[str, ...], done: Completed) -> None:
-    for line in done.out.splitlines():
-        path = line.partition(" is ")[2].strip()
-        if path.startswith("/"):
-            said.entries[path] = {"type": "file", "mode": "0755"}
-
-
-def _uname(said: Said, words: tuple[str, ...], done: Completed) -> None:
-    if words == ("-r",) and done.out.strip():
-        said.files["/proc/sys/kernel/osrelease"] = done.out.strip() + "\n"
-
-
-TAKERS: dict[str, Callable[[Said, tuple[str, ...], Completed], None]] = {
-    "cat": _cat,
-    "df": _df,
-    "grep": _grep,
-    "ip": _ip,
-    "ls": _ls,
-    "lsmod": _lsmod,
-    "stat": _stat,
-    "sysctl": _sysctl,
-    "type": _type,
-    "uname": _uname,
-}
 
 _PER_MOUNT = ("rw", "ro", "nosuid", "nodev", "noexec", "relatime", "noatime", "nodiratime")
 
@@ -202,6 +153,7 @@ def mountinfo(older: str, mounts: str) -> str:
             f"{number} {1 if point == '/' else top} 0:{number} / {point} {','.join(own) or 'rw'} shared:{number} - "
             f"{kind} {device} {','.join(rest)}".split()
         )
+        top = str(number) if point == "/" else top
     return "".join(" ".join(line) + "\n" for line in kept)
 
 
@@ -216,3 +168,26 @@ def _as_in_mounts(line: list[str]) -> tuple[str, str, str, frozenset[str]]:
 
 def _is_group(point: str) -> bool:
     return point == "/sys/fs/cgroup" or point.startswith("/sys/fs/cgroup/")
+
+
+def answered(
+    argv: tuple[str, ...], commands: Answers, said: Said | None
+) -> Completed | str | Exception | None:
+    """Return what was written down of a command: whatever path the program has, and in whatever form it was asked."""
+    by_name = (posixpath.basename(argv[0]), *argv[1:])
+    for words in (argv, by_name):
+        if words in commands:
+            return commands[words]
+    if "/" not in argv[0]:
+        for words, done in commands.items():
+            if words[1:] == argv[1:] and posixpath.basename(words[0]) == argv[0]:
+                return done
+    if said is None:
+        return None
+    for words in (argv, by_name):
+        if words in said.answers:
+            return Completed(argv, 0, said.answers[words], "")
+    if by_name[:2] == ("systemctl", "show") and argv[-1] in said.units:
+        shown = said.units[argv[-1]]
+        return Completed(argv, 0, "".join(f"{name}={value}\n" for name, value in shown.items()), "")
+    return None

@@ -25,6 +25,7 @@ STOCK: dict[str, Content] = {
     "/usr/bin/newgidmap": ELF,
     "/usr/bin/slirp4netns": ELF,
     "/usr/bin/rootlesskit": ELF,
+    "/dev/net/tun": "",
     "/usr/bin/dockerd-rootless.sh": "#!/bin/sh\n",
     f"/lib/modules/{KERNEL}/modules.dep": "kernel/drivers/net/tun.ko:\nkernel/fs/fuse/fuse.ko:\n",
     f"/lib/modules/{KERNEL}/kernel/drivers/net/tun.ko": "x",

@@ -129,3 +129,36 @@ def test_repositories(repo: str, outcome: Outcome) -> None:
     files: dict[str, Content] = {"/etc/yum.repos.d/x.repo": repo}
     assert ask(checks.OsRepositories, FakeHost(files, kind="root")).outcome is outcome
     assert ask(checks.OsRepositories, FakeHost({})).outcome is Outcome.SKIP
+
+
+@pytest.mark.parametrize(
+    ("source", "date", "outcome"),
+    [
+        ("deb http://deb.debian.org/debian buster main\n", "2026-01-01", Outcome.FAIL),
+        ("deb http://deb.debian.org/debian buster main\n", "2025-01-01", Outcome.PASS),
+        (
+            "deb [a=b] http://security.debian.org/debian-security stretch/updates main\n",
+            "2024-01-01",
+            Outcome.FAIL,
+        ),
+        ("deb http://archive.debian.org/debian buster main\n", "2026-01-01", Outcome.PASS),
+        ("deb http://mirror.example/debian buster main\n", "2026-01-01", Outcome.PASS),
+        (
+            "# deb http://deb.debian.org/debian buster main\ndeb http://x/debian sid main\n",
+            "2026-01-01",
+            Outcome.PASS,
+        ),
+        ("deb http://de.archive.ubuntu.com/ubuntu lunar-updates universe\n", "2026-01-01", Outcome.FAIL),
+        ("deb http://archive.ubuntu.com/ubuntu jammy main\n", "2026-01-01", Outcome.PASS),
+        (
+            "Types: deb\nURIs: http://archive.ubuntu.com/ubuntu\nSuites: jammy mantic\n",
+            "2026-01-01",
+            Outcome.FAIL,
+        ),
+        ("Enabled: no\nURIs: http://archive.ubuntu.com/ubuntu\nSuites: mantic\n", "2026-01-01", Outcome.PASS),
+    ],
+)
+def test_repositories_of_apt(source: str, date: str, outcome: Outcome) -> None:
+    path = "/etc/apt/sources.list.d/x.sources" if "URIs" in source else "/etc/apt/sources.list"
+    result = ask(checks.OsRepositories, FakeHost({path: source}, kind="root"), date=date)
+    assert result.outcome is outcome

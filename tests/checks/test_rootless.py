@@ -76,8 +76,10 @@ def test_uidmap_with_capabilities() -> None:
     told = f"{path} cap_setuid=ep\n"
     assert not failures(ask(rootless.RootlessUidmap, host(modes=bare, commands={("getcap", path): told})))
     assert failures(ask(rootless.RootlessUidmap, host(modes=bare, commands={("getcap", path): ""})))
-    # Without getcap nothing tells, and a tree has no capabilities to read.
-    assert ask(rootless.RootlessUidmap, host(modes=bare)).outcome is Outcome.UNKNOWN
+    # Without getcap nothing tells, but Debian sets the bit; and a tree has no capabilities to read.
+    other = {"/etc/os-release": "ID=arch\n"}
+    assert ask(rootless.RootlessUidmap, host(other, modes=bare)).outcome is Outcome.UNKNOWN
+    assert failures(ask(rootless.RootlessUidmap, host(modes=bare)))
     assert ask(rootless.RootlessUidmap, host(modes=bare, kind="root")).outcome is Outcome.UNKNOWN
 
 
@@ -223,7 +225,7 @@ EL8: dict[str, Content | None] = {
     [
         ({}, "required"),
         ({"/usr/bin/slirp4netns": ELF}, ""),
-        ({"/usr/bin/dockerd": ELF}, "info"),
+        ({"/usr/bin/dockerd": ELF}, "recommended"),
         ({"/etc/dnf/modules.d/container-tools.module": "[container-tools]\nstate=enabled\n"}, ""),
         ({"/etc/os-release": 'ID="centos"\nVERSION_ID="9"\n'}, ""),
     ],

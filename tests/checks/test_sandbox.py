@@ -50,3 +50,39 @@ def test_what_harms_nothing(lines: tuple[str, ...]) -> None:
 
 def test_no_unit() -> None:
     assert ask(sandbox.SandboxUnits, FakeHost({"/usr/bin/dockerd": b"\x7fELF"})).outcome is Outcome.SKIP
+
+
+CONTAINERD = "/usr/lib/systemd/system/containerd.service"
+
+
+@pytest.mark.parametrize(
+    ("files", "nerdctl", "expected"),
+    [
+        ({}, "auto", None),
+        ({"/etc/login.defs": "UMASK 077\n"}, "auto", None),
+        ({"/etc/login.defs": "# UMASK 077\nUMASK\t\t022\n"}, "yes", []),
+        ({"/etc/login.defs": "UMASK 077\n"}, "yes", ["recommended"]),
+        ({"/etc/profile.d/a.sh": "if true; then\n  umask 0027\nfi\n"}, "yes", ["recommended"]),
+        ({"/etc/pam.d/common-session": "session optional pam_umask.so umask=0077\n"}, "yes", ["recommended"]),
+        ({"/etc/login.defs": "UMASK 077\n", "/usr/bin/nerdctl": b"\x7fELF"}, "no", None),
+        ({CONTAINERD: "[Service]\nExecStart=/usr/bin/containerd\n"}, "auto", []),
+        ({CONTAINERD: "[Service]\nUMask=0077\nExecStart=/usr/bin/containerd\n"}, "auto", ["required"]),
+        ({CONTAINERD: "[Service]\nUMask=077\nUMask=0022\nExecStart=/usr/bin/containerd\n"}, "auto", []),
+    ],
+)
+def test_umask(files: dict[str, Any], nerdctl: str, expected: list[str] | None) -> None:
+    result = ask(sandbox.SandboxUmask, FakeHost(files), nerdctl=nerdctl)
+    if expected is None:
+        assert result.outcome is Outcome.SKIP
+    else:
+        assert [result.severity_of(finding).value for finding in result.failures] == expected
+
+
+@pytest.mark.parametrize(("version", "expected"), [("1.7.6", "required"), ("2.0.2", None)])
+def test_umask_of_nerdctl(version: str, expected: str | None) -> None:
+    files: dict[str, Any] = {"/etc/login.defs": "UMASK 077\n", "/usr/local/bin/nerdctl": b"\x7fELF"}
+    commands = {("nerdctl", "--version"): f"nerdctl version {version}\n"}
+    result = ask(sandbox.SandboxUmask, FakeHost(files, commands=commands))
+    assert [result.severity_of(finding).value for finding in result.failures] == (
+        [expected] if expected else []
+    )

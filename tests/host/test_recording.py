@@ -318,7 +318,7 @@ def test_what_was_typed(tmp_path: pathlib.Path) -> None:
         "/bin/cat /etc/late": "late",
         "df -k /var/lib/docker": "Filesystem 1K-blocks Used Available Use% Mounted on\n/dev/a 300 200 100 67% /\n",
         "df -i /var/lib/docker": "Filesystem Inodes IUsed IFree IUse% Mounted on\n/dev/a 30 20 10 67% /\n",
-        "df -h /srv": "Filesystem Size Used Avail Use% Mounted on\n/dev/a 3 2 1 67% /\n",
+        "df -h /mnt": "Filesystem Size Used Avail Use% Mounted on\n/dev/a 2.0G 2.0G 0 100% /mnt\n",
         "stat -c %F /run/docker.sock": "directory",
         "grep -c docker-default /sys/profiles": "0",
         "sysctl net.ipv4.ip_forward": "net.ipv4.ip_forward = 1",
@@ -346,6 +346,7 @@ def test_what_was_typed(tmp_path: pathlib.Path) -> None:
     assert host.read("/proc/cpuinfo") == "flags : sse\n"
     assert host.read("/etc/late") == "late\n"
     assert host.disk_usage("/var/lib/docker/x") == (300 << 10, 100 << 10, 30, 10)
+    assert host.disk_usage("/mnt") == (2 << 30, 0, 7, 7)
     assert host.disk_usage("/srv") == (7, 7, 7, 7)
     assert host.stat("/run/docker.sock").is_dir
     assert host.stat("/dev/net/tun").mode & 0o777 == 0o600

@@ -15,9 +15,8 @@ from typing import Any, Union
 
 import hosts
 
-from hostcheck.host import Completed, DiskUsage
+from hostcheck.host import Completed
 from hostcheck.host.recorded import RecordedHost
-from hostcheck.host.typed import mode
 from hostcheck.testing import FakeHost
 
 ELF = b"\x7fELF\x02\x01\x01" + bytes(57)
@@ -39,28 +38,12 @@ SET_UP = {
 """What a policy's host has beside the engine."""
 
 
-class LaidHost(FakeHost):
-    """A host whose commands were laid down as somebody typed them: by name, not by path."""
-
-    recording = True
-    written_by_hand = True
-
-    def run(self, *argv: str) -> Completed:
-        """See `Host.run`."""
-        by_name = (argv[0].rpartition("/")[2], *argv[1:])
-        return super().run(*(argv if argv in self.commands else by_name))
-
-
 class Layout:
     """A host that is being laid down."""
 
     def __init__(self, kind: str, policy: str = "docker") -> None:
         """Begin with a healthy host of that kind, set up for what the policy asks for."""
-        self.typed = False
-        """Whether what a tool printed is kept as that alone."""
         node = policy == "kubernetes"
-        self.modes: dict[str, int] = {}
-        """Permission bits, as ls printed them."""
         self.kind = hosts.KINDS[kind]
         self.files = hosts.tree(self.kind.tree)
         self.commands: dict[tuple[str, ...], str | Completed | Exception] = {}
@@ -87,13 +70,13 @@ class Layout:
         self.pids = {name: (number,) for number, name in enumerate(("dockerd", "containerd"), 700)}
         self.commands[("xfs_info", "/")] = hosts.XFS_INFO
         for line, printed in self.kind.commands:
-            self._command(shlex.split(line), printed)
+            self.commands[tuple(shlex.split(line))] = printed
         for path, text in SET_UP.get(policy, {}).items():
             self.put(path, text)
         if node and "/etc/fstab" in self.files:
             self.files["/etc/fstab"] = re.sub(r"(?m)^.*\sswap\s.*\n", "", str(self.files["/etc/fstab"]))
 
-    def host(self) -> LaidHost:
+    def host(self) -> FakeHost:
         """Return the host as laid down."""
         files = dict(self.files)
         files["/proc/cmdline"] = self.cmdline + "\n"
@@ -101,10 +84,10 @@ class Layout:
         files["/proc/self/mountinfo"] = _mountinfo(self.mounts)
         for line in self.mounts:
             files.setdefault(line.split()[1].rstrip("/") + "/", "")
-        return LaidHost(
+        return FakeHost(
             files,
             commands=self.commands,
-            modes={**{path: 0o4755 for path in hosts.SETUID if path in files}, **self.modes},
+            modes={path: 0o4755 for path in hosts.SETUID if path in files},
             usage=self.usage,
             pids=self.pids,
             assumptions={"date": self.day, "stage": self.stage},
@@ -265,36 +248,7 @@ class Layout:
         for path in facts.get("absent") or ():
             self.remove(self._real(path))
         for line, printed in (live.get("commands") or {}).items():
-            self._command(shlex.split(line), str(printed))
-
-    def _command(self, argv: list[str], printed: str) -> None:
-        self.commands[tuple(argv)] = printed
-        if self.typed:
-            return
-        if argv[0] == "cat":
-            self.files[argv[1]] = printed if printed.endswith("\n") else printed + "\n"
-        elif argv[0] == "ls" and argv[-1].startswith("/"):
-            self.modes[argv[-1]] = mode(printed)
-        elif argv[0] == "df":
-            self._room(argv, printed)
-        elif argv[:3] == ["ip", "-4", "route"]:
-            self.remove("/proc/net/route")
-        elif argv[:2] == ["grep", "-c"] and printed.strip() == "0":
-            lines = str(self.files.get(argv[3], "")).splitlines(keepends=True)
-            self.files[argv[3]] = "".join(line for line in lines if argv[2] not in line)
-        elif argv[:3] == ["stat", "-c", "%F"] and printed.strip() == "directory":
-            self.files[argv[3] + "/"] = ""
-
-    def _room(self, argv: list[str], printed: str) -> None:
-        """Take what df prints for what statvfs(2) says of the same path."""
-        self.files.setdefault(argv[-1] + "/", "")
-        numbers = [int(word) for word in printed.split() if word.isdigit()]
-        total, _used, free = numbers[-3:]
-        before = self.usage.get(argv[-1], hosts.USAGE["/"])
-        if "-i" in argv:
-            self.usage[argv[-1]] = before._replace(inodes=total, inodes_free=free)
-        else:
-            self.usage[argv[-1]] = DiskUsage(total << 10, free << 10, before.inodes, before.inodes_free)
+            self.commands[tuple(shlex.split(line))] = str(printed)
 
 
 def _mountinfo(lines: list[str]) -> str:

@@ -81,7 +81,6 @@ def new_failures(
     """
     name = incident.get("policy", "docker")
     layout = Layout(incident["host"], name)
-    layout.typed = folder is not None
     layout.lay(incident["facts"])
     layout.stage = incident.get("stage", layout.stage)
     if incident["effect"] == "none":
