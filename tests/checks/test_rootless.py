@@ -77,7 +77,7 @@ def test_uidmap_with_capabilities() -> None:
     assert not failures(ask(rootless.RootlessUidmap, host(modes=bare, commands={("getcap", path): told})))
     assert failures(ask(rootless.RootlessUidmap, host(modes=bare, commands={("getcap", path): ""})))
     # Without getcap nothing tells, but Debian sets the bit; and a tree has no capabilities to read.
-    other = {"/etc/os-release": "ID=arch\n"}
+    other: dict[str, Content | None] = {"/etc/os-release": "ID=arch\n"}
     assert ask(rootless.RootlessUidmap, host(other, modes=bare)).outcome is Outcome.UNKNOWN
     assert failures(ask(rootless.RootlessUidmap, host(modes=bare)))
     assert ask(rootless.RootlessUidmap, host(modes=bare, kind="root")).outcome is Outcome.UNKNOWN

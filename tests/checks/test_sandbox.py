@@ -81,7 +81,7 @@ def test_umask(files: dict[str, Any], nerdctl: str, expected: list[str] | None) 
 @pytest.mark.parametrize(("version", "expected"), [("1.7.6", "required"), ("2.0.2", None)])
 def test_umask_of_nerdctl(version: str, expected: str | None) -> None:
     files: dict[str, Any] = {"/etc/login.defs": "UMASK 077\n", "/usr/local/bin/nerdctl": b"\x7fELF"}
-    commands = {("nerdctl", "--version"): f"nerdctl version {version}\n"}
+    commands: dict[tuple[str, ...], Any] = {("nerdctl", "--version"): f"nerdctl version {version}\n"}
     result = ask(sandbox.SandboxUmask, FakeHost(files, commands=commands))
     assert [result.severity_of(finding).value for finding in result.failures] == (
         [expected] if expected else []
