@@ -174,20 +174,25 @@ def answered(
     argv: tuple[str, ...], commands: Answers, said: Said | None
 ) -> Completed | str | Exception | None:
     """Return what was written down of a command: whatever path the program has, and in whatever form it was asked."""
-    by_name = (posixpath.basename(argv[0]), *argv[1:])
-    for words in (argv, by_name):
-        if words in commands:
-            return commands[words]
-    if "/" not in argv[0]:
-        for words, done in commands.items():
-            if words[1:] == argv[1:] and posixpath.basename(words[0]) == argv[0]:
-                return done
-    if said is None:
-        return None
-    for words in (argv, by_name):
-        if words in said.answers:
-            return Completed(argv, 0, said.answers[words], "")
-    if by_name[:2] == ("systemctl", "show") and argv[-1] in said.units:
+    found = _by_name(argv, commands)
+    if found is not None or said is None:
+        return found
+    printed = _by_name(argv, said.answers)
+    if isinstance(printed, str):
+        return Completed(argv, 0, printed, "")
+    if (posixpath.basename(argv[0]), *argv[1:2]) == ("systemctl", "show") and argv[-1] in said.units:
         shown = said.units[argv[-1]]
         return Completed(argv, 0, "".join(f"{name}={value}\n" for name, value in shown.items()), "")
+    return None
+
+
+def _by_name(argv: tuple[str, ...], answers: Answers) -> Completed | str | Exception | None:
+    """Return what is said of a command, or of the program of that name where no other path was meant."""
+    for words in (argv, (posixpath.basename(argv[0]), *argv[1:])):
+        if words in answers:
+            return answers[words]
+    if "/" not in argv[0]:
+        for words, done in answers.items():
+            if words[1:] == argv[1:] and posixpath.basename(words[0]) == argv[0]:
+                return done
     return None

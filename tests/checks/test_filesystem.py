@@ -111,7 +111,8 @@ WITHOUT = {("dumpe2fs", "-h", "/dev/vda1"): "Filesystem features:      has_journ
         ("20.10.24", {"/var/lib/docker/overlay2/l/": ""}, Severity.RECOMMENDED),
         ("26.1.5", {"/var/lib/docker/overlay2/l/": ""}, Severity.REQUIRED),
         ("29.0.0", {}, Severity.INFO),
-        ("29.0.0", {"/usr/bin/containerd": "\x7fELF"}, Severity.INFO),
+        # The image store of containerd lies on the same file system.
+        ("29.0.0", {"/usr/bin/containerd": "\x7fELF"}, Severity.REQUIRED),
     ],
 )
 def test_what_comes_of_no_dtype(docker: str, files: dict[str, Any], severity: Severity) -> None:

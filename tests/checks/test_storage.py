@@ -213,7 +213,7 @@ def test_containerd_root() -> None:
         "/etc/containerd/config.toml": 'disabled_plugins = ["cri"]\n',
     }
     assert ask(checks.StorageContainerdRoot, live(files, "28.5.2")).outcome is Outcome.SKIP
-    assert worst(ask(checks.StorageContainerdRoot, live(files, "29.0.0"))) is Severity.INFO
+    assert worst(ask(checks.StorageContainerdRoot, live(files, "29.0.0"))) is Severity.RECOMMENDED
     apart = files | info("/mnt/big rw - xfs /dev/b rw")
     assert worst(ask(checks.StorageContainerdRoot, live(apart, "29.0.0"))) is Severity.RECOMMENDED
     prior = apart | {"/mnt/big/docker/overlay2/a/link": "X"}
