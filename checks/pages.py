@@ -14,16 +14,21 @@ NAMES = ((r"\+rpt-rpi-2712$|-rpi-2712$|-v8-16k", 16), (r"[-+.]64k$|-64k\b", 64),
 """Releases of kernels that are built with larger pages: the Pi 5's own, EL's and Ubuntu's 64k, Asahi."""
 
 
-def size(host: Host, release: str) -> int | None:
-    """Return the size of a kernel's pages in KiB; None where nothing tells."""
+def built(host: Host, release: str) -> int | None:
+    """Return the size that a kernel's configuration has, None where it does not tell."""
     try:
         config = kernel.config(host, release)
     except (PermissionError, Unavailable):
-        config = None
-    if config is not None:
-        for option, number in OPTIONS.items():
-            if config.get(option) == "y":
-                return number
+        return None
+    found = (number for option, number in OPTIONS.items() if config is not None and config.get(option) == "y")
+    return next(found, None)
+
+
+def size(host: Host, release: str) -> int | None:
+    """Return the size of a kernel's pages in KiB; None where nothing tells."""
+    told = built(host, release)
+    if told is not None:
+        return told
     for pattern, number in NAMES:
         if re.search(pattern, release):
             return number
@@ -62,12 +67,15 @@ class PagesSize(Check):
                 yield passed("page size", f"{each.release} has pages of 4 KiB", **more)
                 continue
             pi = "2712" in each.release
+            # The Pi 5's own kernel, which most of its users have: worth knowing, unless its build was looked at.
+            severity = Severity.INFO if pi and not built(host, each.release) else None
             yield failed(
                 "page size",
                 f"{each.release} has pages of {number} KiB: images with an allocator built for 4 KiB do not start",
                 hint="boot a kernel with pages of 4 KiB"
                 + (": kernel=kernel8.img in config.txt" if pi else ""),
                 commands=["echo kernel=kernel8.img >> /boot/firmware/config.txt"] if pi else [],
+                severity=severity,
                 **more,
             )
         if not said:

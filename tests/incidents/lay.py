@@ -83,7 +83,9 @@ class Layout:
         files["/proc/mounts"] = files["/proc/self/mounts"] = "".join(f"{line}\n" for line in self.mounts)
         files["/proc/self/mountinfo"] = _mountinfo(self.mounts)
         for line in self.mounts:
-            files.setdefault(line.split()[1].rstrip("/") + "/", "")
+            point = line.split()[1]
+            if point not in files:
+                files.setdefault(point.rstrip("/") + "/", "")
         return FakeHost(
             files,
             commands=self.commands,
