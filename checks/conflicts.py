@@ -7,7 +7,18 @@ from collections.abc import Iterator
 
 from hostcheck._typing import Any, Callable, Optional
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import boot, cgroup, engine, firewall, kernel, modules, packages, releases, security, systemd
+from hostcheck.facts import (
+    boot,
+    cgroup,
+    engine,
+    firewall,
+    kernel,
+    modules,
+    packages,
+    releases,
+    security,
+    systemd,
+)
 from hostcheck.facts.files import which
 from hostcheck.facts.packages import removed
 from hostcheck.facts.versions import (
