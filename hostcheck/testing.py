@@ -14,7 +14,7 @@ from hostcheck.host.root import VOLATILE
 from hostcheck.runner import Configured, run_one
 
 if TYPE_CHECKING:
-    from hostcheck.host.typed import Said
+    from hostcheck.host.said import Said
 
 Content = Union[str, bytes, Exception]
 

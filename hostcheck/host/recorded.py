@@ -15,7 +15,7 @@ from hostcheck.host.root import VOLATILE
 from hostcheck.record import Record
 
 if TYPE_CHECKING:
-    from hostcheck.host.typed import Said
+    from hostcheck.host.said import Said
 
 ENTRIES_LIMIT = 200_000
 """Files, folders and links in one recording. A real one has about a thousand."""

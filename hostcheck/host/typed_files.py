@@ -6,7 +6,7 @@ import posixpath
 import re
 
 from hostcheck.host import Completed
-from hostcheck.host.typed import Said, Taker, filtered
+from hostcheck.host.said import Said, Taker, filtered
 
 _TYPES = {
     "directory": "folder",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from hostcheck.host import Completed
-from hostcheck.host.typed import Said, Taker
+from hostcheck.host.said import Said, Taker
 
 
 def _dpkg(said: Said, words: tuple[str, ...], done: Completed) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from hostcheck.host import Completed
-from hostcheck.host.typed import Said, Taker, filtered
+from hostcheck.host.said import Said, Taker, filtered
 from hostcheck.host.typed_files import size_of
 
 
