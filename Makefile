@@ -50,6 +50,7 @@ docs: $(VENV)/test.stamp
 
 bench: $(VENV)/test.stamp
 	$(BIN)/python scripts/bench.py
+	$(BIN)/python scripts/bench_exporter.py
 
 # A root of 1 GiB as a folder and as an image, sixteen images, and a machine booted from one; as root, 3 GiB of disk.
 bench-images: $(VENV)/test.stamp
