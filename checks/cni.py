@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from hostcheck._typing import Any
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
-from hostcheck.facts import containerd, engine, kubelet
+from hostcheck.facts import containerd, engine, kubelet, podman
 from hostcheck.facts.files import names, text, which
 
 CONFIGS = "/etc/cni/net.d"
@@ -85,8 +85,12 @@ class CniPlugins(Check):
             except ValueError:
                 yield failed(name, f"{path} is no JSON: its network is not there", value="no JSON", path=path)
                 continue
-            podman = "podman" in name or "podman" in engine.installed(host)
-            if wanted and not podman and node:
+            ours = "podman" in name or "podman" in engine.installed(host)
+            if ours and not node and podman.backend(host, podman.version(host)) == "netavark":
+                # Debian's package brings the file along, and podman does not look at it.
+                yield passed(name, "podman uses netavark and no plugins", value="not used", path=path)
+                continue
+            if wanted and not ours and node:
                 wanted.append("loopback")
             for kind in wanted:
                 if kind not in seen:

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import cgroup, engine, init, kernel, mounts
+from hostcheck.facts import cgroup, docker, engine, init, kernel, mounts, podman
 from hostcheck.facts.files import text
 from hostcheck.facts.mounts import Mount
 
@@ -123,6 +123,48 @@ class HierarchyRealtime(Check):
             hint="ps -eo pid,cls,unit,comm | grep -E ' (FF|RR) ' names them; move them or stop their service",
             **more,
         )
+
+
+class HierarchyCrun(Check):
+    """Crun finds no controllers of control groups v2 beside those of v1.
+
+    *Why*: where systemd mounts v1 and v2 side by side, crun takes v1, and refuses every container if v2 has controllers
+    of its own: `cgroups in hybrid mode not supported, drop all controllers from cgroupv2`. runc does not mind.
+
+    *Needs*: the list of /sys/fs/cgroup/unified, on a host whose podman or docker uses crun.
+
+    *Fix*: boot with control groups v2 alone, or let runc start the containers.
+    """
+
+    id = "hierarchy.crun"
+    severity = Severity.REQUIRED
+    references = ("https://github.com/containers/crun/blob/1.14.3/src/libcrun/cgroup.c",)
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        if host.kind != "live":
+            raise NotApplicable("only a running host has mounts")
+        if not self._used(host):
+            raise NotApplicable("no engine here starts its containers with crun")
+        if host.fact(cgroup.mode).now != "hybrid":
+            raise NotApplicable("there is one version of control groups")
+        path = f"{cgroup.TOP}/unified/cgroup.controllers"
+        controllers = (text(host, path) or "").split()
+        more = {"value": " ".join(controllers), "expected": "none", "path": path}
+        if not controllers:
+            yield passed("crun", "v2 has no controllers beside v1", **more)
+            return
+        yield failed(
+            "crun",
+            f"v2 has {', '.join(controllers)} beside the controllers of v1: crun starts no container",
+            hint="boot with control groups v2 (see cgroup.mode), or let runc start the containers",
+            **more,
+        )
+
+    def _used(self, host: Host) -> bool:
+        if "podman" in engine.installed(host) and (podman.runtime(host)[1] or "").endswith("/crun"):
+            return True
+        return docker.setting(host, "default-runtime") == "crun"
 
 
 class HierarchyMounts(Check):

@@ -40,6 +40,7 @@ FACTS = {
     "containerd": "hostcheck.facts.containerd",
     "kubelet": "hostcheck.facts.kubelet",
     "rootless": "hostcheck.facts.rootless",
+    "podman": "hostcheck.facts.podman",
     "os": "hostcheck.facts.os",
 }
 

@@ -38,11 +38,15 @@ def summary(host: Host) -> dict[str, object]:
     """
     stage = _try(lambda: engine.stage(host))
     engines: dict[str, str | None] = {}
+    tools: tuple[tuple[str, str], ...] = ()
     if stage == "installed":
-        found = _try(lambda: host.fact(versions.versions)) or {}
-        for tool, name in (("dockerd", "docker"), ("containerd", "containerd"), ("runc", "runc")):
-            if tool in found:
-                engines[name] = str(found[tool])
+        tools = (("dockerd", "docker"), ("containerd", "containerd"), ("runc", "runc"))
+    elif "podman" in (_try(lambda: engine.installed(host)) or ()):
+        tools = (("podman", "podman"), ("crun", "crun"), ("runc", "runc"))
+    found = (_try(lambda: host.fact(versions.versions)) or {}) if tools else {}
+    for tool, name in tools:
+        if tool in found:
+            engines[name] = str(found[tool])
     release = _try(lambda: host.fact(os_facts.os_release))
     about: dict[str, object] = {
         "kind": host.kind,

@@ -118,12 +118,12 @@ def _header(report: Report) -> str:
     if host.get("recording"):
         parts.append("from a recording")
     engines = host.get("engines") or {}
-    if host.get("stage") == "before":
-        parts.append("no engine installed: checked as a host to install on")
-    elif engines:
+    if engines:
         parts.append(
             ", ".join(f"{name} {version or '(version unknown)'}" for name, version in engines.items())
         )
+    elif host.get("stage") == "before":
+        parts.append("no engine installed: checked as a host to install on")
     parts.append(f"policy {report.policy}")
     return " · ".join(str(part) for part in parts if part)
 
@@ -311,7 +311,7 @@ def _footer(report: Report, problems: Sequence[tuple[str, Result]]) -> Iterator[
             ("command", f"hostcheck explain {problems[0][1].check}"),
             ("dim", "   why this matters, and where the rule comes from"),
         ]
-    elif report.host.get("stage") == "before":
+    elif report.host.get("stage") == "before" and not report.host.get("engines"):
         yield [("dim", "next: install the engine, then run hostcheck again")]
     else:
         yield [("dim", "hostcheck -v shows everything that was looked at")]

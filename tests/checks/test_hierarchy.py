@@ -89,3 +89,18 @@ def test_mounts(name: str, more: dict[str, Content], expected: list[tuple[str, s
 
 def test_mounts_only_of_v1() -> None:
     assert ask(hierarchy.HierarchyMounts, live()).outcome is Outcome.SKIP
+
+
+@pytest.mark.parametrize(
+    ("controllers", "more", "outcome"),
+    [
+        ("cpuset io memory\n", {"/usr/bin/podman": "\x7fELF", "/usr/bin/crun": "\x7fELF"}, Outcome.FAIL),
+        ("", {"/usr/bin/podman": "\x7fELF", "/usr/bin/crun": "\x7fELF"}, Outcome.PASS),
+        ("memory\n", {"/usr/bin/podman": "\x7fELF", "/usr/sbin/runc": "\x7fELF"}, Outcome.SKIP),
+        ("memory\n", {"/usr/bin/crun": "\x7fELF"}, Outcome.SKIP),
+    ],
+)
+def test_crun_beside_both_versions(controllers: str, more: dict[str, Content], outcome: Outcome) -> None:
+    mounts = TMPFS + V1.format("rw", "memory") + UNIFIED
+    files = {"/proc/self/mountinfo": mounts, "/sys/fs/cgroup/unified/cgroup.controllers": controllers, **more}
+    assert ask(hierarchy.HierarchyCrun, FakeHost(files)).outcome is outcome

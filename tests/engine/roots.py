@@ -36,8 +36,21 @@ PACKAGES = (
 )
 ALSO = {"trixie": ("docker-cli",), "sid": ("docker-cli",)}
 """What later releases have parted from docker.io."""
-ONLY = {"bullseye": ("docker.io", "containerd", "runc")}
+ONLY: dict[str, tuple[str, ...]] = {"bullseye": ("docker.io", "containerd", "runc")}
 """Instead of all that: from here come programs that are too old for later releases."""
+PODMAN = (
+    "podman",
+    "conmon",
+    "runc",
+    "netavark",
+    "aardvark-dns",
+    "iptables",
+    "nftables",
+    "busybox-static",
+    "procps",
+)
+ONLY.update({f"{suite}-podman": PODMAN for suite in ("bookworm", "trixie", "sid")})
+"""Hosts of podman alone; the suite is what stands before the dash."""
 
 _RECIPE = 1
 """Raise it when `_make` changes, so that old roots are not taken for new ones."""
@@ -107,7 +120,7 @@ def _make(suite: str, archive: str, target: pathlib.Path) -> None:
             "debootstrap",
             "--variant=minbase",
             f"--include={','.join(packages(suite))}",
-            suite,
+            suite.partition("-")[0],
             str(scratch),
             archive,
         ]
