@@ -32,7 +32,7 @@ class AddressesOverlap(Check):
 
     *Why*: dockerd takes for each network the first pool that no route of the host covers. Where a VPN covers
     all of them it refuses to start: "could not find an available, non-overlapping IPv4 address pool". A `bip`
-    that overlaps hides the real network from the host.
+    that overlaps hides the real network from containers and host; all of it where it covers the whole.
 
     *Needs*: The routes of the running host; `default-address-pools` and `bip` in daemon.json.
 
@@ -57,8 +57,11 @@ class AddressesOverlap(Check):
         path = docker.config_file(host)
         bip = str(network.engine_option(host, "bip", "") or "")
         own = network.parse_network(bip)
+        left = self._bridge(host, every)
         if own is not None:
-            hit = next((r for r in routes if network.overlaps(own, (r.base, r.bits))), None)
+            hits = [r for r in routes if network.overlaps(own, (r.base, r.bits))]
+            uplink = network.uplink(host)
+            hit = max(hits, key=lambda r: (r.device == uplink, own[1] <= r.bits), default=None)
             if hit is None:
                 yield passed("daemon.json bip", f"{bip} is free of routes", value=bip, path=path)
             else:
@@ -66,16 +69,24 @@ class AddressesOverlap(Check):
                     f"{bip} overlaps the route {network.format_network(hit.base, hit.bits)} of {hit.device}"
                 )
                 # The uplink's own network holds the gateway: without it nothing else is reached either.
-                mine = hit.device == network.uplink(host)
+                mine = hit.device == uplink
+                # A container takes all of bip for its own network, and asks no gateway for it.
+                whole = own[1] <= hit.bits
+                if mine:
+                    lost = "the gateway there is out of reach"
+                else:
+                    lost = "containers do not reach it" if whole else "one of the two is out of reach"
                 yield failed(
                     "daemon.json bip",
-                    f"{text}: {'the gateway there is' if mine else 'one of the two is'} out of reach",
+                    f"{text}: {lost}",
                     value=bip,
                     expected="a block that no route covers",
-                    severity=Severity.REQUIRED if mine else Severity.RECOMMENDED,
+                    severity=Severity.REQUIRED if mine or whole else Severity.RECOMMENDED,
                     path=path,
                     hint='choose a free block for "bip" in daemon.json',
                 )
+        elif left is not None:
+            yield from self._left(left, routes)
         pools = list(self._pools(host))
         free = [pool for pool in pools if not any(network.overlaps(pool, (r.base, r.bits)) for r in routes)]
         subject = "daemon.json default-address-pools"
@@ -111,6 +122,34 @@ class AddressesOverlap(Check):
             hint='give daemon.json a free block: "bip" and "default-address-pools"',
         )
 
+    def _bridge(self, host: Host, routes: list[network.Route]) -> tuple[int, int] | None:
+        """Return the network of a docker0 that is there: dockerd takes it over where it is told no bip."""
+        route = next((each for each in routes if each.device == "docker0"), None)
+        if route is not None or not host.exists("/sys/class/net/docker0"):
+            return (route.base, route.bits) if route else None
+        try:
+            # An interface that is down has an address and no route; no file tells it.
+            words = host.run("ip", "-4", "-o", "addr", "show", "dev", "docker0").out.split()
+        except (OSError, Unavailable):
+            return None
+        return network.parse_network(words[words.index("inet") + 1]) if "inet" in words[:-1] else None
+
+    def _left(self, there: tuple[int, int], routes: list[network.Route]) -> Iterator[Finding]:
+        """Judge the network that docker0 has from an earlier run, or from somebody else."""
+        hit = next(
+            (r for r in routes if network.overlaps(there, (r.base, r.bits)) and there[1] <= r.bits), None
+        )
+        if hit is None:
+            return
+        shown = network.format_network(*there)
+        yield failed(
+            "docker0",
+            f"has {shown}, the network of {hit.device}: containers do not reach it",
+            value=shown,
+            expected="a network that no route covers",
+            commands=["ip link delete docker0", "systemctl restart docker"],
+        )
+
     def _pools(self, host: Host) -> Iterator[tuple[int, int]]:
         """Give the blocks that dockerd chooses from."""
         chosen = network.engine_option(host, "default-address-pools", None)
@@ -135,7 +174,8 @@ class AddressesResolvConf(Check):
 
     *Why*: A loopback address in a container is the container's own. dockerd leaves such servers out, and where
     none remains containers of the default bridge ask 8.8.8.8, which many sites block. kubelet hands the file on
-    as it is, and CoreDNS then asks itself in a loop.
+    as it is, and CoreDNS then asks itself in a loop. dockerd copies the file, so that where it is a folder no
+    container starts.
 
     *Needs*: /etc/resolv.conf. systemd-resolved's 127.0.0.53 is fine from docker 18.09 on: dockerd then reads
     /run/systemd/resolve/resolv.conf. No server in the network of a container bridge, and the file that the kubelet
@@ -158,6 +198,19 @@ class AddressesResolvConf(Check):
         """See `Check.run`."""
         path = "/etc/resolv.conf"
         when = host.when
+        if self._is_folder(host, path):
+            yield failed(
+                "resolv.conf",
+                "is a folder: dockerd cannot copy it into a container, and none starts",
+                value="folder",
+                expected="a file with the site's servers",
+                severity=Severity.REQUIRED,
+                path=path,
+                when=when,
+                commands=[f"rmdir {path}"],
+                hint="put a file in its place",
+            )
+            return
         try:
             text = files.text(host, path)
         except Unavailable:
@@ -207,6 +260,12 @@ class AddressesResolvConf(Check):
             )
         yield from self._covered(host, resolvers)
         yield from self._kubelet(host, resolvers, loops, when)
+
+    def _is_folder(self, host: Host, path: str) -> bool:
+        try:
+            return host.stat(path).is_dir
+        except (FileNotFoundError, NotADirectoryError, Unavailable):
+            return False
 
     def _dangles(self, host: Host, path: str) -> bool:
         """Return whether a path is a link that leads nowhere."""

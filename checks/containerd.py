@@ -90,7 +90,7 @@ class ContainerdConfig(Check):
 
     *Needs*: config.toml and what it imports are TOML, with values of the right types; `version` is at most 2
     (containerd 1.7) or 3 (2.x); from version 2 on plugins have their full names; a file imported by name is
-    there (1.6, 1.7). An older version is fine: it is migrated at each start.
+    there. An older version is fine: it is migrated at each start.
 
     *Fix*: mend the line, or write the file anew with `containerd config default`.
     """
@@ -132,9 +132,9 @@ class ContainerdConfig(Check):
         yield from self._types(found)
         yield from self._names(found)
         yield from self._sections(found)
-        if not found.new and _at_least(found, "1.6"):
+        if _at_least(found, "1.6"):
             for path in found.missing:
-                text = f"imports {path}, which is not there: containerd {found.daemon} does not start"
+                text = f"imports {path}, which is not there: containerd does not start"
                 hint = "make the file, or take it out of imports"
                 yield self._refused(found, "config.toml imports", text, path, "a file", path, hint=hint)
         if found.new and found.daemon is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
 
 from hostcheck._typing import Any, Optional
-from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version
 from hostcheck.facts import docker, engine, files, network
+from hostcheck.facts.versions import version
 
 from ._daemon import DAEMON, MANY, failed, judged, passed, spot, subject
 
@@ -93,6 +95,73 @@ class DefaultsFixedCidr(Check):
             f"no container starts on the default network: {texts[0]} is not in the network of bip {texts[1]}"
         )
         yield failed(subject("fixed-cidr"), text, expected="a range in it", **where)
+
+
+RUNC_FLAGS = {
+    "debug": False,
+    "systemd-cgroup": False,
+    "log": True,
+    "log-format": True,
+    "root": True,
+    "rootless": True,
+    "criu": True,
+}
+"""The flags of runc before its command, and whether a value follows (main.go of runc 1.0 to 1.5)."""
+
+NO_CRIU = "1.4"
+"""The release that no longer takes --criu."""
+
+
+class DefaultsRuntime(Check):
+    """runc takes the arguments that the default runtime gives it.
+
+    *Why*: dockerd hands `runtimeArgs` on unread. runc stops at a flag that it does not know: "flag provided but not
+    defined", and no container starts.
+
+    *Needs*: where the program of `default-runtime` is runc: --debug, --log, --log-format, --root, --rootless and
+    --systemd-cgroup, and --criu before 1.4.
+
+    *Fix*: take the argument out.
+    """
+
+    id = "defaults.runtime"
+    severity = Severity.REQUIRED
+    references = (
+        "https://github.com/opencontainers/runc/blob/v1.1.15/main.go",
+        "https://github.com/opencontainers/runc/blob/v1.5.1/main.go",
+        "https://github.com/moby/moby/blob/v28.5.2/daemon/runtime_unix.go",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """Read the arguments as runc does."""
+        effective = judged(host).effective
+        name = str(effective.get("default-runtime") or "runc")
+        entry = (effective.get("runtimes") or {}).get(name) or {}
+        arguments = [str(each) for each in entry.get("runtimeArgs") or []][:MANY]
+        if not arguments:
+            raise NotApplicable("the default runtime gets no arguments")
+        if posixpath.basename(str(entry.get("path") or "")) != "runc":
+            raise NotApplicable("the default runtime is not runc")
+        wrong = self._wrong(arguments, version(host, "runc"))
+        where = {**spot(host, f"runtimes.{name}", "runtimes"), "value": " ".join(arguments)}
+        if wrong is None:
+            yield passed(subject(f"runtimes.{name}"), "runc knows its arguments", **where)
+            return
+        text = f"no container starts: runc does not know {wrong}"
+        known = " ".join(f"--{flag}" for flag in RUNC_FLAGS)
+        yield failed(subject(f"runtimes.{name}"), text, expected=known, **where)
+
+    def _wrong(self, arguments: list[str], runc: Optional[Version]) -> Optional[str]:
+        """Return the first argument that is no flag of runc, None if all are."""
+        rest = iter(arguments)
+        for word in rest:
+            flag, equals, _ = word.lstrip("-").partition("=")
+            gone = flag == "criu" and runc is not None and runc >= Version(NO_CRIU)
+            if not word.startswith("-") or flag not in RUNC_FLAGS or gone:
+                return word
+            if RUNC_FLAGS[flag] and not equals:
+                next(rest, None)
+        return None
 
 
 class DefaultsUlimits(Check):

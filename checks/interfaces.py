@@ -7,7 +7,10 @@ from collections.abc import Iterator
 
 from hostcheck._typing import Optional
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import docker, files, kubelet, network, packages
+from hostcheck.facts import docker, engine, files, kubelet, network, packages
+
+UP = 1
+"""IFF_UP of an interface's flags (netdevice(7))."""
 
 
 class InterfacesNetworkd(Check):
@@ -261,12 +264,13 @@ class InterfacesBridge(Check):
     """The bridge that dockerd is told to use is there.
 
     *Why*: dockerd makes docker0 itself, and no other: with `bridge` it does not start before somebody has made
-    that bridge ("must be created manually").
+    that bridge ("must be created manually"). Nor does it start where docker0 is there and is something else
+    ("existing interface docker0 is not a bridge").
 
     *Needs*: `bridge` of daemon.json or of the flags. On a running host the interface; else a file of
     systemd-networkd, ifupdown, NetworkManager, netplan or network-scripts that makes it at boot.
 
-    *Fix*: make it before docker starts, or take `bridge` out.
+    *Fix*: make it before docker starts, or take `bridge` out; remove what is called docker0 and is no bridge.
     """
 
     id = "interfaces.bridge"
@@ -279,8 +283,11 @@ class InterfacesBridge(Check):
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
         name = str(network.engine_option(host, "bridge", "") or "")
-        if name in ("", "none", "docker0"):
-            raise NotApplicable("dockerd makes docker0 itself, or no bridge at all")
+        if name in ("", "docker0"):
+            yield self._own(host)
+            return
+        if name == "none":
+            raise NotApplicable("dockerd makes no bridge at all")
         subject = "daemon.json bridge"
         path, line = docker.where(host, "bridge")
         more: dict[str, object] = {"value": name, "expected": "a bridge", "path": path, "line": line}
@@ -300,6 +307,71 @@ class InterfacesBridge(Check):
             f"dockerd will not start: {name} is {'no bridge' if there else 'not there, and dockerd does not make it'}",
             hint=f"make {name} before docker starts, with what manages this host's network",
             **more,
+        )
+
+    def _own(self, host: Host) -> Finding:
+        """Judge docker0, which dockerd makes where it is not there."""
+        if engine.stage(host) == "before":
+            raise NotApplicable("docker is not installed")
+        folder = "/sys/class/net/docker0"
+        if host.kind != "live" or not host.exists(folder):
+            raise NotApplicable("dockerd makes docker0 itself")
+        if host.exists(f"{folder}/bridge"):
+            return passed("docker0", "is a bridge", value="bridge", path=folder)
+        return failed(
+            "docker0",
+            "dockerd will not start: an interface docker0 is there, and is no bridge",
+            expected="a bridge, or nothing",
+            path=folder,
+            commands=["ip link delete docker0", "systemctl restart docker"],
+            hint="and have what makes it at boot give it another name",
+        )
+
+
+class InterfacesLoopback(Check):
+    """The loopback interface is up, with 127.0.0.1.
+
+    *Why*: a published port does not answer on 127.0.0.1, nor does containers' DNS reach a resolver of this machine,
+    where `lo` is down, as in a network namespace that nobody has set up.
+
+    *Needs*: on a running host the flags of `lo` and the addresses of the kernel's table.
+
+    *Fix*: `ip link set lo up`; ifupdown needs `auto lo` and `iface lo inet loopback`.
+    """
+
+    id = "interfaces.loopback"
+    severity = Severity.REQUIRED
+    references = (
+        "https://man7.org/linux/man-pages/man7/netdevice.7.html",
+        "https://docs.docker.com/engine/network/port-publishing/",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        if host.kind != "live":
+            raise NotApplicable("interfaces are those of a running host")
+        path = "/sys/class/net/lo/flags"
+        shown = (files.text(host, path) or "").strip()
+        if not shown:
+            raise NotApplicable("/sys does not show the interfaces here")
+        flags = int(shown, 16)
+        where = {"path": path, "expected": "up, with 127.0.0.1"}
+        mend = ["ip link set lo up"]
+        if not flags & UP:
+            text = "is down: published ports do not answer on 127.0.0.1"
+            yield failed("lo", text, value="down", commands=mend, **where)
+        elif not self._has_address(host):
+            text = "has no 127.0.0.1: published ports do not answer there"
+            yield failed("lo", text, value="no address", commands=["ip addr add 127.0.0.1/8 dev lo"], **where)
+        else:
+            yield passed("lo", "is up", value="up", **where)
+
+    def _has_address(self, host: Host) -> bool:
+        """Return whether 127.0.0.1 is this machine's; where the kernel's table cannot be had, it is."""
+        table = files.text(host, "/proc/net/fib_trie")
+        wanted = network.parse_network("127.0.0.1/32")
+        return table is None or any(
+            wanted and network.overlaps(wanted, own) for own in network.parse_fib_trie(table)
         )
 
 

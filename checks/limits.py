@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hostcheck._typing import Optional
-from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
+from hostcheck.api import (
+    Check,
+    Finding,
+    Host,
+    NotApplicable,
+    Record,
+    Severity,
+    Unavailable,
+    Version,
+    failed,
+    passed,
+)
 from hostcheck.facts import engine, packages, sysctl, systemd
 from hostcheck.facts.systemd import Unit
 from hostcheck.facts.unitfile import parse_size
@@ -149,6 +160,73 @@ def nr_open(host: Host) -> Optional[tuple[int, str]]:
         if value is not None and value.strip().isdigit():
             return int(value), ""
     return None
+
+
+MIB = 1 << 20
+
+
+class Bound(Record):
+    """A limit of a process that units seldom set, and engines take badly."""
+
+    resource: str
+    """As in LimitAS=."""
+    fatal: int
+    """With as much no engine of 20.10 to 28.5 starts, or none starts a container (tried)."""
+    enough: int
+    """From here on it harms neither engine nor containers; 0: any limit does."""
+    effect: str
+    """What follows, as the end of a sentence."""
+
+
+BOUNDS = (
+    Bound("AS", 1000 * MIB, 0, "Go, Java and Node.js reserve more addresses than they use, and fail"),
+    Bound("DATA", 100 * MIB, 0, "engine and containers get no memory beyond it"),
+    Bound("STACK", MIB // 64, MIB, "programs in containers crash with deep stacks"),
+    Bound("FSIZE", MIB, 0, "images with larger files are not unpacked, and containers write none"),
+    Bound("CPU", -1, 0, "the kernel kills the engine after so many seconds of work"),
+)
+
+
+class LimitsProcess(Check):
+    """Nothing bounds the addresses, the stack or the files of the engine's processes.
+
+    *Why*: hardening guides limit such things for logins; in the unit of an engine, or as the default of all units, the
+    engine does not start ("failed to reserve page summary memory"), or no image can be unpacked ("file too large"), and
+    all containers inherit it.
+
+    *Needs*: no LimitAS, LimitDATA, LimitFSIZE or LimitCPU, and a LimitSTACK of at least 1 MiB, in the units of docker
+    and containerd, their drop-ins and system.conf. Where no engine starts with it, it is required.
+
+    *Fix*: the limit set to infinity in a drop-in.
+    """
+
+    id = "limits.process"
+    severity = Severity.RECOMMENDED
+    references = (EXEC_5, "https://man7.org/linux/man-pages/man2/getrlimit.2.html", DOCKER_UNIT)
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        for unit in units(host, DAEMONS):
+            for bound in BOUNDS:
+                yield self._judge(unit, bound)
+
+    def _judge(self, unit: Unit, bound: Bound) -> Finding:
+        subject = f"{unit.name} Limit{bound.resource}"
+        limit, where = unit.limit(bound.resource)
+        # The soft one holds: of all limits Go raises but that of open files.
+        if limit is None or limit.soft == "infinity":
+            return passed(subject, "no limit", value="infinity", **at(where, unit))
+        value = int(limit.soft)
+        more = {"value": limit.soft, "expected": "infinity", **at(where, unit)}
+        if bound.enough and value >= bound.enough:
+            return passed(subject, f"{value}, which is enough", **more)
+        return failed(
+            subject,
+            f"{value}: {bound.effect}",
+            severity=Severity.REQUIRED if value <= bound.fatal else None,
+            commands=drop_in(unit, f"Limit{bound.resource}=infinity"),
+            **more,
+        )
 
 
 class LimitsTasksMax(Check):

@@ -63,6 +63,67 @@ def programs(host: Host) -> Iterator[tuple[str, str, Severity, str]]:
             yield name, path, Severity.REQUIRED if needed else Severity.INFO, effect
 
 
+class ProgramsPresent(Check):
+    """The programs of an installed engine are there.
+
+    *Why*: a package stays installed where its program was removed by hand, lost with a file system, or moved away.
+    The package database then still tells a version, and nothing starts.
+
+    *Needs*: dockerd and containerd in the usual folders, or where their units name them, once a package brings them.
+
+    *Fix*: install the package again.
+    """
+
+    id = "programs.present"
+    severity = Severity.REQUIRED
+    references = (
+        "https://man7.org/linux/man-pages/man1/dpkg.1.html",
+        "https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html#Process%20Exit%20Codes",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        silent = True
+        for name, unit, program in (
+            ("docker", "docker.service", "dockerd"),
+            ("containerd", "containerd.service", "containerd"),
+        ):
+            if name not in engine.installed(host) or (name == "docker" and engine.is_snap(host)):
+                continue
+            silent = False
+            path = engine.program(host, program) or self._named(host, unit, program)
+            where = {"path": path, "when": host.when, "expected": "present"}
+            if path:
+                yield passed(program, f"{path} is there", value="present", **where)
+            elif not self._is_whole(host) or (host.kind == "live" and host.pids(program)):
+                raise NotApplicable(f"the package of {program} is installed, programs are not seen here")
+            else:
+                yield failed(
+                    program,
+                    f"its package is installed, and there is no {program}: it does not start",
+                    value="absent",
+                    hint=f"install the package of {program} again",
+                    **where,
+                )
+        if silent:
+            raise NotApplicable("no docker and no containerd is installed")
+
+    def _named(self, host: Host, unit: str, program: str) -> str | None:
+        """Return the program of a unit, None where that is not there either."""
+        from hostcheck.facts import systemd  # only where a program is missing
+
+        try:
+            commands = systemd.exec_start(host, unit)
+            paths = [word for command in commands for word in command.argv if word.endswith(f"/{program}")]
+            return next((path for path in paths if host.exists(path)), None)
+        except (OSError, Unavailable):
+            return None
+
+    def _is_whole(self, host: Host) -> bool:
+        """Return whether its programs belong to what can be seen, unlike in a tree of /etc or what a person wrote."""
+        return host.exists("/bin/sh") and not host.written_by_hand
+
+
 class ProgramsLoader(Check):
     """The loader and the libraries of the engine's programs are there.
 
@@ -129,13 +190,32 @@ class ProgramsLoader(Check):
             return ()
 
 
+SHELLS = (b"sh", b"bash", b"dash", b"ash", b"ksh", b"zsh")
+
+
+def hands_on_nothing(script: bytes) -> bool:
+    r"""Return whether a script cannot start what it stands for: it sees no argument.
+
+    >>> hands_on_nothing(b"#!/bin/false\n"), hands_on_nothing(b"#!/bin/sh\nexit 1\n")
+    (True, True)
+    >>> hands_on_nothing(b'#!/bin/sh\nexec runc.real "$@"\n'), hands_on_nothing(b"#!/usr/bin/python3\n")
+    (False, False)
+    """
+    first, _, body = script[2:].partition(b"\n")
+    words = [posixpath.basename(word) for word in first.split()]
+    words = words[1:] if words[:1] in ([b"env"], [b"busybox"]) else words
+    interpreter = words[0] if words else b""
+    return interpreter in (b"true", b"false") or (interpreter in SHELLS and b"$" not in body)
+
+
 class ProgramsIdentity(Check):
     """The engine's programs are what their names say.
 
     *Why*: a link to /bin/true, left from a test or made to switch something off, is found and started, and does
     nothing: dockerd ends, or no container starts, with an exit status and no other word.
 
-    *Needs*: a script, or a program that has its own name in its bytes, as wrappers have too.
+    *Needs*: a program that has its own name in its bytes, as wrappers have too, or a script that can hand on what it
+    is told: not one of /bin/false or /bin/true, and one of a shell only where it has a `$`.
 
     *Fix*: install the package that the program comes from again.
     """
@@ -157,9 +237,10 @@ class ProgramsIdentity(Check):
             target = host.resolve(path)
             where = {"path": path, "when": when, "expected": name, "value": posixpath.basename(target)}
             if self._is_other(host, name, target):
+                what = f"is {target}, which is no" if target != path else "is no"
                 yield failed(
                     name,
-                    f"{path} is {target}, which is no {name}: {effect}",
+                    f"{path} {what} {name}: {effect}",
                     severity=severity,
                     hint=f"install the package of {name} again",
                     **where,
@@ -174,8 +255,11 @@ class ProgramsIdentity(Check):
         try:
             elf.elf(host, path)
         except elf.NotElf:
+            content = host.read_bytes(path, limit=SMALL)
+            if content.startswith(b"#!"):
+                return hands_on_nothing(content)
             # An empty or damaged file is a matter of programs.executable; iptables is not among its programs.
-            return name == "iptables" and not host.read_bytes(path, limit=2).startswith(b"#!")
+            return name == "iptables"
         if not SMALLEST <= host.stat(path).size <= SMALL:
             return False
         content = host.read_bytes(path, limit=SMALL)

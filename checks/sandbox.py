@@ -49,7 +49,7 @@ WALLS = (
     Wall("NoNewPrivileges", YES, RECOMMENDED, "su, sudo and ping in containers gain nothing"),
     Wall("MemoryDenyWriteExecute", YES, RECOMMENDED, "Java, Node.js and what else compiles as it runs fails"),
     Wall("ProtectKernelModules", YES, RECOMMENDED, "it loads none of the modules that its networks need"),
-    Wall("ProtectKernelTunables", YES, RECOMMENDED, "it cannot switch on the forwarding of packets"),
+    Wall("ProtectKernelTunables", YES, RECOMMENDED, "it cannot set sysctls, as for forwarding packets"),
     Wall(
         "ProtectHome",
         (*YES, "read-only", "tmpfs"),

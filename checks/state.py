@@ -6,7 +6,8 @@ import posixpath
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Version, failed, passed
-from hostcheck.facts import docker, engine, files, storage
+from hostcheck.facts import containerd, docker, engine, files, storage
+from hostcheck.facts.versions import version as found_version
 
 MOBY = "https://github.com/moby/moby/blob"
 
@@ -51,8 +52,16 @@ FOLDERS = (
 removes what is there.
 Source: daemon/daemon.go, daemon/runtime_unix.go, plugin/manager.go, volume/local/local.go, cmd/dockerd/daemon.go."""
 
-CONTAINERD_FOLDERS = ("metadata.v1.bolt", "runtime.v2.task")
-"""Below containerd's root: the folders of the plugins without which no container starts (plugins/*/plugin.go)."""
+CONTAINERD_FOLDERS = (
+    ("io.containerd.metadata.v1.bolt", "", ""),
+    ("io.containerd.runtime.v2.task", "", ""),
+    ("io.containerd.content.v1.content", "", "2.0"),
+    ("io.containerd.snapshotter.v1.overlayfs", "2.0", ""),
+    ("io.containerd.snapshotter.v1.native", "2.0", ""),
+    ("tmpmounts", "", ""),
+)
+"""Below containerd's root: the folders without which no container starts, from which release on and up to which
+(plugins/*/plugin.go, cmd/containerd/server/server.go)."""
 
 
 def need_docker(host: Host) -> None:
@@ -204,23 +213,23 @@ class StateFolders(Check):
         need_docker(host)
         when = host.when
         some = False
-        for path in self._places(host):
-            try:
-                found = host.stat(path)
-            except (FileNotFoundError, NotADirectoryError):
+        places = list(self._places(host))
+        for path in places:
+            if files.obstacle(host, path) is None and host.exists(path):
+                some = True
+                yield passed(path, "is a folder", value="folder", expected="folder", path=path, when=when)
+        for obstacle in dict.fromkeys(files.obstacle(host, place) for place in places):
+            if obstacle is None:
                 continue
             some = True
-            if found.is_dir:
-                yield passed(path, "is a folder", value="folder", expected="folder", path=path, when=when)
-                continue
             yield failed(
-                path,
+                obstacle,
                 "is no folder, and none can be made there: dockerd does not start, or starts no container",
                 value="file",
                 expected="folder",
-                path=path,
+                path=obstacle,
                 when=when,
-                commands=[f"mv {path} {path}.away", "systemctl restart containerd docker"],
+                commands=[f"mv {obstacle} {obstacle}.away", "systemctl restart containerd docker"],
             )
         if not some:
             raise NotApplicable("dockerd has made none of its folders yet")
@@ -236,8 +245,19 @@ class StateFolders(Check):
             if own or name not in OWN_IMAGES:
                 yield f"{root}/{name.format(driver=chosen.name)}"
         yield posixpath.dirname(docker.config_file(host))
-        for plugin in CONTAINERD_FOLDERS:
-            yield f"{storage.containerd_root(host)[0]}/io.containerd.{plugin}"
+        yield posixpath.dirname(containerd.config_path(host))
+        for key in ("state", "temp"):
+            place = containerd.top(host, key)
+            if place and not place.startswith("/run/"):
+                yield place
+        number = found_version(host, "containerd")
+        for name, since, before in CONTAINERD_FOLDERS:
+            if number is None:
+                known = not since and not before
+            else:
+                known = number >= Version(since or "0") and not (before and number >= Version(before))
+            if known:
+                yield f"{storage.containerd_root(host)[0]}/{name}"
 
 
 class StateLayers(Check):

@@ -357,12 +357,11 @@ class SystemdSocket(Check):
     """docker.socket can be made.
 
     *Why*: docker.socket hands its socket to the group in SocketGroup=; if there is no such group it fails, and with it
-    docker.service. And where /run/docker.sock is a folder neither systemd nor dockerd can make the socket; a container
-    that binds the socket and starts before it makes that folder.
+    docker.service.
 
-    *Needs*: docker.socket, /etc/group and /etc/nsswitch.conf; on a running host /run/docker.sock.
+    *Needs*: docker.socket, /etc/group and /etc/nsswitch.conf. What stands where the socket is to be: places.sockets.
 
-    *Fix*: groupadd --system docker; rmdir /run/docker.sock.
+    *Fix*: groupadd --system docker.
     """
 
     id = "systemd.socket"
@@ -374,26 +373,10 @@ class SystemdSocket(Check):
         need_systemd(host)
         if engine.stage(host) == "before":
             raise NotApplicable("docker is not installed")
-        said = False
-        if host.kind == "live" and host.exists("/run/docker.sock"):
-            said = True
-            if host.stat("/run/docker.sock").is_dir:
-                yield failed(
-                    "/run/docker.sock",
-                    "it is a folder: neither systemd nor dockerd can make the socket",
-                    value="folder",
-                    expected="socket",
-                    path="/run/docker.sock",
-                    commands=["rmdir /run/docker.sock", "systemctl restart docker.socket docker.service"],
-                )
-            else:
-                yield passed("/run/docker.sock", "it is no folder", value="there", path="/run/docker.sock")
         socket = systemd.unit(host, "docker.socket")
-        if socket is not None and socket.load == "loaded":
-            said = True
-            yield self.group(host, socket)
-        if not said:
+        if socket is None or socket.load != "loaded":
             raise NotApplicable("there is no docker.socket")
+        yield self.group(host, socket)
 
     def group(self, host: Host, socket: Unit) -> Finding:
         """Judge SocketGroup."""

@@ -21,6 +21,7 @@ sys.path[:0] = [str(ROOT / "tests" / "engine"), str(ROOT / "scripts")]
 
 import engines  # noqa: E402
 import faults  # noqa: E402
+import laying  # noqa: E402
 import proofs  # noqa: E402
 import pytest  # noqa: E402
 
@@ -30,7 +31,7 @@ import docs  # noqa: E402
 class Job(NamedTuple):
     """One run."""
 
-    fault: faults.Fault
+    fault: laying.Fault
     suite: str
 
 
@@ -58,7 +59,7 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--new", action="store_true", help="only what was never run")
     parser.add_argument("--missed", action="store_true", help="only what is missed")
-    parser.add_argument("--suite", action="append", choices=faults.SUITES, help="only here; may be repeated")
+    parser.add_argument("--suite", action="append", choices=laying.SUITES, help="only here; may be repeated")
     parser.add_argument("--jobs", type=int, default=2, help="how many at a time (default: 2)")
     parser.add_argument("name", nargs="*", help="a fault")
     return parser.parse_args()
@@ -69,7 +70,7 @@ def wanted(asked: argparse.Namespace, proof: proofs.Proof) -> list[Job]:
     return [
         Job(fault, suite)
         for fault in faults.FAULTS
-        for suite in asked.suite or faults.SUITES
+        for suite in asked.suite or laying.SUITES
         if (not asked.name or fault.name in asked.name)
         and not (asked.new and suite in proof.runs.get(fault.name, {}))
         and (not asked.missed or faults.missed(fault.name, suite))

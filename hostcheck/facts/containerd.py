@@ -169,6 +169,15 @@ def _flag(host: Host, name: str, letter: str) -> tuple[str | None, str | None, i
     return (None, commands[0].path, commands[0].line) if commands else (None, None, None)
 
 
+def top(host: Host, key: str) -> str:
+    """Return an absolute path at the top of the configuration, empty where there is none or it cannot be read."""
+    try:
+        found = config(host).values.get(key)
+    except (BadConfig, OSError, Unavailable):
+        return ""
+    return found if isinstance(found, str) and found.startswith("/") else ""
+
+
 def _glob(host: Host, pattern: str) -> list[str]:
     """Return the files that a pattern of imports names: only its last part may have wildcards."""
     folder, name = posixpath.split(pattern)

@@ -9,7 +9,7 @@ from hostcheck._typing import Any, Optional
 from hostcheck.facts import _daemon_keys as tables
 from hostcheck.facts import daemonjson, engine
 from hostcheck.facts.daemonjson import SYNTAX, HostFacts, Judgement
-from hostcheck.facts.files import PROGRAM_FOLDERS, names, text, which
+from hostcheck.facts.files import PROGRAM_FOLDERS, is_masked, names, text, which
 from hostcheck.host import Host, NotApplicable, Unavailable
 from hostcheck.record import Record
 from hostcheck.versions import Version
@@ -204,6 +204,8 @@ def read(host: Host, path: str) -> Optional[bytes]:
         PermissionError, Unavailable: it is there, or may be, and cannot be read.
 
     """
+    if is_masked(host, path):
+        return b""
     try:
         data = host.read_bytes(path, FILE_LIMIT + 1)
     except (FileNotFoundError, NotADirectoryError):

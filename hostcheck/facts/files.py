@@ -81,6 +81,19 @@ def listings(host: Host, folders: Sequence[str]) -> list[tuple[str, tuple[str, .
     return found
 
 
+def obstacle(host: Host, path: str) -> str | None:
+    """Return the part of a path, itself included, that is there and no folder; None where all can be made."""
+    here = ""
+    for part in path.strip("/").split("/"):
+        here = f"{here}/{part}"
+        try:
+            if not host.stat(here).is_dir:
+                return here
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+    return None
+
+
 def which(host: Host, name: str, folders: Sequence[str] = PROGRAM_FOLDERS) -> str | None:
     """Return the path of the program of that name, as a shell would find it, None if there is none."""
     for folder in folders:

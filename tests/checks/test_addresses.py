@@ -48,7 +48,10 @@ POOLS = '{"default-address-pools": [{"base": "10.10.0.0/16", "size": 24}]}'
         (("10.0.0.0/8",), POOLS, False, ["required"]),
         (("10.10.0.0/17",), POOLS, False, []),
         (HOME, '{"bip": "192.168.1.1/24"}', False, ["required"]),
-        (("192.168.1.0/24",), '{"bip": "192.168.1.1/24"}', False, ["recommended"]),
+        # The network of a machine beside the uplink: containers take all of it, or a part of a large one.
+        (("192.168.1.0/24",), '{"bip": "192.168.1.1/24"}', False, ["required"]),
+        (("10.0.0.0/8", "192.168.1.0/24"), '{"bip": "192.168.1.1/24"}', False, ["required"]),
+        (("10.0.0.0/8",), '{"bip": "10.9.0.1/24"}', False, ["recommended"]),
         (HOME, '{"bip": "10.9.0.1/24"}', False, []),
     ],
 )
@@ -73,6 +76,28 @@ def test_docker_s_own_route_is_no_overlap() -> None:
     assert ask(checks.AddressesOverlap, host).outcome is Outcome.PASS
 
 
+@pytest.mark.parametrize(
+    ("address", "daemon", "fails"),
+    [
+        ("192.168.1.9/24", "{}", True),
+        ("192.168.1.9/24", '{"bip": "10.9.0.1/24"}', False),
+        ("10.9.0.1/24", "{}", False),
+        ("", "{}", False),
+    ],
+)
+def test_a_docker0_that_was_left(address: str, daemon: str, fails: bool) -> None:
+    laid: dict[str, Content] = {
+        **DOCKER,
+        "/proc/net/route": route_table("192.168.1.0/24"),
+        "/etc/docker/daemon.json": daemon,
+        "/sys/class/net/docker0/flags": "0x1002",
+    }
+    shown = f"4: docker0    inet {address} scope global docker0" if address else ""
+    host = FakeHost(laid, commands={("ip", "-4", "-o", "addr", "show", "dev", "docker0"): shown})
+    failures = ask(checks.AddressesOverlap, host).failures
+    assert [finding.subject for finding in failures] == (["docker0"] if fails else [])
+
+
 def test_a_tree_has_no_routes() -> None:
     assert ask(checks.AddressesOverlap, FakeHost(DOCKER, kind="root")).outcome is Outcome.SKIP
 
@@ -83,6 +108,12 @@ OLD: dict[str, Content] = {
 }
 STUB = "nameserver 127.0.0.53\noptions edns0\n"
 KUBELET = "/var/lib/kubelet/config.yaml"
+
+
+@pytest.mark.parametrize("kind", ["live", "root"])
+def test_a_resolv_conf_that_is_a_folder(kind: str) -> None:
+    result = ask(checks.AddressesResolvConf, FakeHost({**DOCKER, "/etc/resolv.conf/": ""}, kind=kind))
+    assert [result.severity_of(finding) for finding in result.failures] == [Severity.REQUIRED]
 
 
 @pytest.mark.parametrize(

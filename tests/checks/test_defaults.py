@@ -23,6 +23,7 @@ BASE = {
 ALL = [
     checks.DefaultsMtu,
     checks.DefaultsFixedCidr,
+    checks.DefaultsRuntime,
     checks.DefaultsUlimits,
     checks.DefaultsInit,
     checks.DefaultsSeccomp,
@@ -45,6 +46,34 @@ def test_nothing_set(check: Any) -> None:
     assert ask(check, host()).outcome is Outcome.SKIP
     assert ask(check, FakeHost({}, kind="root")).outcome is Outcome.SKIP
     assert ask(check, FakeHost({**BASE, JSON: "{"}, kind="root")).outcome is Outcome.SKIP
+
+
+RUNC = "Package: runc\nStatus: install ok installed\nArchitecture: amd64\nVersion: {}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path", "runc", "outcome"),
+    [
+        ([], "runc", "1.1.5", Outcome.SKIP),
+        (["--debug", "--root", "/run/x", "--log-format=json"], "runc", "1.1.5", Outcome.PASS),
+        (["-debug"], "/usr/sbin/runc", "1.1.5", Outcome.PASS),
+        (["--no-such"], "runc", "1.1.5", Outcome.FAIL),
+        (["--debug", "run"], "runc", "1.1.5", Outcome.FAIL),
+        # The value of a flag is none.
+        (["--root", "--no-such"], "runc", "1.1.5", Outcome.PASS),
+        (["--criu=/usr/sbin/criu"], "runc", "1.3.6", Outcome.PASS),
+        (["--criu=/usr/sbin/criu"], "runc", "1.4.0", Outcome.FAIL),
+        # Another program has flags of its own.
+        (["--no-such"], "/opt/kata-runtime", "1.1.5", Outcome.SKIP),
+    ],
+)
+def test_arguments_of_the_runtime(arguments: list[str], path: str, runc: str, outcome: Outcome) -> None:
+    runtimes = {"x": {"path": path, "runtimeArgs": arguments}}
+    files = {"/usr/sbin/runc": ELF, "/opt/kata-runtime": ELF, "/var/lib/dpkg/status": RUNC.format(runc),
+             "/var/lib/dpkg/info/runc.list": "/usr/sbin/runc\n"}  # fmt: skip
+    chosen = host(files=files, runtimes=runtimes, default_runtime="x")
+    assert ask(checks.DefaultsRuntime, chosen).outcome is outcome
+    assert ask(checks.DefaultsRuntime, host(files=files, runtimes=runtimes)).outcome is Outcome.SKIP
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,8 @@ JSON = "/etc/docker/daemon.json"
         ({JSON: "{}"}, "live", Outcome.SKIP),
         ({JSON: '{"bridge": "none"}'}, "live", Outcome.SKIP),
         ({JSON: '{"bridge": "docker0"}'}, "live", Outcome.SKIP),
+        ({JSON: "{}", "/sys/class/net/docker0/mtu": "1500"}, "live", Outcome.FAIL),
+        ({JSON: "{}", "/sys/class/net/docker0/bridge/": ""}, "live", Outcome.PASS),
         ({JSON: BRIDGE}, "live", Outcome.FAIL),
         ({JSON: BRIDGE, "/sys/class/net/br0/mtu": "1500"}, "live", Outcome.FAIL),
         ({JSON: BRIDGE, "/sys/class/net/br0/bridge/": ""}, "live", Outcome.PASS),
@@ -188,6 +190,26 @@ JSON = "/etc/docker/daemon.json"
 def test_bridge(files: dict[str, Any], kind: str, outcome: Outcome) -> None:
     result = ask(checks.InterfacesBridge, FakeHost({"/usr/bin/dockerd": "\x7fELF", **files}, kind=kind))
     assert result.outcome is outcome, result.findings or result.reason
+
+
+FLAGS = "/sys/class/net/lo/flags"
+OWN = {"/proc/net/fib_trie": "Local:\n  |-- 127.0.0.1\n     /32 host LOCAL\n"}
+NOT_OWN = {"/proc/net/fib_trie": "Local:\n  |-- 10.0.0.1\n     /32 host LOCAL\n"}
+
+
+@pytest.mark.parametrize(
+    "laid, kind, outcome",
+    [
+        ({FLAGS: "0x9\n", **OWN}, "live", Outcome.PASS),
+        ({FLAGS: "0x9\n"}, "live", Outcome.PASS),
+        ({FLAGS: "0x8\n", **OWN}, "live", Outcome.FAIL),
+        ({FLAGS: "0x9\n", **NOT_OWN}, "live", Outcome.FAIL),
+        ({}, "live", Outcome.SKIP),
+        ({}, "root", Outcome.SKIP),
+    ],
+)
+def test_loopback(laid: dict[str, Any], kind: str, outcome: Outcome) -> None:
+    assert ask(checks.InterfacesLoopback, FakeHost(laid, kind=kind)).outcome is outcome
 
 
 TRIE = {"/proc/net/fib_trie": "Local:\n  |-- 10.0.0.1\n     /32 host LOCAL\n"}

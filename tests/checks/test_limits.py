@@ -45,6 +45,23 @@ CASES: list[tuple[str, dict[str, str | None], dict[str, str]]] = [
         {f"{ETC}/containerd.service.d/1.conf": service("LimitNOFILE=1024:524288")},
         {"containerd.service LimitNOFILE": I},
     ),
+    # Addresses, stack, files
+    ("process", {DROP_IN: service("LimitAS=500M")}, {"docker.service LimitAS": R}),
+    ("process", {DROP_IN: service("LimitAS=500M:infinity")}, {"docker.service LimitAS": R}),
+    ("process", {DROP_IN: service("LimitAS=4G")}, {"docker.service LimitAS": W}),
+    ("process", {DROP_IN: service("LimitAS=4G", "LimitAS=infinity")}, {}),
+    ("process", {DROP_IN: service("LimitDATA=100M")}, {"docker.service LimitDATA": R}),
+    ("process", {DROP_IN: service("LimitSTACK=16K")}, {"docker.service LimitSTACK": R}),
+    ("process", {DROP_IN: service("LimitSTACK=64K")}, {"docker.service LimitSTACK": W}),
+    ("process", {DROP_IN: service("LimitSTACK=8M")}, {}),
+    ("process", {DROP_IN: service("LimitFSIZE=1M")}, {"docker.service LimitFSIZE": R}),
+    ("process", {DROP_IN: service("LimitFSIZE=64M")}, {"docker.service LimitFSIZE": W}),
+    ("process", {DROP_IN: service("LimitCPU=60")}, {"docker.service LimitCPU": W}),
+    (
+        "process",
+        {"/etc/systemd/system.conf": "[Manager]\nDefaultLimitAS=500M\n"},
+        {"docker.service LimitAS": R, "containerd.service LimitAS": R},
+    ),
     # MemoryMax
     ("memory_max", {DROP_IN: service("MemoryMax=6M")}, {"docker.service MemoryMax": R}),
     ("memory_max", {DROP_IN: service("MemoryMax=20M")}, {"docker.service MemoryMax": R}),

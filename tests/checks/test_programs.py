@@ -126,7 +126,13 @@ FALSE = program("libc.so.6", words=b"coreutils")
         ({"/usr/sbin/iptables": "-> /bin/false", "/bin/false": FALSE, DAEMON: '{"iptables": false}'},
          {"iptables": "info"}),
         ({"/usr/sbin/xtables-nft-multi": ""}, {"iptables": "required"}),
-        ({"/usr/sbin/xtables-nft-multi": "#!/bin/sh\nexec iptables-nft\n"}, {}),
+        ({"/usr/sbin/xtables-nft-multi": '#!/bin/sh\nexec iptables-nft "$@"\n'}, {}),
+        ({"/usr/sbin/xtables-nft-multi": "#!/bin/sh\nexec iptables-nft\n"}, {"iptables": "required"}),
+        # What is found first counts.
+        ({"/usr/local/sbin/runc": "#!/bin/false\n"}, {"runc": "required"}),
+        ({"/usr/local/sbin/runc": "#!/usr/bin/env bash\nset -x\nexit 0\n"}, {"runc": "required"}),
+        ({"/usr/local/sbin/runc": '#!/usr/bin/env bash\nexec /usr/sbin/runc "$@"\n'}, {}),
+        ({"/usr/local/sbin/runc": "#!/usr/bin/python3\nimport os, sys\n"}, {}),
         ({"/usr/sbin/runc": "-> /usr/bin/crun", "/usr/bin/crun": program("libc.so.6", words=b"crun")}, {}),
         ({"/usr/sbin/runc": program("libc.so.6", words=b"/nix/store/x-runc/bin/.runc-wrapped")}, {}),
     ],
@@ -175,6 +181,50 @@ def test_iptables_extensions_that_are_not_looked_for(
 ) -> None:
     for host in hosts(changes):
         assert ask(programs.ProgramsIptablesExtensions, host).outcome is outcome
+
+
+PACKAGES = "".join(
+    f"Package: {name}\nStatus: install ok installed\nVersion: {version}\n\n"
+    for name, version in (("docker.io", "26.1.5+dfsg1-9"), ("containerd", "1.7.24~ds1-6"))
+)
+UNIT = "[Service]\nExecStart={}\n"
+
+
+@pytest.mark.parametrize("kind", ["live", "root"])
+@pytest.mark.parametrize(
+    ("laid", "outcome", "absent"),
+    [
+        ({}, Outcome.FAIL, ["dockerd", "containerd"]),
+        ({"/usr/bin/containerd": DYNAMIC}, Outcome.FAIL, ["dockerd"]),
+        ({"/usr/bin/containerd": DYNAMIC, "/usr/sbin/dockerd": DYNAMIC}, Outcome.PASS, []),
+        # Where the unit starts them.
+        (
+            {
+                "/usr/bin/containerd": DYNAMIC,
+                "/srv/docker/dockerd": DYNAMIC,
+                "/etc/systemd/system/docker.service": UNIT.format("/srv/docker/dockerd -H fd://"),
+            },
+            Outcome.PASS,
+            [],
+        ),
+        (
+            {
+                "/usr/bin/containerd": DYNAMIC,
+                "/etc/systemd/system/docker.service": UNIT.format("/usr/sbin/dockerd -H fd://"),
+            },
+            Outcome.FAIL,
+            ["dockerd"],
+        ),
+        # A tree without programs.
+        ({"/bin/sh": None}, Outcome.SKIP, []),
+        ({"/var/lib/dpkg/status": ""}, Outcome.SKIP, []),
+    ],
+)
+def test_present(laid: dict[str, Content | None], outcome: Outcome, absent: list[str], kind: str) -> None:
+    there = {"/bin/sh": GO, "/var/lib/dpkg/status": PACKAGES, **laid}
+    host = FakeHost({path: content for path, content in there.items() if content is not None}, kind=kind)
+    result = ask(programs.ProgramsPresent, host)
+    assert (result.outcome, [finding.subject for finding in result.failures]) == (outcome, absent)
 
 
 @pytest.mark.parametrize("name", ["ProgramsLoader", "ProgramsIdentity", "ProgramsIptablesExtensions"])

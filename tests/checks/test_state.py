@@ -106,6 +106,10 @@ AWAY = {f"{ROOT}/overlay2/l/": None}
         ({f"{ROOT}/swarm": "x"}, "26.1.5", "required"),
         ({"/etc/docker": "x"}, "26.1.5", "required"),
         ({"/var/lib/containerd/io.containerd.metadata.v1.bolt": "x"}, "26.1.5", "required"),
+        ({"/etc/containerd": "x"}, "26.1.5", "required"),
+        ({"/etc/containerd/config.toml": 'temp = "/srv/c"\n', "/srv/c": "x"}, "26.1.5", "required"),
+        ({"/etc/containerd/config.toml": 'root = "/srv/c"\n', "/srv/c": "x"}, "26.1.5", "required"),
+        ({"/etc/containerd/config.toml": 'root = "/srv/c"\n', "/srv": "x"}, "26.1.5", "required"),
         # A link is what it leads to.
         ({f"{ROOT}/volumes": "-> /srv/volumes", "/srv/volumes/": ""}, "26.1.5", "pass"),
         # dockerd makes a new folder there, whatever it was.

@@ -117,13 +117,6 @@ def test_old_systemd_has_the_start_limit_in_service_only() -> None:
     assert failures(checks.SystemdRestart, stock({**old})) == {"docker.service StartLimitInterval": "info"}
 
 
-def test_socket_that_is_a_folder() -> None:
-    """A container that binds the socket before it exists leaves a folder of that name."""
-    assert failures(checks.SystemdSocket, stock({"/run/docker.sock/x": ""}, kind="live")) == {
-        "/run/docker.sock": "required"
-    }
-
-
 def test_a_copy_without_programs() -> None:
     """Where no program was copied at all, none is missed; what else is wrong is still said."""
     files: dict[str, str | None] = {path: None for path, text in STOCK.items() if text == ELF}

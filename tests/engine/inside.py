@@ -36,6 +36,17 @@ def mount(*arguments: str) -> None:
     subprocess.run(["mount", *arguments], check=True, timeout=30)
 
 
+def mounted_below(top: str) -> list[str]:
+    """Return the mounts below a folder, but those below one of them."""
+    table = pathlib.Path("/proc/self/mountinfo").read_text()
+    points = sorted({line.split()[4] for line in table.splitlines()})
+    found: list[str] = []
+    for point in points:
+        if point.startswith(f"{top}/") and not any(point.startswith(f"{each}/") for each in found):
+            found.append(point)
+    return found
+
+
 def view(lower: str, work: pathlib.Path) -> pathlib.Path:
     """Return a writable view of the root, with /proc, /sys, /dev and room for containers."""
     mount("--make-rprivate", "/")
@@ -52,7 +63,10 @@ def view(lower: str, work: pathlib.Path) -> pathlib.Path:
         str(root),
     )
     mount("-t", "proc", "proc", str(root / "proc"))
-    mount("--rbind", "/sys", str(root / "sys"))
+    # Not that of this machine, which shows the interfaces of another network namespace.
+    mount("-t", "sysfs", "sysfs", str(root / "sys"))
+    for point in mounted_below("/sys"):
+        mount("--rbind", point, str(root / point.lstrip("/")))
     mount("--rbind", "/dev", str(root / "dev"))
     mount("-t", "tmpfs", "tmpfs", str(root / "run"))
     # overlay cannot lie on overlay: containers get a file system of their own.
@@ -64,6 +78,8 @@ def view(lower: str, work: pathlib.Path) -> pathlib.Path:
         if not path.startswith("/usr"):
             (root / path.lstrip("/")).mkdir(parents=True, exist_ok=True)
             mount("--rbind", path, str(root / path.lstrip("/")))
+            # A fault may remove the folder that it lies in.
+            mount("-o", "remount,ro,bind", str(root / path.lstrip("/")))
     return root
 
 

@@ -11,7 +11,8 @@ import json
 import pathlib
 from typing import Any, NamedTuple
 
-from faults import FAULTS, MISSED, SECTIONS, SUITES, Fault, compare, missed
+from faults import FAULTS, MISSED, SECTIONS, compare, missed
+from laying import SUITES, Fault
 
 FILE = pathlib.Path(__file__).with_name("proof.json")
 NAMES = {"bookworm": "Debian 12", "trixie": "Debian 13", "sid": "Debian sid"}

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import engines
 import proofs
 import pytest
-from faults import FAULTS, SUITES, Fault, compare, missed
+from faults import FAULTS, compare, missed
+from laying import SUITES, Fault
 
 pytestmark = [pytest.mark.root, pytest.mark.apt, pytest.mark.engine]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 
 import faults
+import laying
 import proofs
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -33,7 +34,7 @@ def test_the_readme_has_the_tally_of_the_page() -> None:
 
 
 def test_a_disagreement_is_seen() -> None:
-    control, asked = faults.FAULTS[0], faults.Fault("x", {}, chosen=True)
+    control, asked = faults.FAULTS[0], laying.Fault("x", {}, chosen=True)
     assert faults.compare(control, False, [], ["a.b"]) == {"live": "missed", "rest": "agrees"}
     assert faults.compare(control, True, ["a.b"], []) == {"live": "false alarm", "rest": "agrees"}
     assert faults.compare(asked, False, [], ["a.b"]) == {"live": "agrees", "rest": "false alarm"}

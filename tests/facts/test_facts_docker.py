@@ -94,6 +94,13 @@ def test_unreadable_file() -> None:
         assert docker.data_root(host({JSON: error})) == docker.DATA_ROOT
 
 
+@pytest.mark.parametrize("kind", ["live", "root"])
+@pytest.mark.parametrize(("version", "accepted"), [("20.10.24", False), ("26.1.5", True)])
+def test_a_link_to_dev_null_is_an_empty_file(version: str, accepted: bool, kind: str) -> None:
+    laid = {JSON: "-> /dev/null", "/dev/null": ""}
+    assert docker.judgement(host(laid, version, kind=kind)).accepted == accepted
+
+
 def test_a_file_that_is_far_too_large() -> None:
     with pytest.raises(Unavailable, match="larger"):
         docker.effective(host({JSON: b" " * (docker.FILE_LIMIT + 1)}))
