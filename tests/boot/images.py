@@ -191,11 +191,24 @@ def disk(parts: list[pathlib.Path], target: pathlib.Path, boot_loader: bool = Fa
         file.truncate(start + ALIGN)
     subprocess.run(["sgdisk", *arguments, target], check=True, capture_output=True, timeout=60)
     for part, place in zip(parts, places):
-        subprocess.run(
-            ["dd", f"if={part}", f"of={target}", "bs=1M", f"seek={place >> 20}", "conv=notrunc,sparse"],
-            check=True, capture_output=True, timeout=120,
-        )  # fmt: skip
+        _lay_into(part, target, place)
     return target
+
+
+def _lay_into(part: pathlib.Path, disk: pathlib.Path, place: int) -> None:
+    """Copy what a sparse file has, and not its holes: they are nine parts of ten."""
+    with part.open("rb") as source, disk.open("r+b") as target:
+        begin = end = 0
+        while end < part.stat().st_size:
+            try:
+                begin = os.lseek(source.fileno(), end, os.SEEK_DATA)
+            except OSError:
+                return
+            end = os.lseek(source.fileno(), begin, os.SEEK_HOLE)
+            source.seek(begin)
+            target.seek(place + begin)
+            while source.tell() < end:
+                target.write(source.read(min(ALIGN, end - source.tell())))
 
 
 def busybox() -> pathlib.Path | None:
