@@ -183,7 +183,9 @@ class RootlessStorageFuse(Check):
             except (OSError, Unavailable):
                 continue
             for number, line in enumerate(content.split("\n"), 1):
-                if re.match(r'\s*mount_program\s*=\s*["\'].*fuse-overlayfs["\']', line):
+                if "fuse-overlayfs" in line and re.match(
+                    r'\s*mount_program\s*=\s*["\'].*fuse-overlayfs["\']', line
+                ):
                     yield path, number
             # The system's own file counts only where the administrator has none.
             if path == FUSE_CONFIGS[0] and content:

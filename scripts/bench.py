@@ -56,7 +56,7 @@ SAME = (
     "sysctl.inotify",
     "namespaces.user_limits",
     "cgroup.mode",
-    "cgroup.controllers",
+    "controllers.available",
     "kernel.config_overlay",
     "kernel.config_base",
     "docker.daemon_json",

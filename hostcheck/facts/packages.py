@@ -100,22 +100,19 @@ def parse_dpkg_status(text: str, path: str = DPKG + "/status") -> Iterator[Packa
 
 
 # One pass in C over undecoded bytes: a desktop has 3000 stanzas, of which four fields count. An empty line ends one.
-# Only what begins as one of them is tried.
-_FIELDS = re.compile(rb"\n(?=[PSAV\n])(?:(?:Package|Status|Architecture|Version): .*|(?=\n))")
+_STANZA = re.compile(
+    rb"\n\n(?=(?:.+\n)*?Package: (.*))"
+    rb"(?:(?=(?:.+\n)*?Status: (.*)))?(?:(?=(?:.+\n)*?Architecture: (.*)))?(?:(?=(?:.+\n)*?Version: (.*)))?"
+)
 
 
 def _stanzas(data: bytes, path: str) -> Iterator[tuple[Package, str]]:
     """Yield each package of a status file and its state: the last word of Status, empty where that is missing."""
-    short = b"".join(_FIELDS.findall(b"\n" + data + b"\n\n")).decode("utf-8", "replace")
-    for stanza in short.split("\n\n"):
-        fields: dict[str, str] = {}
-        for line in stanza.split("\n"):
-            name, _, value = line.partition(": ")
-            fields.setdefault(name, value.strip())
-        if fields.get("Package"):
-            state = fields.get("Status", "").rpartition(" ")[2]
-            version, arch = fields.get("Version", ""), fields.get("Architecture", "")
-            yield Package(fields["Package"], version, arch, "deb", path), state
+    for fields in _STANZA.findall(b"\n\n" + data):
+        name, status, arch, version = b"\0".join(fields).decode("utf-8", "replace").split("\0")[:4]
+        if name.strip():
+            state = status.strip().rpartition(" ")[2]
+            yield Package(name.strip(), version.strip(), arch.strip(), "deb", path), state
 
 
 def _dpkg_status(host: Host) -> tuple[tuple[Package, str], ...]:
