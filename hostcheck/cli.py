@@ -85,7 +85,10 @@ def _parser(names: Iterable[str]) -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=Help,
     )
-    parser.add_argument("--version", action="version", version=f"hostcheck {__version__}")
+    parser.add_argument(
+        "--version", action="store_true", help="print the version; with -v, how it was installed"
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name in names:
         add_parser, _ = COMMANDS[name]
@@ -255,15 +258,8 @@ def _add_plugins(parser: argparse.ArgumentParser) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or (arguments[0] not in COMMANDS and arguments[0] not in ("-h", "--help", "--version")):
-        arguments.insert(0, "run")
-    if arguments == ["--version"]:
-        print(f"hostcheck {__version__}")
-        return OK
     try:
-        options = _options(arguments)
-        _, command = COMMANDS[options.command]
-        code = command(options)
+        code = _dispatch(arguments)
         sys.stdout.flush()
         return code
     except (PolicyError, UsageError, OutputError, NoTarget) as error:
@@ -285,6 +281,28 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return USAGE
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if "--version" in arguments and set(arguments) <= {"--version", "-v", "--verbose"}:
+        return _version(verbose=len(arguments) > 1)
+    if not arguments or (arguments[0] not in COMMANDS and arguments[0] not in ("-h", "--help")):
+        arguments.insert(0, "run")
+    options = _options(arguments)
+    _, command = COMMANDS[options.command]
+    return command(options)
+
+
+def _version(verbose: bool) -> int:
+    if not verbose:
+        print(f"hostcheck {__version__}")
+        return OK
+    # Imported here: nothing else asks for it, and it reads the metadata of all libraries.
+    from hostcheck import installation
+
+    for line in installation.lines(_host_at(None)):
+        print(line)
+    return OK
 
 
 def _host_at(path: str | None) -> Host:
