@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-boot test-faults test-hurt proof fuzz lint format bench bench-images docs pyz packages test-oldest clean
+.PHONY: run test test-boot test-faults test-hurt test-install proof fuzz lint format bench bench-images docs pyz \
+	standalone packages test-oldest clean
 
 # 1 says that the host is not ready: that is an answer, not a failure of make.
 run: $(VENV)/run.stamp
@@ -14,8 +15,15 @@ test: $(VENV)/test.stamp
 	$(BIN)/pytest
 
 # All images of Debian 11, 12, 13 and sid booted in QEMU, and the units of the deb in them, as root; an hour.
-test-boot: $(VENV)/test.stamp packages
+test-boot: $(VENV)/test.stamp
+	$(BIN)/python packaging/packages.py --no-executables
 	HOSTCHECK_ALL_BOOTS=1 $(BIN)/pytest tests/boot
+
+# Each package and file in roots of Debian 11, 12, 13 and sid that have nothing else, and all that is built twice, as
+# root; an hour, the first time two: the Python of the executables is compiled.
+test-install: $(VENV)/test.stamp
+	$(BIN)/python -m pip --disable-pip-version-check -q install -e '.[standalone]'
+	HOSTCHECK_ALL_INSTALLS=1 $(BIN)/pytest tests/packaging
 
 # Every fault on the real engines of Debian 12, 13 and sid; half an hour, as root.
 test-faults: $(VENV)/test.stamp
@@ -61,9 +69,14 @@ PYZ_PYTHONS ?= $(PYTHON)
 pyz: $(VENV)/run.stamp
 	$(BIN)/python packaging/pyz.py dist/hostcheck.pyz $(PYZ_PYTHONS)
 
-# Wheel, sdist, deb, rpm, pyz, a bill of materials and checksums, in dist/; the same bytes for the same commit.
+# An executable each for amd64 and arm64 that needs no Python; half an hour the first time, in which one is compiled.
+standalone: $(VENV)/run.stamp
+	$(BIN)/python -m pip --disable-pip-version-check -q install -e '.[standalone]'
+	$(BIN)/python packaging/standalone/build.py dist
+
+# Wheel, sdist, deb, rpm, pyz, executables, bills of materials and checksums, in dist/; the same bytes for the same commit.
 packages: $(VENV)/run.stamp
-	$(BIN)/python -m pip --disable-pip-version-check -q install -e '.[exporter,packages]'
+	$(BIN)/python -m pip --disable-pip-version-check -q install -e '.[exporter,packages,standalone]'
 	$(BIN)/python packaging/packages.py $(PYZ_PYTHONS)
 
 # The lower bounds of setup.cfg, which are what Debian 12 ships.
@@ -81,7 +94,7 @@ $(VENV)/run.stamp: setup.cfg pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/test.stamp: setup.cfg pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip --disable-pip-version-check -q install -e '.[test,images,exporter]'
+	$(BIN)/python -m pip --disable-pip-version-check -q install -e '.[test,images,exporter,packages]'
 	@touch $@ $(VENV)/run.stamp
 
 clean:

@@ -71,13 +71,20 @@ def way(host: Host, folder: str = packaged.FOLDER) -> Way:
     if getattr(sys, "frozen", False):
         return Way("standalone", f"the standalone executable {sys.executable}")
     if not os.path.isdir(folder):
-        return Way("pyz", f"the one file {os.path.dirname(folder)}")
+        return Way("pyz", f"the one file {_archive(folder)}")
     around = os.path.dirname(folder)
     if os.path.isfile(os.path.join(around, "setup.cfg")) and os.path.isdir(os.path.join(around, "checks")):
         if _editable(around):
             return Way("editable", f"pip install -e, from the checkout {around}")
         return Way("checkout", f"not at all: run from the checkout {around}")
     return _packaged(host, folder) or _installed_by(around) or Way("copy", f"not at all: a copy in {around}")
+
+
+def _archive(inside: str) -> str:
+    """Return the file that a path leads into; what was compiled lies in a folder of its own in it."""
+    while not os.path.isfile(inside) and inside != os.path.dirname(inside):
+        inside = os.path.dirname(inside)
+    return inside
 
 
 def _packaged(host: Host, folder: str) -> Way | None:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
-from prometheus_client.registry import Collector
 
 from hostcheck.finding import Outcome, Report, Severity, Verdict
+
+if TYPE_CHECKING:
+    from prometheus_client.registry import Collector
+else:
+    # The library of Debian 11 has no such class; a registry asks for `collect` alone.
+    Collector = object
 
 Families = Iterator["GaugeMetricFamily | InfoMetricFamily"]
 

@@ -1,12 +1,13 @@
-"""Build everything that is handed out into dist/: wheel, sdist, pyz, deb and rpm, an SBOM and the checksums.
+"""Build everything that is handed out into dist/: wheel, sdist, pyz, executables, deb and rpm, SBOMs and checksums.
 
-Run by `make packages`, from the checkout. SOURCE_DATE_EPOCH is the time in all of it (default: of the last commit).
+Run by `make packages`, from the checkout. SOURCE_DATE_EPOCH is the time in all of it (default: of the last commit),
+MAINTAINER who answers for the deb and the rpm, as `Name <address>`.
 """
 
 from __future__ import annotations
 
+import argparse
 import datetime
-import email.utils
 import gzip
 import hashlib
 import json
@@ -17,11 +18,12 @@ import string
 import subprocess
 import sys
 import tempfile
+import urllib.parse
 import zipfile
+from typing import Any
 
 PROJECT = pathlib.Path(__file__).resolve().parents[1]
-DIST = PROJECT / "dist"
-sys.path[:0] = [str(PROJECT), str(PROJECT / "packaging")]
+sys.path[:0] = [str(PROJECT), str(PROJECT / "packaging"), str(PROJECT / "packaging" / "standalone")]
 
 import manual  # noqa: E402 - found by the line above
 import pyz  # noqa: E402 - found by the line above
@@ -65,14 +67,24 @@ def epoch() -> int:
     return int(asked.stdout.strip() or 0)
 
 
-def python_packages(scratch: pathlib.Path) -> None:
+def built() -> datetime.datetime:
+    """Return the same time as a date."""
+    return datetime.datetime.fromtimestamp(epoch(), datetime.timezone.utc)
+
+
+def maintainer() -> str:
+    """Return who answers for the packages; the project has no address of its own."""
+    return os.environ.get("MAINTAINER") or "hostcheck maintainers <hostcheck@localhost>"
+
+
+def python_packages(scratch: pathlib.Path, dist: pathlib.Path) -> None:
     """Build wheel and sdist, from a copy: an earlier build leaves files behind that would be taken for sources."""
     project = scratch / "project"
     pyz.copy_project(project)
     shutil.copy(PROJECT / "CHANGELOG.md", project)
-    run(sys.executable, "-m", "build", "-q", "--outdir", DIST, project)
-    repack_sdist(DIST / f"hostcheck-{__version__}.tar.gz")
-    run(sys.executable, "-m", "twine", "check", "--strict", *sorted(DIST.glob("hostcheck-*[lz]")))
+    run(sys.executable, "-m", "build", "-q", "--outdir", dist, project)
+    repack_sdist(dist / f"hostcheck-{__version__}.tar.gz")
+    run(sys.executable, "-m", "twine", "check", "--strict", *sorted(dist.glob("hostcheck-*[lz]")))
 
 
 def repack_sdist(path: pathlib.Path) -> None:
@@ -93,15 +105,15 @@ def repack_sdist(path: pathlib.Path) -> None:
     path.write_bytes(gzip.compress(plain.getvalue(), 9, mtime=0))
 
 
-def linux_packages(stage: pathlib.Path) -> None:
-    """Build deb and rpm with nfpm."""
+def linux_packages(stage: pathlib.Path, dist: pathlib.Path, wheel: pathlib.Path, version: str) -> None:
+    """Build deb and rpm with nfpm, of what is in a wheel."""
     for name in ("lib", "bin", "man", "completions", "doc"):
         (stage / name).mkdir(parents=True)
-    wheel = next(DIST.glob("*.whl"))
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(stage / "lib")  # noqa: S202 - built a moment ago
     about = next((stage / "lib").glob("*.dist-info"))
-    (about / "RECORD").unlink()
+    for name in ("RECORD", "top_level.txt"):
+        (about / name).unlink()
     shutil.rmtree(about / "licenses", ignore_errors=True)
     (about / "INSTALLER").write_text("package\n")
     for path in stage.rglob("*"):
@@ -110,97 +122,142 @@ def linux_packages(stage: pathlib.Path) -> None:
     (stage / "bin" / "hostcheck-rpm").write_text(
         LAUNCHER.format(path='sys.path.insert(0, "/usr/share/hostcheck")\n\n')
     )
-    for name, text in (("hostcheck.1", manual.command_page()), ("hostcheck-policy.5", manual.policy_page())):
+    date = built().date().isoformat()
+    pages = {"hostcheck.1": manual.command_page(date), "hostcheck-policy.5": manual.policy_page(date)}
+    for name, text in pages.items():
         (stage / "man" / f"{name}.gz").write_bytes(gzip.compress(text.encode(), 9, mtime=0))
     for shell in ("bash", "zsh", "fish"):
         text = shtab.complete(cli._parser(cli.COMMANDS), shell=shell)
         (stage / "completions" / shell).write_text(text)
     (stage / "doc" / "copyright").write_text(COPYRIGHT)
-    date = email.utils.format_datetime(datetime.datetime.fromtimestamp(epoch(), datetime.timezone.utc))
-    changes = (
-        f"hostcheck ({__version__}) unstable; urgency=medium\n\n  * See CHANGELOG.md of the sources.\n\n"
-        f" -- hostcheck maintainers <hostcheck@localhost>  {date}\n"
+    (stage / "changelog.yaml").write_text(
+        json.dumps(
+            [
+                {
+                    "semver": f"{version}-1",
+                    "date": built().isoformat(),
+                    "packager": maintainer(),
+                    "deb": {"urgency": "medium", "distributions": ["unstable"]},
+                    "changes": [{"note": "See CHANGELOG.md of the sources."}],
+                }
+            ]
+        )
     )
-    (stage / "doc" / "changelog.gz").write_bytes(gzip.compress(changes.encode(), 9, mtime=0))
     nfpm = pathlib.Path(sys.executable).with_name("nfpm")
     described = string.Template((PROJECT / "packaging" / "linux" / "nfpm.yaml").read_text())
     config = stage / "nfpm.yaml"
-    time = datetime.datetime.fromtimestamp(epoch(), datetime.timezone.utc).isoformat()
-    config.write_text(described.substitute(STAGE=stage, VERSION=__version__, MTIME=time))
+    time = built().isoformat()
+    config.write_text(described.substitute(STAGE=stage, VERSION=version, MTIME=time, MAINTAINER=maintainer()))
     for path in stage.rglob("*"):
         os.utime(path, (epoch(), epoch()))
     for kind in ("deb", "rpm"):
-        run(nfpm, "package", "--config", config, "--packager", kind, "--target", DIST)
+        run(nfpm, "package", "--config", config, "--packager", kind, "--target", dist)
 
 
-def bill_of_materials() -> None:
-    """Write what hostcheck.pyz brings along, as CycloneDX 1.5."""
+def libraries(archive: pathlib.Path) -> list[dict[str, Any]]:
+    """Return the components that hostcheck.pyz brings along."""
     from email.parser import Parser
 
     components = []
-    with zipfile.ZipFile(DIST / "hostcheck.pyz") as packed:
+    with zipfile.ZipFile(archive) as packed:
         for name in sorted(packed.namelist()):
             if not name.endswith(".dist-info/METADATA") or name.startswith("hostcheck-"):
                 continue
             about = Parser().parsestr(packed.read(name).decode())
-            purl = f"pkg:pypi/{about['Name'].lower()}@{about['Version']}"
             licence = about["License-Expression"] or about["License"] or "unknown"
-            components.append(
-                {
-                    "type": "library",
-                    "bom-ref": purl,
-                    "name": about["Name"],
-                    "version": about["Version"],
-                    "purl": purl,
-                    "licenses": [{"license": {"name": licence.splitlines()[0]}}],
-                }
-            )
-    own = f"pkg:pypi/hostcheck@{__version__}"
+            component = part("pypi", about["Name"].lower(), about["Version"])
+            components.append({**component, "licenses": [{"license": {"name": licence.splitlines()[0]}}]})
+    return components
+
+
+def linked_in(sources: pathlib.Path) -> list[dict[str, Any]]:
+    """Return what is compiled into the executables: Debian's sources, `NAME-VERSION` a line."""
+    return [part("generic", *line.rsplit("-", 1)) for line in sources.read_text().splitlines()]
+
+
+def part(kind: str, name: str, version: str) -> dict[str, Any]:
+    """Return a component of a bill of materials."""
+    purl = f"pkg:{kind}/{name}@{urllib.parse.quote(version)}"
+    return {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl}
+
+
+def bill_of_materials(path: pathlib.Path, components: list[dict[str, Any]]) -> None:
+    """Write what a file brings along beside it, as CycloneDX 1.5."""
+    own = part("pypi", "hostcheck", __version__)
     bill = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
         "version": 1,
         "metadata": {
-            "timestamp": datetime.datetime.fromtimestamp(epoch(), datetime.timezone.utc).isoformat(),
-            "component": {
-                "type": "application",
-                "bom-ref": own,
-                "name": "hostcheck",
-                "version": __version__,
-                "purl": own,
-                "licenses": [{"license": {"id": "Apache-2.0"}}],
-            },
+            "timestamp": built().isoformat(),
+            "component": {**own, "type": "application", "licenses": [{"license": {"id": "Apache-2.0"}}]},
         },
         "components": components,
-        "dependencies": [{"ref": own, "dependsOn": [component["bom-ref"] for component in components]}],
+        "dependencies": [
+            {"ref": own["bom-ref"], "dependsOn": [component["bom-ref"] for component in components]}
+        ],
     }
-    (DIST / "hostcheck.pyz.cdx.json").write_text(json.dumps(bill, indent=1) + "\n")
+    path.with_name(f"{path.name}.cdx.json").write_text(json.dumps(bill, indent=1) + "\n")
 
 
-def checksums() -> None:
+def executables(dist: pathlib.Path, components: list[dict[str, Any]]) -> None:
+    """Build the standalone executables, with a bill of materials for each."""
+    # Imported here: what it needs is no part of the other packages' tools.
+    import build
+    import interpreter
+
+    for path in build.build(dist, list(interpreter.PROCESSORS)):
+        bill_of_materials(path, [*components, *linked_in(interpreter.kept() / "SOURCES")])
+
+
+def checksums(dist: pathlib.Path) -> None:
     """Write SHA256SUMS, for `sha256sum -c`."""
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
-        for path in sorted(DIST.iterdir())
+        for path in sorted(dist.iterdir())
         if path.name != "SHA256SUMS"
     ]
-    (DIST / "SHA256SUMS").write_text("".join(lines))
+    (dist / "SHA256SUMS").write_text("".join(lines))
+
+
+def options() -> argparse.Namespace:
+    """Return what is asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("pythons", nargs="*", help="compile the one file for these (default: this one)")
+    parser.add_argument("--dist", type=pathlib.Path, default=PROJECT / "dist", help="the folder, made anew")
+    parser.add_argument(
+        "--package-version", default=__version__, help="what deb and rpm call themselves, to try an upgrade"
+    )
+    parser.add_argument(
+        "--no-executables", action="store_true", help="not those, which take half an hour at first"
+    )
+    parser.add_argument("--wheel", type=pathlib.Path, help="build deb and rpm alone, of this wheel")
+    return parser.parse_args()
 
 
 def main() -> int:
     """Build it all."""
+    asked = options()
+    dist = asked.dist.absolute()
     os.environ["SOURCE_DATE_EPOCH"] = str(epoch())
     os.umask(0o022)
-    shutil.rmtree(DIST, ignore_errors=True)
-    DIST.mkdir()
+    shutil.rmtree(dist, ignore_errors=True)
+    dist.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as folder:
         scratch = pathlib.Path(folder)
-        python_packages(scratch / "python")
-        linux_packages(scratch / "linux")
-    pyz.main([str(DIST / "hostcheck.pyz"), *sys.argv[1:]])
-    bill_of_materials()
-    checksums()
-    print((DIST / "SHA256SUMS").read_text(), end="")
+        if not asked.wheel:
+            python_packages(scratch / "python", dist)
+            pyz.main([str(dist / "hostcheck.pyz"), *asked.pythons])
+            components = libraries(dist / "hostcheck.pyz")
+            bill_of_materials(dist / "hostcheck.pyz", components)
+            if not asked.no_executables:
+                executables(dist, components)
+        wheel = asked.wheel or next(dist.glob("*.whl"))
+        linux_packages(scratch / "linux", dist, wheel.absolute(), asked.package_version)
+    checksums(dist)
+    print((dist / "SHA256SUMS").read_text(), end="")
     return 0
 
 

@@ -66,10 +66,11 @@ def test_a_package_manager_that_does_not_tell(files: dict[str, str], tmp_path: p
     assert installation.way(FakeHost(files), package(tmp_path, {})).kind == "copy"
 
 
-def test_one_file(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("inside", ["hostcheck", "cpython-311/hostcheck"])
+def test_one_file(inside: str, tmp_path: pathlib.Path) -> None:
     archive = tmp_path / "hostcheck.pyz"
     archive.write_text("")
-    found = installation.way(FakeHost({}), f"{archive}/hostcheck")
+    found = installation.way(FakeHost({}), f"{archive}/{inside}")
     assert found == ("pyz", f"the one file {archive}")
 
 

@@ -43,7 +43,7 @@ def run(suite: str = "bookworm", **spec: Any) -> dict[str, Any]:
                 capture_output=True, text=True, timeout=180,
             )  # fmt: skip
         finally:
-            _remove_cgroups(group)
+            remove_cgroups(group)
     assert done.returncode == 0, done.stderr[-3000:]
     result: dict[str, Any] = json.loads(done.stdout)
     return result
@@ -56,7 +56,7 @@ def _roots(word: str) -> str:
     )
 
 
-def _remove_cgroups(group: str) -> None:
+def remove_cgroups(group: str) -> None:
     """Remove what the containers, which were killed, left of their control groups."""
     top = pathlib.Path("/sys/fs/cgroup")
     for hierarchy in (top, *top.iterdir()):

@@ -19,7 +19,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Callable
 
 import pytest
 
@@ -111,6 +112,17 @@ def lock(name: str) -> Iterator[None]:
 
 
 def _make(suite: str, archive: str, target: pathlib.Path) -> None:
+    bootstrap(suite, archive, target, packages(suite))
+
+
+def bootstrap(
+    suite: str,
+    archive: str,
+    target: pathlib.Path,
+    include: Sequence[str],
+    finish: Callable[[pathlib.Path], None] = lambda made: None,
+) -> None:
+    """Make a minimal root with these packages, and what `finish` does to it; all of it or nothing."""
     target.parent.mkdir(parents=True, exist_ok=True)
     # Named apart from finished roots, in the same folder: a rename is atomic only inside one file system.
     scratch = pathlib.Path(tempfile.mkdtemp(prefix=f".making-{suite}-", dir=target.parent))
@@ -119,7 +131,7 @@ def _make(suite: str, archive: str, target: pathlib.Path) -> None:
         command = [
             "debootstrap",
             "--variant=minbase",
-            f"--include={','.join(packages(suite))}",
+            *([f"--include={','.join(include)}"] if include else []),
             suite.partition("-")[0],
             str(scratch),
             archive,
@@ -140,6 +152,7 @@ def _make(suite: str, archive: str, target: pathlib.Path) -> None:
         for waste in ("var/cache/apt/archives", "var/lib/apt/lists"):
             shutil.rmtree(scratch / waste, ignore_errors=True)
             (scratch / waste / "partial").mkdir(parents=True)
+        finish(scratch)
         scratch.rename(target)
     finally:
         if scratch.exists():
@@ -160,7 +173,11 @@ def need(suite: str = "bookworm") -> pathlib.Path:
 
     The root is read-only by agreement.
     """
-    target = where(suite)
+    return kept(where(suite), suite, _make)
+
+
+def kept(target: pathlib.Path, suite: str, make: Callable[[str, str, pathlib.Path], None]) -> pathlib.Path:
+    """Return a folder of the cache that is made of a suite's packages when it is missing."""
     if target.is_dir():
         return target
     if os.geteuid() != 0:
@@ -173,7 +190,7 @@ def need(suite: str = "bookworm") -> pathlib.Path:
     with lock(target.name):
         if not target.is_dir():
             try:
-                _make(suite, archive, target)
+                make(suite, archive, target)
             except (OSError, subprocess.SubprocessError) as problem:
                 pytest.skip(
                     f"debootstrap cannot make {suite}: {problem} (see {cache()}/debootstrap-{suite}.log)"

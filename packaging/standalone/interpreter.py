@@ -1,0 +1,272 @@
+"""The Python of the standalone executable: all its modules linked in, statically and with musl.
+
+The sources of Python and of its libraries are Debian's source packages, with Debian's security fixes; the compiler is
+the zig of PyPI, which brings musl for both processors. What is compiled is kept in ~/.cache/hostcheck.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+SUITE = "trixie"
+SOURCES = ("zlib", "bzip2", "xz-utils", "openssl", "python3.13")
+PROCESSORS = {"x86_64": "amd64", "aarch64": "arm64"}
+"""And what Debian and Docker call them."""
+CFLAGS = "-O2 -g0"
+JOBS = os.cpu_count() or 1
+
+OPENSSL = [
+    "no-shared",
+    "no-tests",
+    "no-apps",
+    "no-docs",
+    "no-dso",
+    "no-module",
+    "no-legacy",
+    "no-async",
+    "no-afalgeng",
+    "no-cmp",
+    "no-cms",
+    "no-ts",
+    "no-srp",
+    "no-dtls",
+    "no-quic",
+    "no-gost",
+    "no-idea",
+    "no-rc2",
+    "no-rc4",
+    "no-bf",
+    "no-cast",
+    "no-seed",
+    "no-camellia",
+    "no-aria",
+    "no-sm2",
+    "no-sm3",
+    "no-sm4",
+    "no-mdc2",
+    "no-whirlpool",
+    "no-rfc3779",
+    "no-ml-dsa",
+    "no-slh-dsa",
+    "no-ssl-trace",
+    "no-argon2",
+]
+"""What TLS of today does not need, or what would load files."""
+
+ABSENT = ["_ctypes", "_curses", "_curses_panel", "_tkinter", "_dbm", "_gdbm", "_sqlite3", "_uuid", "readline"]
+"""Modules of Python whose libraries are not built; hostcheck imports none."""
+
+
+def run(*command: str | os.PathLike[str], cwd: pathlib.Path, log: pathlib.Path, **more: str) -> None:
+    """Run a step of the build, which talks into a log."""
+    with log.open("a") as out:
+        done = subprocess.run(
+            command, check=False, cwd=cwd, env={**os.environ, **more}, stdin=subprocess.DEVNULL,
+            stdout=out, stderr=out,
+        )  # fmt: skip
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))[:200]} failed; the end of {log}:\n{log.read_text()[-2000:]}")
+
+
+def cache() -> pathlib.Path:
+    """Return where what was compiled is kept."""
+    top = pathlib.Path(os.environ.get("HOSTCHECK_CACHE") or pathlib.Path.home() / ".cache" / "hostcheck")
+    path = top / "standalone"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def zig() -> str:
+    """Return the compiler."""
+    found = importlib.util.find_spec("ziglang")
+    if found is None or not found.origin:
+        sys.exit("needs zig: pip install ziglang")
+    return str(pathlib.Path(found.origin).with_name("zig"))
+
+
+def archive() -> str:
+    """Return the Debian archive that this machine's own apt uses."""
+    asked = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
+    found = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.split()
+    for uri in found:
+        if uri.rstrip("/").endswith("/debian"):
+            return uri
+    sys.exit("apt knows no Debian archive: run apt-get update on a Debian")
+
+
+class Apt:
+    """Debian's sources, through an apt that knows of nothing else on this machine."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        """Ask for the lists of the archive that this machine's own apt uses."""
+        for name in ("state/lists/partial", "cache/archives/partial"):
+            (folder / name).mkdir(parents=True)
+        (folder / "status").touch()
+        keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
+        (folder / "sources").write_text(f"deb-src [signed-by={keys}] {archive()} {SUITE} main\n")
+        self.config = folder / "apt.conf"
+        self.config.write_text(
+            f'Dir::State "{folder}/state";\nDir::State::status "{folder}/status";\nDir::Cache "{folder}/cache";\n'
+            f'Dir::Etc::SourceList "{folder}/sources";\nDir::Etc::SourceParts "/dev/null";\n'
+            'APT::Sandbox::User "root";\n'
+        )
+        self.log = folder / "log"
+        self.folder = folder
+        run("apt-get", "-q", "update", cwd=folder, log=self.log, APT_CONFIG=str(self.config))
+
+    def source(self, name: str) -> pathlib.Path:
+        """Return the unpacked sources, of the newest version that the archive really has."""
+        listed = subprocess.run(
+            ["apt-cache", "showsrc", name], check=True, capture_output=True, text=True,
+            env={**os.environ, "APT_CONFIG": str(self.config)},
+        ).stdout  # fmt: skip
+        versions = sorted(re.findall(r"(?m)^Version: (\S+)", listed), key=_numbers, reverse=True)
+        for version in versions:
+            target = self.folder / "sources-of" / name
+            shutil.rmtree(target, ignore_errors=True)
+            target.mkdir(parents=True)
+            done = subprocess.run(
+                ["apt-get", "-q", "source", f"{name}={version}"], check=False, cwd=target, capture_output=True,
+                env={**os.environ, "APT_CONFIG": str(self.config)},
+            )  # fmt: skip
+            if done.returncode == 0:
+                return next(path for path in target.iterdir() if path.is_dir())
+        sys.exit(f"no sources of {name} in {versions}")
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(digits) for digits in re.findall(r"\d+", version)]
+
+
+class Target:
+    """A processor, and the folder in which things are compiled for it."""
+
+    def __init__(self, processor: str, folder: pathlib.Path) -> None:
+        """Lay down the compiler's commands."""
+        self.processor = processor
+        self.triple = f"{processor}-linux-musl"
+        self.folder = folder
+        self.prefix = folder / "prefix"
+        self.log = folder / "log"
+        for name in ("bin", "prefix/lib", "prefix/include"):
+            (folder / name).mkdir(parents=True)
+        for name, words in (("cc", f"cc -target {self.triple}"), ("ar", "ar"), ("ranlib", "ranlib")):
+            path = folder / "bin" / name
+            path.write_text(f'#!/bin/sh\nexec {zig()} {words} "$@"\n')
+            path.chmod(0o755)
+        self.tools = {
+            "CC": str(folder / "bin/cc"),
+            "AR": str(folder / "bin/ar"),
+            "RANLIB": str(folder / "bin/ranlib"),
+            "CFLAGS": CFLAGS,
+        }
+
+    def run(self, *command: str | os.PathLike[str], cwd: pathlib.Path, **more: str) -> None:
+        """Run a step with the compiler's commands."""
+        run(*command, cwd=cwd, log=self.log, **{**self.tools, **more})
+
+    def copy(self, sources: pathlib.Path) -> pathlib.Path:
+        """Return a copy of sources to build in."""
+        return pathlib.Path(shutil.copytree(sources, self.folder / sources.name, symlinks=True))
+
+
+def build_libraries(target: Target, sources: dict[str, pathlib.Path]) -> None:
+    """Build what Python's modules for archives and TLS need."""
+    make = ["make", "-s", f"-j{JOBS}"]
+    prefix = f"--prefix={target.prefix}"
+    zlib = target.copy(sources["zlib"])
+    target.run("./configure", "--static", prefix, cwd=zlib, CHOST=target.triple)
+    target.run(*make, "install", cwd=zlib)
+    bzip2 = target.copy(sources["bzip2"])
+    target.run(*make, "libbz2.a", *(f"{name}={value}" for name, value in target.tools.items()), cwd=bzip2)
+    shutil.copy(bzip2 / "libbz2.a", target.prefix / "lib")
+    shutil.copy(bzip2 / "bzlib.h", target.prefix / "include")
+    xz = target.copy(sources["xz-utils"])
+    programs = ("xz", "xzdec", "lzmadec", "lzmainfo", "scripts", "doc", "nls", "shared")
+    target.run(
+        "./configure", f"--host={target.triple}", prefix, *(f"--disable-{name}" for name in programs), cwd=xz
+    )
+    target.run(*make, "install", cwd=xz)
+    openssl = target.copy(sources["openssl"])
+    target.run(
+        "./Configure", f"linux-{target.processor}", prefix, "--libdir=lib", "--openssldir=/etc/ssl", *OPENSSL,
+        cwd=openssl,
+    )  # fmt: skip
+    target.run(*make, "build_libs", cwd=openssl)
+    target.run(*make, "install_dev", cwd=openssl)
+
+
+def build_python(target: Target, sources: pathlib.Path, build_python: pathlib.Path | None) -> pathlib.Path:
+    """Return the folder in which Python was built; for another processor a built one of the same version helps."""
+    folder = target.copy(sources)
+    cross = []
+    if build_python:
+        cross = [
+            f"--build={os.uname().machine}-linux-gnu", f"--host={target.triple}", f"--with-build-python={build_python}",
+            "ac_cv_file__dev_ptmx=yes", "ac_cv_file__dev_ptc=no", "ac_cv_buggy_getaddrinfo=no",
+        ]  # fmt: skip
+    include, lib = f"-I{target.prefix}/include", f"-L{target.prefix}/lib"
+    libraries = {"ZLIB": "-lz", "BZIP2": "-lbz2", "LIBLZMA": "-llzma"}
+    environment = {
+        # No library of this machine is to be found.
+        "PKG_CONFIG": "false",
+        "MODULE_BUILDTYPE": "static",
+        # musl gives threads 128 KiB.
+        "CFLAGS": f"{CFLAGS} -DTHREAD_STACK_SIZE=0x200000",
+        "LDFLAGS": "-static -Wl,-s",
+        "LINKFORSHARED": " ",
+        **{f"{name}_CFLAGS": include for name in libraries},
+        **{f"{name}_LIBS": f"{lib} {flag}" for name, flag in libraries.items()},
+    }
+    target.run(
+        "./configure", *cross, "--disable-shared", "--disable-test-modules", "--without-ensurepip",
+        "--without-readline", f"--with-openssl={target.prefix}", *(f"py_cv_module_{name}=n/a" for name in ABSENT),
+        cwd=folder, **environment,
+    )  # fmt: skip
+    make = ["make", "-s", f"-j{JOBS}", "LINKFORSHARED= "]
+    target.run(*make, "python", "pybuilddir.txt", cwd=folder)
+    shutil.copy(folder / "python", folder / "plain-python")
+    shutil.copy(HERE / "main.c", folder / "Programs" / "python.c")
+    target.run(*make, "python", cwd=folder)
+    (folder / "python").rename(folder / "starter")
+    (folder / "plain-python").rename(folder / "python")
+    return folder
+
+
+def kept() -> pathlib.Path:
+    """Return where what this file compiles is kept."""
+    recipe = pathlib.Path(__file__).read_bytes() + (HERE / "main.c").read_bytes()
+    return cache() / hashlib.sha256(recipe).hexdigest()[:12]
+
+
+def interpreters(processors: list[str]) -> dict[str, pathlib.Path]:
+    """Return the folder of each processor's Python, compiled now where it is missing."""
+    done = kept()
+    own = os.uname().machine
+    needed = [own, *(name for name in processors if name != own)]
+    if all((done / name / "starter").is_file() for name in needed):
+        return {name: done / name for name in needed}
+    done.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache()) as scratch:
+        apt = Apt(pathlib.Path(scratch))
+        sources = {name: apt.source(name) for name in SOURCES}
+        python = sources.pop("python3.13")
+        versions = "".join(f"{folder.name}\n" for folder in (*sources.values(), python))
+        (done / "SOURCES").write_text(versions)
+        for name in needed:
+            if (done / name / "starter").is_file():
+                continue
+            target = Target(name, pathlib.Path(scratch) / name)
+            build_libraries(target, sources)
+            folder = build_python(target, python, None if name == own else done / own / "python")
+            folder.rename(done / name)
+    return {name: done / name for name in needed}
