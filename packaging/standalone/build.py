@@ -32,6 +32,10 @@ UNUSED = re.compile(
 )
 
 
+STORED = ("hostcheck/", "collections/", "encodings/", "importlib/", "json/", "re/")
+"""What every start reads is not compressed: to unpack it takes a sixth of the start."""
+
+
 def modules(target: pathlib.Path, python: pathlib.Path, scratch: pathlib.Path) -> None:
     """Put the standard library, hostcheck and what it needs there, compiled by that Python."""
     library = python / "Lib"
@@ -54,13 +58,17 @@ def modules(target: pathlib.Path, python: pathlib.Path, scratch: pathlib.Path) -
 def assemble(path: pathlib.Path, starter: pathlib.Path, tree: pathlib.Path) -> None:
     """Write the executable: the Python, and behind it the archive."""
     shutil.copy(starter, path)
-    with path.open("ab") as file, zipfile.ZipFile(file, "w") as packed:
-        for member in sorted(tree.rglob("*")):
-            if member.is_file():
-                about = zipfile.ZipInfo(member.relative_to(tree).as_posix(), pyz.FIRST)
-                about.compress_type = zipfile.ZIP_DEFLATED
-                about.external_attr = 0o100644 << 16
-                packed.writestr(about, member.read_bytes())
+    # Not opened to append: the archive goes back to write the size of what it packed.
+    with path.open("r+b") as file:
+        file.seek(0, os.SEEK_END)
+        with zipfile.ZipFile(file, "w") as packed:
+            for member in sorted(tree.rglob("*")):
+                if member.is_file():
+                    about = zipfile.ZipInfo(member.relative_to(tree).as_posix(), pyz.FIRST)
+                    stored = about.filename.startswith(STORED) or "/" not in about.filename
+                    about.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
+                    about.external_attr = 0o100644 << 16
+                    packed.writestr(about, member.read_bytes())
     path.chmod(0o755)
 
 

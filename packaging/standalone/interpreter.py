@@ -220,9 +220,9 @@ def build_python(target: Target, sources: pathlib.Path, build_python: pathlib.Pa
         # No library of this machine is to be found.
         "PKG_CONFIG": "false",
         "MODULE_BUILDTYPE": "static",
-        # musl gives threads 128 KiB.
-        "CFLAGS": f"{CFLAGS} -DTHREAD_STACK_SIZE=0x200000",
-        "LDFLAGS": "-static -Wl,-s",
+        # musl gives threads 128 KiB. The compiler takes the date from SOURCE_DATE_EPOCH.
+        "CFLAGS": f"{CFLAGS} -DTHREAD_STACK_SIZE=0x200000 -Wno-date-time",
+        "LDFLAGS": "-static -s",
         "LINKFORSHARED": " ",
         **{f"{name}_CFLAGS": include for name in libraries},
         **{f"{name}_LIBS": f"{lib} {flag}" for name, flag in libraries.items()},
@@ -233,10 +233,10 @@ def build_python(target: Target, sources: pathlib.Path, build_python: pathlib.Pa
         cwd=folder, **environment,
     )  # fmt: skip
     make = ["make", "-s", f"-j{JOBS}", "LINKFORSHARED= "]
-    target.run(*make, "python", "pybuilddir.txt", cwd=folder)
+    target.run(*make, "python", "pybuilddir.txt", cwd=folder, SOURCE_DATE_EPOCH="0")
     shutil.copy(folder / "python", folder / "plain-python")
     shutil.copy(HERE / "main.c", folder / "Programs" / "python.c")
-    target.run(*make, "python", cwd=folder)
+    target.run(*make, "python", cwd=folder, SOURCE_DATE_EPOCH="0")
     (folder / "python").rename(folder / "starter")
     (folder / "plain-python").rename(folder / "python")
     return folder
