@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 
+from hostcheck._typing import TYPE_CHECKING
 from hostcheck.finding import Outcome, Report, Severity, Verdict
 
 if TYPE_CHECKING:

@@ -64,7 +64,8 @@ def main() -> int:
     )  # fmt: skip
     try:
         inside.wait(dockerd, lambda: inside.run(*door, "docker", "version").returncode == 0)
-        json.dump({**build_and_run(door), "outside": inside.hostcheck(*door)}, sys.stdout)
+        # As a tree: here the first process of /proc has another root, so /host is not seen to be the running one.
+        json.dump({**build_and_run(door), "outside": inside.hostcheck(root=root)}, sys.stdout)
     finally:
         dockerd.kill()
         containerd.kill()
