@@ -5,7 +5,7 @@ from __future__ import annotations
 from hostcheck._typing import Optional
 from hostcheck.api import Host, NotApplicable
 from hostcheck.facts import engine, systemd
-from hostcheck.facts.systemd import Setting, Unit
+from hostcheck.facts.unitvalues import Setting, Unit
 
 DOCKER_UNIT = "https://github.com/moby/moby/blob/master/contrib/init/systemd/docker.service"
 CONTAINERD_UNIT = "https://github.com/containerd/containerd/blob/main/containerd.service"

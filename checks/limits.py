@@ -18,8 +18,8 @@ from hostcheck.api import (
     passed,
 )
 from hostcheck.facts import engine, packages, sysctl, systemd
-from hostcheck.facts.systemd import Unit
 from hostcheck.facts.unitfile import parse_size
+from hostcheck.facts.unitvalues import Unit
 
 from ._units import ALL, CONTAINERD_UNIT, DAEMONS, DOCKER_UNIT, EXEC_5, RESOURCE_5, at, drop_in, units
 

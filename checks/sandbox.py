@@ -19,6 +19,7 @@ from hostcheck.api import (
 )
 from hostcheck.facts import engine, files, systemd
 from hostcheck.facts.versions import found_tool
+from hostcheck.facts.unitvalues import Unit
 
 REQUIRED, RECOMMENDED = "required", "recommended"
 YES = ("yes", "true", "1", "on", "y", "t")
@@ -112,7 +113,7 @@ class SandboxUnits(Check):
         if silent:
             raise NotApplicable("no unit of an engine is installed")
 
-    def _walls(self, unit: systemd.Unit) -> Iterator[Finding]:
+    def _walls(self, unit: Unit) -> Iterator[Finding]:
         last = {each.key: each for each in unit.assignments if each.section == "Service"}
         opened = any(each.key == "ReadWritePaths" for each in unit.assignments)
         for wall in WALLS:

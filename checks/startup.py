@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import containerd, docker, engine, files, mounts, rootless, systemd
+from hostcheck.facts.unitvalues import Unit
 
 MOBY = "https://github.com/moby/moby/blob"
 
@@ -263,7 +264,7 @@ class StartupMounts(Check):
             **more,
         )
 
-    def _waits(self, unit: systemd.Unit, point: str) -> bool:
+    def _waits(self, unit: Unit, point: str) -> bool:
         """Return whether the unit is made to wait for the mount, or for all that the network brings."""
         name = point.strip("/").replace("-", "\\x2d").replace("/", "-") + ".mount"
         for said in unit.assignments:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import engine, systemd
 from hostcheck.facts.files import text, which
-from hostcheck.facts.systemd import Unit
+from hostcheck.facts.unitvalues import Unit
 
 from ._units import (
     ALL,

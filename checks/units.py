@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
 from hostcheck.facts import engine, systemd
 from hostcheck.facts.files import Source, text
-from hostcheck.facts.systemd import Setting, Unit
 from hostcheck.facts.unitfile import Problem
+from hostcheck.facts.unitvalues import Setting, Unit
 
 from ._units import ALL, DAEMONS, DOCKER_UNIT, ENGINES, EXEC_5, UNIT_5, at, need_systemd, units
 

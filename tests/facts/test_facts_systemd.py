@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from hostcheck.facts import systemd
+from hostcheck.facts.unitvalues import Unit
 from hostcheck.host.root import RootHost
 from hostcheck.testing import FakeHost
 
@@ -61,7 +62,7 @@ def lay(corpora: pathlib.Path, top: pathlib.Path) -> dict[tuple[str, str], pathl
     return where
 
 
-def _as_expected(found: systemd.Unit, field: str) -> Any:
+def _as_expected(found: Unit, field: str) -> Any:
     """Return one field of the corpus as this unit answers it."""
     prop = {
         "load": "LoadState", "fragment": "FragmentPath", "dropins": "DropInPaths", "nofile_hard": "LimitNOFILE",
