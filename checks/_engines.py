@@ -9,12 +9,6 @@ from hostcheck.facts import engine
 from hostcheck.facts.versions import Found
 
 
-def docker_only(host: Host) -> None:
-    """Raise NotApplicable where docker is not installed."""
-    if engine.stage(host) == "before":
-        raise NotApplicable("docker is not installed")
-
-
 def engine_only(host: Host) -> None:
     """Raise NotApplicable where no engine is installed that starts runc through containerd."""
     if engine.stage(host) == "before" and engine.stage(host, "containerd") == "before":

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from hostcheck.api import Host, NotApplicable, Unavailable
+from hostcheck.api import Check, Host, NotApplicable, Unavailable
 from hostcheck.facts import engine, kubelet, packages
 from hostcheck.facts.files import which
 
 
-def relevant(host: Host, needed: str) -> None:
-    """Raise `NotApplicable` where no kubelet is, nor is to be."""
-    there = needed == "yes"
-    if needed == "auto":
-        there = bool(
-            "kubelet" in engine.installed(host)
-            or which(host, "kubeadm")
-            or has_package(host, "kubeadm")
-            or host.exists(kubelet.CONFIG)
-        )
-    if not there:
-        raise NotApplicable("no kubelet here")
+class NodeCheck(Check):
+    """A question about a Kubernetes node; not a check itself."""
+
+    needed: str = "auto"
+    """Whether a kubelet is to run here: `yes`, `no`, or `auto` for whether it or kubeadm is installed."""
+
+    def need_node(self, host: Host) -> None:
+        """Raise NotApplicable where no kubelet is, nor is to be."""
+        there = self.needed == "yes"
+        if self.needed == "auto":
+            there = bool(
+                "kubelet" in engine.installed(host)
+                or which(host, "kubeadm")
+                or has_package(host, "kubeadm")
+                or host.exists(kubelet.CONFIG)
+            )
+        if not there:
+            raise NotApplicable("no kubelet here")
 
 
 def has_package(host: Host, *known: str) -> bool:
+    """Return whether one of these packages is installed, as far as it can be told."""
     try:
         return packages.installed(host, *known) is not None
     except (PermissionError, Unavailable):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hostcheck.api import Host, NotApplicable, Unavailable, Version
+from hostcheck.api import Check, Host, NotApplicable, Unavailable, Version
 from hostcheck.facts import engine, packages, rootless
 from hostcheck.facts.rootless import Evidence
 from hostcheck.facts.versions import parse_package_version
@@ -12,22 +12,29 @@ TOOL = "https://github.com/moby/moby/blob/master/contrib/dockerd-rootless-setupt
 SCRIPT = "https://github.com/moby/moby/blob/master/contrib/dockerd-rootless.sh"
 
 
-def relevant(host: Host, needed: str) -> tuple[Evidence, ...]:
-    """Return what shows that users run containers without root.
+class UsersCheck(Check):
+    """A question about users who run containers without root; not a check itself."""
 
-    Raises:
-        NotApplicable: nothing does and the policy does not ask for it, or it says that nobody will.
+    needed: str = "auto"
+    """Whether users run containers without root: `yes`, `no`, or `auto` for what their files show."""
 
-    """
-    if needed == "no":
-        raise NotApplicable("no user is to run containers without root")
-    found = rootless.evidence(host)
-    if not found and needed != "yes":
-        raise NotApplicable("no user runs containers without root here")
-    return found
+    def evidence(self, host: Host) -> tuple[Evidence, ...]:
+        """Return what shows that users run containers without root.
+
+        Raises:
+            NotApplicable: nothing does and the policy does not ask for it, or it says that nobody will.
+
+        """
+        if self.needed == "no":
+            raise NotApplicable("no user is to run containers without root")
+        found = rootless.evidence(host)
+        if not found and self.needed != "yes":
+            raise NotApplicable("no user runs containers without root here")
+        return found
 
 
 def installed_package(host: Host, *known: str) -> packages.Package | None:
+    """Return the first of these packages that is installed, None too where it cannot be told."""
     try:
         return packages.installed(host, *known)
     except (PermissionError, Unavailable):
@@ -35,6 +42,7 @@ def installed_package(host: Host, *known: str) -> packages.Package | None:
 
 
 def docker_version(host: Host) -> Version | None:
+    """Return the version of the dockerd that users start, None where it cannot be told."""
     # What users start comes with this package, whatever else is installed.
     package = installed_package(host, "docker-ce-rootless-extras")
     found = parse_package_version(package.version, package.manager).version if package else None

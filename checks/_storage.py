@@ -9,12 +9,6 @@ MOBY = "https://github.com/moby/moby/blob/master/daemon"
 KERNEL_OVERLAY = "https://docs.kernel.org/filesystems/overlayfs.html"
 
 
-def need_docker(host: Host) -> None:
-    """Raise `NotApplicable` where docker is not installed."""
-    if engine.stage(host) == "before":
-        raise NotApplicable("docker is not installed")
-
-
 def folders(host: Host) -> dict[str, str]:
     """Return the folders that hold images, containers and volumes, each with whose it is.
 

@@ -432,8 +432,7 @@ class CgroupNamespaceMode(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        if engine.stage(host) == "before":
-            raise NotApplicable("docker is not installed")
+        engine.need_docker(host)
         found = host.fact(cgroup.mode)
         mode = found.boot or found.now
         setting = docker.effective(host).get("default-cgroupns-mode")

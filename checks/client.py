@@ -10,7 +10,7 @@ from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavail
 from hostcheck.facts import docker, engine, rootless
 from hostcheck.facts.files import text, which
 
-from ._engines import dated, docker_only
+from ._engines import dated
 
 
 def configs(host: Host) -> Iterator[tuple[str, dict[str, Any], str]]:
@@ -174,7 +174,7 @@ class ClientApi(Check):
         return dated(host, self._look(host))
 
     def _look(self, host: Host) -> Iterator[Finding]:
-        docker_only(host)
+        engine.need_docker(host)
         version = host.fact(engine.docker_version)
         if version is None:
             raise Unavailable("the version of docker is not known: see runtime.docker")

@@ -90,8 +90,7 @@ class ContainerdPluginsNeeded(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        if engine.stage(host) == "before":
-            raise NotApplicable("docker is not installed")
+        engine.need_docker(host)
         found = configuration(host)
         listed = found.values.get("disabled_plugins")
         names = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []

@@ -14,8 +14,7 @@ BRIDGE = "docker0"
 
 def need_bridge(host: Host) -> None:
     """Raise `NotApplicable` where dockerd has no bridge of its own."""
-    if engine.stage(host) == "before":
-        raise NotApplicable("docker is not installed")
+    engine.need_docker(host)
     if network.engine_option(host, "bridge", "") == "none":
         raise NotApplicable("docker has no default bridge here")
 

@@ -311,8 +311,7 @@ class InterfacesBridge(Check):
 
     def _own(self, host: Host) -> Finding:
         """Judge docker0, which dockerd makes where it is not there."""
-        if engine.stage(host) == "before":
-            raise NotApplicable("docker is not installed")
+        engine.need_docker(host)
         folder = "/sys/class/net/docker0"
         if host.kind != "live" or not host.exists(folder):
             raise NotApplicable("dockerd makes docker0 itself")

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 
 from hostcheck._typing import Any
-from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
+from hostcheck.api import Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import boot, kernel, kubelet, sysctl
 from hostcheck.facts import os as os_facts
 
-from ._kubernetes import relevant
+from ._kubernetes import NodeCheck
 
 CHANGELOG = "https://github.com/kubernetes/kubernetes/blob/master/CHANGELOG"
 
@@ -27,7 +27,7 @@ DEFAULTS = (
 Source: the kubelet's pkg/kubelet/cm/container_manager_linux.go, setupKernelTunables(), and pkg/util/sysctl."""
 
 
-class KubeletKernelDefaults(Check):
+class KubeletKernelDefaults(NodeCheck):
     """The kernel's settings are those that a kubelet wants which may not change them.
 
     *Why*: with protectKernelDefaults the kubelet changes no sysctl, and exits where one differs:
@@ -45,12 +45,10 @@ class KubeletKernelDefaults(Check):
         "https://github.com/kubernetes/kubernetes/blob/master/pkg/kubelet/cm/container_manager_linux.go",
         "https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/",
     )
-    needed: str = "auto"
-    """Whether a kubelet is to run here: `yes`, `no`, or `auto` for whether one is installed."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        relevant(host, self.needed)
+        self.need_node(host)
         protected = kubelet.value(host, "protectKernelDefaults", "protect-kernel-defaults")
         if not kubelet.truth(protected, False):
             raise NotApplicable("the kubelet may set the sysctls itself (protectKernelDefaults is false)")
@@ -116,7 +114,7 @@ NUMBERS = (
 """Settings that are whole numbers."""
 
 
-class KubeletConfig(Check):
+class KubeletConfig(NodeCheck):
     """The kubelet can read its configuration.
 
     *Why*: a file that is no YAML, is of another kind, or has a text where a number or true and false belong
@@ -136,12 +134,10 @@ class KubeletConfig(Check):
         "https://kubernetes.io/docs/tasks/administer-cluster/kubelet-config-file/",
         "https://github.com/kubernetes/kubernetes/blob/master/pkg/kubelet/kubeletconfig/util/codec/codec.go",
     )
-    needed: str = "auto"
-    """Whether a kubelet is to run here: `yes`, `no`, or `auto` for whether one is installed."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        relevant(host, self.needed)
+        self.need_node(host)
         path = kubelet.config_file(host)
         found = kubelet.config(host)
         if found is None:
@@ -225,7 +221,7 @@ FLAGS = (
 """Flag, the release that no longer knows it, and why. Source: the change logs of Kubernetes."""
 
 
-class KubeletFlags(Check):
+class KubeletFlags(NodeCheck):
     """The kubelet knows the flags that it is given.
 
     *Why*: a flag that a release dropped keeps the kubelet from starting after the upgrade: `failed to parse
@@ -246,12 +242,10 @@ class KubeletFlags(Check):
         f"{CHANGELOG}/CHANGELOG-1.35.md",
         "https://github.com/kubernetes-sigs/kubespray/issues/8924",
     )
-    needed: str = "auto"
-    """Whether a kubelet is to run here: `yes`, `no`, or `auto` for whether one is installed."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        relevant(host, self.needed)
+        self.need_node(host)
         given = kubelet.flags(host)
         if not given:
             raise NotApplicable("the kubelet is given no flags")
@@ -276,7 +270,7 @@ class KubeletFlags(Check):
             yield failed(f"kubelet --{name}", text, expected="absent", commands=commands, **more)
 
 
-class KubeletKernelLog(Check):
+class KubeletKernelLog(NodeCheck):
     """The kubelet can read the kernel's log.
 
     *Why*: the kubelet watches /dev/kmsg for processes that the kernel killed, and does not start without it. A guest of
@@ -295,12 +289,10 @@ class KubeletKernelLog(Check):
         "https://github.com/k0sproject/k0s/issues/744",
         "https://github.com/canonical/lxd/issues/6013",
     )
-    needed: str = "auto"
-    """Whether a kubelet is to run here: `yes`, `no`, or `auto` for whether one is installed."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        relevant(host, self.needed)
+        self.need_node(host)
         inside = os_facts.container(host) if host.kind == "live" else None
         if inside is None:
             raise NotApplicable("a machine of its own has /dev/kmsg")
@@ -314,7 +306,7 @@ class KubeletKernelLog(Check):
         )  # fmt: skip
 
 
-class KubeletAccess(Check):
+class KubeletAccess(NodeCheck):
     """Nobody without a name can ask the kubelet.
 
     *Why*: who may ask the kubelet without saying who it is can run commands in every pod of the node. kubeadm
@@ -333,12 +325,10 @@ class KubeletAccess(Check):
         "https://kubernetes.io/docs/reference/access-authn-authz/kubelet-authn-authz/",
         "https://www.cisecurity.org/benchmark/kubernetes",
     )
-    needed: str = "auto"
-    """Whether a kubelet is to run here: `yes`, `no`, or `auto` for whether one is installed."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        relevant(host, self.needed)
+        self.need_node(host)
         if kubelet.config(host) is None:
             raise NotApplicable(f"there is no {kubelet.config_file(host)} yet")
         anonymous = kubelet.value(host, "authentication.anonymous.enabled", "anonymous-auth")

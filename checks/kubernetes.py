@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator
 
 from hostcheck._typing import Any
-from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
+from hostcheck.api import Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import engine, kubelet
 from hostcheck.facts.files import text, which
 from hostcheck.facts.versions import version
 
-from ._kubernetes import has_package, relevant
+from ._kubernetes import NodeCheck, has_package
 
 PREFLIGHT = "https://github.com/kubernetes/kubernetes/blob/master/cmd/kubeadm/app/preflight/checks_linux.go"
 
@@ -32,7 +32,7 @@ what to install. iptables is asked for by firewall.iptables; ebtables, ethtool, 
 crictl are worth a warning of kubeadm's at most, and their absence harms nothing."""
 
 
-class KubernetesTools(Check):
+class KubernetesTools(NodeCheck):
     """The programs are there without which kubeadm refuses.
 
     *Why*: `kubeadm init` and `kubeadm join` stop where a program is missing that they insist on.
@@ -46,12 +46,10 @@ class KubernetesTools(Check):
     id = "kubernetes.tools"
     severity = Severity.REQUIRED
     references = (PREFLIGHT, "https://github.com/kubernetes/kubernetes/pull/126952")
-    needed: str = "auto"
-    """Whether a kubelet is to run here: `yes`, `no`, or `auto` for whether it or kubeadm is installed."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        relevant(host, self.needed)
+        self.need_node(host)
         kubeadm = kubelet.release(host, "kubeadm")
         release = kubeadm or kubelet.release(host)
         # Where not even these two are seen, the tree has no programs to judge.
@@ -85,7 +83,7 @@ class KubernetesTools(Check):
             raise Unavailable("no programs are to be seen here")
 
 
-class KubernetesNodeName(Check):
+class KubernetesNodeName(NodeCheck):
     """The node's name is one that the API server takes.
 
     *Why*: the kubelet registers the node under the host's name in small letters. One with an underscore or at its
@@ -103,12 +101,10 @@ class KubernetesNodeName(Check):
         "https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names",
         "https://github.com/kubernetes/component-helpers/blob/master/node/util/hostname.go",
     )
-    needed: str = "auto"
-    """Whether a kubelet is to run here: `yes`, `no`, or `auto` for whether one is installed."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        relevant(host, self.needed)
+        self.need_node(host)
         if kubelet.flags(host).get("hostname-override"):
             raise NotApplicable("the kubelet is given another name")
         silent = True
@@ -147,7 +143,7 @@ RUNTIMES = (
 """What a runtime's socket has in its name, the programs, and what it is called."""
 
 
-class KubernetesRuntime(Check):
+class KubernetesRuntime(NodeCheck):
     """The kubelet finds a container runtime.
 
     *Why*: from 1.24 on the kubelet does not speak to dockerd. With docker as the only runtime it needs
@@ -168,12 +164,10 @@ class KubernetesRuntime(Check):
         "https://kubernetes.io/blog/2022/11/18/upcoming-changes-in-kubernetes-1-26/#cri-api-removal",
         "https://kubernetes.io/blog/2025/09/12/kubernetes-v1-34-cri-cgroup-driver-lookup-now-ga/",
     )
-    needed: str = "auto"
-    """Whether a kubelet is to run here: `yes`, `no`, or `auto` for whether one is installed."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        relevant(host, self.needed)
+        self.need_node(host)
         release = kubelet.release(host)
         endpoint = kubelet.value(host, "containerRuntimeEndpoint", "container-runtime-endpoint")
         there = engine.installed(host)

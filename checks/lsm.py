@@ -11,7 +11,7 @@ from hostcheck.facts.files import which
 from hostcheck.facts.rootless import Evidence
 from hostcheck.facts.versions import parse_package_version
 
-from ._rootless import DOCS, relevant
+from ._rootless import DOCS, UsersCheck
 
 MOBY = "https://github.com/moby/moby/blob/master"
 
@@ -147,8 +147,7 @@ class LsmAppArmorProfile(Check):
         """See `Check.run`."""
         if host.kind != "live":
             raise NotApplicable("profiles are loaded on a running host")
-        if engine.stage(host) == "before":
-            raise NotApplicable("docker is not installed")
+        engine.need_docker(host)
         if security.apparmor_now(host).value != "enabled":
             raise NotApplicable("AppArmor is not enabled")
         if not host.pids("dockerd"):
@@ -317,7 +316,7 @@ class LsmSelinuxDataRoot(Check):
 RESTRICT = "kernel.apparmor_restrict_unprivileged_userns"
 
 
-class LsmAppArmorUserns(Check):
+class LsmAppArmorUserns(UsersCheck):
     """AppArmor lets users' engines make user namespaces.
 
     *Why*: Ubuntu from 23.10 on lets only programs make user namespaces that have a profile with `userns,`. The
@@ -336,12 +335,10 @@ class LsmAppArmorUserns(Check):
         "https://rootlesscontaine.rs/getting-started/common/apparmor/",
         "https://ubuntu.com/blog/ubuntu-23-10-restricted-unprivileged-user-namespaces",
     )
-    needed: str = "auto"
-    """Whether users run containers without root: `yes`, `no`, or `auto` for what their files show."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        found = relevant(host, self.needed)
+        found = self.evidence(host)
         restricted = list(self._restricted(host))
         if not restricted:
             raise NotApplicable("AppArmor does not restrict user namespaces here")

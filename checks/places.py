@@ -38,12 +38,6 @@ OF_CONTAINERD = (
 """Below containerd's state: the folders without which no container starts. Source: core/runtime/v2, pkg/shim."""
 
 
-def need_docker(host: Host) -> None:
-    """Raise `NotApplicable` where docker is not installed."""
-    if engine.stage(host) == "before":
-        raise NotApplicable("docker is not installed")
-
-
 def read_only(host: Host, path: str) -> mounts.Mount | None:
     """Return the mount that keeps a path from being written now, None if none does."""
     found = mounts.now(host, path)
@@ -97,7 +91,7 @@ class PlacesRun(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        need_docker(host)
+        engine.need_docker(host)
         if host.kind != "live":
             raise NotApplicable("/run is that of a running host")
         for top, names, number in (
@@ -160,7 +154,7 @@ class PlacesSockets(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        need_docker(host)
+        engine.need_docker(host)
         some = False
         for path, who in self._places(host):
             try:
@@ -235,7 +229,7 @@ class PlacesVarRun(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        need_docker(host)
+        engine.need_docker(host)
         if not any(path.startswith("/run/") for path, _ in docker_sockets(host)):
             raise NotApplicable("dockerd makes its socket where the client looks for it")
         place = "/var/run"
@@ -289,7 +283,7 @@ class PlacesSysctls(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        need_docker(host)
+        engine.need_docker(host)
         if host.kind != "live":
             raise NotApplicable("/proc is that of a running host")
         mount = read_only(host, f"{self.place}/net/ipv4/ip_forward")
@@ -343,7 +337,7 @@ class PlacesTemporary(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        need_docker(host)
+        engine.need_docker(host)
         place = self._told(host) or TMP
         where = {"path": place, "expected": "a folder that can be written", "when": host.when}
         effect = "`docker exec` and health checks fail"

@@ -12,7 +12,7 @@ from hostcheck.facts.packages import owner
 from hostcheck.facts.versions import found_tool
 
 from . import _runtime_floors as floors
-from ._engines import PROGRAMS, dated, docker_only, engine_only, executable
+from ._engines import PROGRAMS, dated, engine_only, executable
 
 MOBY = "https://github.com/moby/moby/blob"
 SMALLEST, SMALL = 4096, 512 * 1024
@@ -42,12 +42,13 @@ def programs(host: Host) -> Iterator[tuple[str, str, Severity, str]]:
 
     Raises:
         NotApplicable: neither docker nor containerd is installed, or docker is a snap, with its libraries inside.
+        Unavailable: none is there.
 
     """
-    if engine.stage(host) == "before" and engine.stage(host, "containerd") == "before":
-        raise NotApplicable("no docker and no containerd is installed")
+    engine_only(host)
     if engine.is_snap(host):
         raise NotApplicable("the snap of docker has its programs and libraries inside")
+    some = False
     own = docker.setting(host, "default-runtime") in (None, "", "runc")
     proxied = docker.setting(host, "userland-proxy") is not False
     for name, needed, effect in (
@@ -60,7 +61,10 @@ def programs(host: Host) -> Iterator[tuple[str, str, Severity, str]]:
     ):
         path = files.which(host, name, engine.DOCKER_FOLDERS)
         if path is not None:
+            some = True
             yield name, path, Severity.REQUIRED if needed else Severity.INFO, effect
+    if not some:
+        raise Unavailable("no program of the engine is seen")
 
 
 class ProgramsPresent(Check):
@@ -147,9 +151,7 @@ class ProgramsLoader(Check):
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
         when = host.when
-        some = False
         for name, path, severity, effect in programs(host):
-            some = True
             absent = self._absent(host, path)
             where = {"path": path, "when": when, "expected": "present"}
             if absent:
@@ -165,8 +167,6 @@ class ProgramsLoader(Check):
                 yield passed(
                     name, "what it asks for is there, or it asks for nothing", value="present", **where
                 )
-        if not some:
-            raise Unavailable("no program of the engine is seen")
 
     def _absent(self, host: Host, path: str) -> tuple[str, ...]:
         """Return what a program asks for and is not there; nothing where it cannot be told."""
@@ -231,9 +231,7 @@ class ProgramsIdentity(Check):
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
         when = host.when
-        some = False
         for name, path, severity, effect in programs(host):
-            some = True
             target = host.resolve(path)
             where = {"path": path, "when": when, "expected": name, "value": posixpath.basename(target)}
             if self._is_other(host, name, target):
@@ -247,8 +245,6 @@ class ProgramsIdentity(Check):
                 )
             else:
                 yield passed(name, f"{path} may be what it is called", **where)
-        if not some:
-            raise Unavailable("no program of the engine is seen")
 
     def _is_other(self, host: Host, name: str, path: str) -> bool:
         """Return whether a program is whole, small, and nowhere has its name."""
@@ -368,7 +364,7 @@ class ProgramsHelpers(Check):
         return dated(host, self._look(host))
 
     def _look(self, host: Host) -> Iterator[Finding]:
-        docker_only(host)
+        engine.need_docker(host)
         if engine.is_snap(host):
             raise NotApplicable("the snap of docker has its programs inside")
         if engine.program(host, "dockerd") is None:

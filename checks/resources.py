@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
+from hostcheck.api import (
+    Check,
+    DiskUsage,
+    Finding,
+    Host,
+    NotApplicable,
+    Severity,
+    Unavailable,
+    failed,
+    passed,
+)
 from hostcheck.facts import engine, mounts, resources
 from hostcheck.facts.files import text
 
@@ -344,12 +354,7 @@ class ResourcesSpace(Check):
         """See `Check.run`."""
         if host.kind != "live":
             raise NotApplicable("free space depends on the disk that this will be deployed to")
-        seen: set[str] = set()
-        for folder in folders(host):
-            point = _place(host, folder, seen)
-            if point is None:
-                continue
-            usage = host.disk_usage(_existing(host, folder))
+        for folder, point, usage in _usages(host):
             if not usage.total:
                 raise Unavailable(f"the size of the file system of {folder} is not told")
             free = usage.free / 1e9
@@ -401,12 +406,7 @@ class ResourcesInodes(Check):
         """See `Check.run`."""
         if host.kind != "live":
             raise NotApplicable("free inodes depend on the disk that this will be deployed to")
-        seen: set[str] = set()
-        for folder in folders(host):
-            point = _place(host, folder, seen)
-            if point is None:
-                continue
-            usage = host.disk_usage(_existing(host, folder))
+        for folder, point, usage in _usages(host):
             if usage.inodes < 0:
                 raise Unavailable(f"the inodes of the file system of {folder} are not told")
             if not usage.inodes:
@@ -427,18 +427,19 @@ class ResourcesInodes(Check):
                 yield passed(folder, f"{folder} has {share:.0f} % of its inodes free", **more)
 
 
+def _usages(host: Host) -> Iterator[tuple[str, str, DiskUsage]]:
+    """Yield the folders of the engines, each with its mount point and how full that is; a mount point counts once."""
+    seen: set[str] = set()
+    for folder in folders(host):
+        mount = mounts.now(host, folder)
+        point = mount.point if mount else folder
+        if point not in seen:
+            seen.add(point)
+            yield folder, point, host.disk_usage(_existing(host, folder))
+
+
 def _existing(host: Host, folder: str) -> str:
     """Return the folder, or the nearest one above that exists."""
     while folder != "/" and not host.exists(folder):
         folder = folder.rpartition("/")[0] or "/"
     return folder
-
-
-def _place(host: Host, folder: str, seen: set[str]) -> str | None:
-    """Return the mount point that holds a folder, None if it was seen before."""
-    mount = mounts.now(host, folder)
-    point = mount.point if mount else folder
-    if point in seen:
-        return None
-    seen.add(point)
-    return point

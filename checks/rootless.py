@@ -12,14 +12,14 @@ from hostcheck.facts import os as os_facts
 from hostcheck.facts.files import names, text
 from hostcheck.facts.rootless import Evidence, User
 
-from ._rootless import DOCS, TOOL, installed_package, relevant
+from ._rootless import DOCS, TOOL, UsersCheck, installed_package
 
 
 def _because(found: tuple[Evidence, ...]) -> str:
     return found[0].why if found else "the policy asks for it"
 
 
-class RootlessUidmap(Check):
+class RootlessUidmap(UsersCheck):
     """A user's engine may set up the ids of its containers.
 
     *Why*: a user may map only one id into a user namespace. newuidmap and newgidmap map the others for them, and
@@ -39,12 +39,10 @@ class RootlessUidmap(Check):
         "https://man7.org/linux/man-pages/man1/newuidmap.1.html",
         "https://github.com/rootless-containers/rootlesskit#setup",
     )
-    needed: str = "auto"
-    """Whether users run containers without root: `yes`, `no`, or `auto` for what their files show."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        found = relevant(host, self.needed)
+        found = self.evidence(host)
         for name in ("newuidmap", "newgidmap"):
             yield self._program(host, name, found)
 
@@ -104,7 +102,7 @@ class RootlessUidmap(Check):
             ) from None
 
 
-class RootlessSubid(Check):
+class RootlessSubid(UsersCheck):
     """Users who run containers without root have ids to give to them.
 
     *Why*: a container has 65536 users. Without that many subordinate ids docker's tool refuses (`No subuid ranges
@@ -118,8 +116,6 @@ class RootlessSubid(Check):
     id = "rootless.subid"
     severity = Severity.REQUIRED
     references = (f"{DOCS}/#prerequisites", TOOL, "https://man7.org/linux/man-pages/man5/subuid.5.html")
-    needed: str = "auto"
-    """Whether users run containers without root: `yes`, `no`, or `auto` for what their files show."""
     minimum: int = 65536
     """Ids that each user must have."""
     users: tuple[str, ...] = ()
@@ -127,7 +123,7 @@ class RootlessSubid(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        found = relevant(host, self.needed)
+        found = self.evidence(host)
         judged = {user.name: user for user in rootless.rootless_users(host)}
         known = {user.name: user for user in rootless.users(host)}
         judged.update({name: known[name] for name in self.users if name in known})
@@ -201,7 +197,7 @@ class RootlessSubid(Check):
             )
 
 
-class RootlessLinger(Check):
+class RootlessLinger(UsersCheck):
     """Users' containers run without a session.
 
     *Why*: without lingering a user's manager starts at the first login and ends with the last session; the engine
@@ -219,12 +215,10 @@ class RootlessLinger(Check):
         f"{DOCS}/tips/#daemon",
         "https://www.freedesktop.org/software/systemd/man/latest/loginctl.html",
     )
-    needed: str = "auto"
-    """Whether users run containers without root: `yes`, `no`, or `auto` for what their files show."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        found = relevant(host, self.needed)
+        found = self.evidence(host)
         said: dict[str, Evidence] = {}
         for each in found:
             if each.at_boot and each.user:
@@ -259,7 +253,7 @@ CONTROLLERS = (
 """Controller, how much it matters, and what is lost without it."""
 
 
-class RootlessDelegation(Check):
+class RootlessDelegation(UsersCheck):
     """Users who run containers without root can limit them.
 
     *Why*: a user's engine can set only the limits whose controllers systemd hands to user@.service; up to 251
@@ -277,12 +271,10 @@ class RootlessDelegation(Check):
         "https://rootlesscontaine.rs/getting-started/common/cgroup2/",
         "https://github.com/systemd/systemd/blob/v252/NEWS",
     )
-    needed: str = "auto"
-    """Whether users run containers without root: `yes`, `no`, or `auto` for what their files show."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        relevant(host, self.needed)
+        self.evidence(host)
         mode = host.fact(cgroup.mode)
         value = mode.boot or (mode.now if host.kind == "live" else None)
         if value is None:
@@ -359,7 +351,7 @@ class RootlessDelegation(Check):
 BUS = "/systemd/user/dbus.socket"
 
 
-class RootlessDbus(Check):
+class RootlessDbus(UsersCheck):
     """Users have a bus of their own.
 
     *Why*: with cgroup v2 a user's engine asks the user's systemd for cgroups, over the user's bus. Without it the
@@ -376,12 +368,10 @@ class RootlessDbus(Check):
         f"{DOCS}/troubleshoot/",
         "https://rootlesscontaine.rs/getting-started/common/cgroup2/",
     )
-    needed: str = "auto"
-    """Whether users run containers without root: `yes`, `no`, or `auto` for what their files show."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        relevant(host, self.needed)
+        self.evidence(host)
         mode = host.fact(cgroup.mode)
         if mode.boot not in (None, "v2") or mode.init not in (None, "systemd"):
             raise NotApplicable("only with systemd and cgroup v2 engines ask for cgroups over the bus")

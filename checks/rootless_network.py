@@ -6,19 +6,19 @@ import re
 from collections.abc import Iterator
 
 from hostcheck._typing import Any
-from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
+from hostcheck.api import Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import engine, firewall, kernel, modules, rootless, sysctl, systemd
 from hostcheck.facts.files import names, text
 from hostcheck.facts.rootless import Evidence
 from hostcheck.facts.versions import version
 
-from ._rootless import DOCS, SCRIPT, TOOL, docker_version, installed_package, relevant
+from ._rootless import DOCS, SCRIPT, TOOL, UsersCheck, docker_version, installed_package
 
 DRIVERS = (("slirp4netns", ("slirp4netns",)), ("pasta", ("passt",)), ("vpnkit", ("vpnkit",)))
 """Programs that give a user's containers a network, and their packages."""
 
 
-class RootlessNetworkDriver(Check):
+class RootlessNetworkDriver(UsersCheck):
     """Users' containers reach the network.
 
     *Why*: a user cannot make interfaces on the host; slirp4netns, pasta or vpnkit carry the packets through a tap
@@ -39,12 +39,10 @@ class RootlessNetworkDriver(Check):
         "https://github.com/containers/podman/blob/main/rootless.md",
         "https://blog.podman.io/2024/03/podman-5-0-breaking-changes-in-detail/",
     )
-    needed: str = "auto"
-    """Whether users run containers without root: `yes`, `no`, or `auto` for what their files show."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        found = relevant(host, self.needed)
+        found = self.evidence(host)
         theirs = {each.engine for each in found} or ({"podman"} & engine.installed(host)) or {"docker"}
         have = [
             name for name, known in DRIVERS if rootless.program(host, name) or installed_package(host, *known)
@@ -149,7 +147,7 @@ class RootlessNetworkDriver(Check):
 PORT_KEY = "net.ipv4.ip_unprivileged_port_start"
 
 
-class RootlessNetworkPorts(Check):
+class RootlessNetworkPorts(UsersCheck):
     """Users may publish the ports that their containers are to have.
 
     *Why*: ports below net.ipv4.ip_unprivileged_port_start (1024, unless it is set) are root's: publishing one ends
@@ -167,14 +165,12 @@ class RootlessNetworkPorts(Check):
         f"{DOCS}/tips/#exposing-privileged-ports",
         "https://www.kernel.org/doc/html/latest/networking/ip-sysctl.html",
     )
-    needed: str = "auto"
-    """Whether users run containers without root: `yes`, `no`, or `auto` for what their files show."""
     lowest: int = 1024
     """The lowest port that users are to publish, whatever their units say."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        found = relevant(host, self.needed)
+        found = self.evidence(host)
         port, path, line = min(
             [*self._published(host, found), (self.lowest, "", 0)], key=lambda each: each[0]
         )  # fmt: skip
@@ -233,7 +229,7 @@ class RootlessNetworkPorts(Check):
 PING_KEY = "net.ipv4.ping_group_range"
 
 
-class RootlessNetworkPing(Check):
+class RootlessNetworkPing(UsersCheck):
     """Ping works in users' containers.
 
     *Why*: a container of a user has no right to raw sockets of the host; ping gets an answer only where its group
@@ -252,12 +248,10 @@ class RootlessNetworkPing(Check):
         f"{DOCS}/tips/#routing-ping-packets",
         "https://github.com/systemd/systemd/blob/v243/NEWS",
     )
-    needed: str = "auto"
-    """Whether users run containers without root: `yes`, `no`, or `auto` for what their files show."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        relevant(host, self.needed)
+        self.evidence(host)
         if host.kind == "live":
             now = sysctl.now(host, PING_KEY)
             if now is not None:
@@ -281,7 +275,7 @@ class RootlessNetworkPing(Check):
         )
 
 
-class RootlessNetworkIptables(Check):
+class RootlessNetworkIptables(UsersCheck):
     """A user's docker can make its rules.
 
     *Why*: iptables-legacy loads ip_tables when it is first called; called by a user's docker it may not, and the
@@ -298,12 +292,10 @@ class RootlessNetworkIptables(Check):
     aliases = ("rootless.iptables",)
     severity = Severity.RECOMMENDED
     references = (TOOL, f"{DOCS}/troubleshoot/", "https://github.com/moby/moby/issues/49020")
-    needed: str = "auto"
-    """Whether users run containers without root: `yes`, `no`, or `auto` for what their files show."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        found = relevant(host, self.needed)
+        found = self.evidence(host)
         if found and not any(each.engine != "podman" for each in found):
             raise NotApplicable("podman makes its rules otherwise")
         if firewall.backend(host) != "legacy":

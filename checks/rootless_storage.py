@@ -12,11 +12,11 @@ from hostcheck.facts import os as os_facts
 from hostcheck.facts.files import text
 from hostcheck.facts.rootless import Evidence, User
 
-from ._rootless import DOCS, docker_version, installed_package, relevant
+from ._rootless import DOCS, UsersCheck, docker_version, installed_package
 from ._storage import no_mount
 
 
-class RootlessStorageOverlay(Check):
+class RootlessStorageOverlay(UsersCheck):
     """A user's engine can stack the layers of images.
 
     *Why*: up to 5.10 the kernel lets only root mount overlay. Engines then fall back to fuse-overlayfs, or to full
@@ -38,12 +38,10 @@ class RootlessStorageOverlay(Check):
         "https://www.redhat.com/en/blog/podman-rootless-overlay",
         "https://github.com/torvalds/linux/commit/459c7c565ac36ba09ffbf24231147f408fde4203",
     )
-    needed: str = "auto"
-    """Whether users run containers without root: `yes`, `no`, or `auto` for what their files show."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        found = relevant(host, self.needed)
+        found = self.evidence(host)
         fuse = rootless.program(host, "fuse-overlayfs") or installed_package(host, "fuse-overlayfs")
         for each in kernel.kernels(host):
             why = self._allowed(host, each)
@@ -195,7 +193,7 @@ class RootlessStorageFuse(Check):
 NETWORK_TYPES = ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "ceph", "lustre", "beegfs", "gpfs", "9p", "afs")
 
 
-class RootlessStorageHome(Check):
+class RootlessStorageHome(UsersCheck):
     """Docker without root keeps its images on a local file system.
 
     *Why*: the server of a network file system knows nothing of user namespaces and refuses to hand files to
@@ -211,12 +209,10 @@ class RootlessStorageHome(Check):
     aliases = ("rootless.home",)
     severity = Severity.REQUIRED
     references = (f"{DOCS}/troubleshoot/#known-limitations",)
-    needed: str = "auto"
-    """Whether users run containers without root: `yes`, `no`, or `auto` for what their files show."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        found = relevant(host, self.needed)
+        found = self.evidence(host)
         theirs = {each.user.name: each.user for each in found if each.user and each.engine == "docker"}
         if not theirs:
             raise NotApplicable("no user is known to run docker without root")

@@ -11,7 +11,7 @@ from hostcheck.facts.packages import has_file_list, packages
 from hostcheck.facts.versions import Found, found_tool, package_of
 
 from . import _runtime_floors as floors
-from ._engines import dated, docker_only, engine_only, origin
+from ._engines import dated, engine_only, origin
 
 INSTALL = "https://docs.docker.com/engine/install/"
 RUNC_SECURITY = "https://github.com/opencontainers/runc/security/advisories"
@@ -85,7 +85,7 @@ class RuntimeDocker(Check):
         return dated(host, self._look(host))
 
     def _look(self, host: Host) -> Iterator[Finding]:
-        docker_only(host)
+        engine.need_docker(host)
         path = engine.program(host, "dockerd")
         found = found_tool(host, "dockerd")
         if path is None and found is None:
@@ -430,7 +430,7 @@ class RuntimeRunning(Check):
         return dated(host, self._look(host))
 
     def _look(self, host: Host) -> Iterator[Finding]:
-        docker_only(host)
+        engine.need_docker(host)
         if host.kind != "live":
             raise NotApplicable("this host is not running")
         running = host.pids("dockerd")

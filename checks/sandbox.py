@@ -18,8 +18,8 @@ from hostcheck.api import (
     passed,
 )
 from hostcheck.facts import engine, files, systemd
-from hostcheck.facts.versions import found_tool
 from hostcheck.facts.unitvalues import Unit
+from hostcheck.facts.versions import found_tool
 
 REQUIRED, RECOMMENDED = "required", "recommended"
 YES = ("yes", "true", "1", "on", "y", "t")

@@ -100,8 +100,7 @@ class SecurityDockerSocket(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        if engine.stage(host) == "before":
-            raise NotApplicable("docker is not installed")
+        engine.need_docker(host)
         silent = True
         if host.kind == "live" and host.exists(DOCKER_SOCKET):
             silent = False
@@ -163,8 +162,7 @@ class SecurityDockerGroup(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        if engine.stage(host) == "before":
-            raise NotApplicable("docker is not installed")
+        engine.need_docker(host)
         content = text(host, "/etc/group")
         if content is None:
             raise NotApplicable("there is no /etc/group")

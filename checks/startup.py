@@ -19,8 +19,7 @@ def installed_version(host: Host) -> Version | None:
         NotApplicable: docker is not installed.
 
     """
-    if engine.stage(host) == "before":
-        raise NotApplicable("docker is not installed")
+    engine.need_docker(host)
     return engine.docker_version(host)
 
 

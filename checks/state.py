@@ -64,12 +64,6 @@ CONTAINERD_FOLDERS = (
 (plugins/*/plugin.go, cmd/containerd/server/server.go)."""
 
 
-def need_docker(host: Host) -> None:
-    """Raise `NotApplicable` where docker is not installed."""
-    if engine.stage(host) == "before":
-        raise NotApplicable("docker is not installed")
-
-
 class StateDatabases(Check):
     """The databases of dockerd and containerd are whole.
 
@@ -93,7 +87,7 @@ class StateDatabases(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        need_docker(host)
+        engine.need_docker(host)
         root, own = storage.data_root(host)[0], storage.containerd_root(host)[0]
         version = engine.docker_version(host)
         places = [
@@ -151,7 +145,7 @@ class StateImageNames(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        need_docker(host)
+        engine.need_docker(host)
         chosen = storage.driver(host)
         if chosen.store == "containerd" or not chosen.name:
             raise NotApplicable("the image store of containerd has no such file")
@@ -210,7 +204,7 @@ class StateFolders(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        need_docker(host)
+        engine.need_docker(host)
         when = host.when
         some = False
         places = list(self._places(host))
@@ -280,7 +274,7 @@ class StateLayers(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        need_docker(host)
+        engine.need_docker(host)
         folder = f"{storage.data_root(host)[0]}/overlay2"
         try:
             layers = [name for name in host.names(folder) if name != "l"]
@@ -333,7 +327,7 @@ class StateNetworkDatabase(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        need_docker(host)
+        engine.need_docker(host)
         path = f"{storage.data_root(host)[0]}/network/files/local-kv.db"
         try:
             size = host.stat(path).size

@@ -8,7 +8,7 @@ from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavail
 from hostcheck.facts import engine, mounts, storage
 from hostcheck.facts.files import text, which
 
-from ._storage import KERNEL_OVERLAY, MOBY, need_docker, no_mount
+from ._storage import KERNEL_OVERLAY, MOBY, no_mount
 
 DRIVER_DOCS = "https://docs.docker.com/engine/storage/drivers/select-storage-driver/"
 CONTAINERD_TOML = "/etc/containerd/config.toml"
@@ -35,7 +35,7 @@ class StorageDriver(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        need_docker(host)
+        engine.need_docker(host)
         chosen = storage.driver(host)
         root = storage.data_root(host)[0]
         path = chosen.path or root
@@ -120,7 +120,7 @@ class StorageOptions(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        need_docker(host)
+        engine.need_docker(host)
         options, path, line = storage.options(host)
         if not options:
             raise NotApplicable("no storage-opts are set")
@@ -176,7 +176,7 @@ class StorageQuota(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        need_docker(host)
+        engine.need_docker(host)
         options, _path, _line = storage.options(host)
         if not any(option.strip().lower().startswith("overlay2.size=") for option in options):
             raise NotApplicable("overlay2.size is not set")
@@ -266,7 +266,7 @@ class StorageFuse(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        need_docker(host)
+        engine.need_docker(host)
         chosen = storage.driver(host)
         if chosen.name != "fuse-overlayfs":
             raise NotApplicable("the storage driver is not fuse-overlayfs")
@@ -307,7 +307,7 @@ class StorageThinPool(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        need_docker(host)
+        engine.need_docker(host)
         pools = storage.thin_pools(host)
         if not pools:
             raise NotApplicable("no thin pool is configured (dm.thinpooldev)")
@@ -356,7 +356,7 @@ class StorageContainerdRoot(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        need_docker(host)
+        engine.need_docker(host)
         root, path, line = storage.data_root(host)
         if path is None:
             raise NotApplicable("data-root is not set")

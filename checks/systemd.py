@@ -371,8 +371,7 @@ class SystemdSocket(Check):
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
         need_systemd(host)
-        if engine.stage(host) == "before":
-            raise NotApplicable("docker is not installed")
+        engine.need_docker(host)
         socket = systemd.unit(host, "docker.socket")
         if socket is None or socket.load != "loaded":
             raise NotApplicable("there is no docker.socket")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hostcheck.facts.files import PROGRAM_FOLDERS, names, which
 from hostcheck.facts.packages import Package
 from hostcheck.facts.packages import installed as installed_package
-from hostcheck.host import Host, Unavailable
+from hostcheck.host import Host, NotApplicable, Unavailable
 from hostcheck.versions import Version
 
 SNAP_DOCKER = "/snap/docker/current/bin"
@@ -117,6 +117,12 @@ def stage(host: Host, engine: str = "docker") -> str:
     if assumed != "auto":
         return assumed
     return "installed" if engine in installed(host) else "before"
+
+
+def need_docker(host: Host) -> None:
+    """Raise NotApplicable where docker is not installed yet."""
+    if stage(host) == "before":
+        raise NotApplicable("docker is not installed")
 
 
 def docker_version(host: Host) -> Version | None:

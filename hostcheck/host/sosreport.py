@@ -12,6 +12,7 @@ from hostcheck._typing import Union
 from hostcheck.host import READ_LIMIT, Completed, DiskUsage, FileStat, Host, Unavailable
 from hostcheck.host.layers import LayersHost
 from hostcheck.host.root import RestingHost, RootHost
+from hostcheck.host.typed_system import proc_modules
 
 COMMANDS = "sos_commands"
 
@@ -183,12 +184,7 @@ def _sysctl(printed: str, key: str) -> str | None:
 
 def _modules(host: SosHost) -> str | None:
     printed = host._output("lsmod")
-    if printed is None:
-        return None
-    rows = [line.split() for line in printed.splitlines()[1:]]
-    return "".join(
-        f"{r[0]} {r[1]} {r[2]} {r[3] if len(r) > 3 else '-'} Live 0x0\n" for r in rows if len(r) > 2
-    )
+    return None if printed is None else "".join(proc_modules(printed))
 
 
 def _dpkg_status(host: SosHost) -> str | None:

@@ -27,13 +27,22 @@ def _hostnamectl(said: Said, _words: tuple[str, ...], done: Completed) -> None:
         said.lay("/proc/sys/kernel/osrelease", found.group(1))
 
 
-def _lsmod(said: Said, _words: tuple[str, ...], done: Completed) -> None:
-    rows = [line.split() for line in done.out.splitlines()]
-    lines = [
+def proc_modules(lsmod: str) -> list[str]:
+    r"""Return the lines of /proc/modules, of which lsmod printed a part.
+
+    >>> proc_modules("Module Size Used by\noverlay 151552 2 a,b")
+    ['overlay 151552 2 a,b, Live 0x0000000000000000\n']
+    """
+    rows = [line.split() for line in lsmod.splitlines()]
+    return [
         f"{row[0]} {row[1]} {row[2]} {row[3] + ',' if len(row) > 3 else '-'} Live 0x0000000000000000\n"
         for row in rows
         if len(row) > 2 and row[1].isdigit()
     ]
+
+
+def _lsmod(said: Said, _words: tuple[str, ...], done: Completed) -> None:
+    lines = proc_modules(done.out)
     if filtered(done):
         known = said.read("/proc/modules")
         if not lines:

@@ -355,14 +355,10 @@ def test_incidents(corpora: Any) -> None:
     """Real incidents of these families are found; traps of every kind give nothing above info."""
     import yaml
 
-    from hostcheck.check import Check
-
-    modules = [importlib.import_module(f"hostcheck.checks.{family}") for family in FAMILIES]
     classes = [
-        c
-        for module in modules
-        for c in vars(module).values()
-        if isinstance(c, type) and issubclass(c, Check) and c is not Check
+        check
+        for family in FAMILIES
+        for check in checks_in(importlib.import_module(f"hostcheck.checks.{family}"))
     ]
     missed, alarms, told, traps = [], [], 0, 0
     for entry in yaml.safe_load((corpora / "incidents" / "incidents.yaml").read_text()):

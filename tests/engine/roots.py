@@ -224,3 +224,22 @@ def need_namespaces() -> None:
 if __name__ == "__main__":
     for wanted in sys.argv[1:] or ["bookworm"]:
         print(need(wanted))
+
+
+SYSTEMD = r"""
+mount -t proc proc proc
+mount -t tmpfs none run
+mount -t sysfs none sys
+# The group of this test alone: on the machine's own hierarchies systemd would leave groups behind.
+mount -t cgroup2 none sys/fs/cgroup
+mkdir run/out
+mount --bind "$out" run/out
+mount -t tmpfs none dev
+mknod -m666 dev/null c 1 3
+mknod -m666 dev/zero c 1 5
+mknod -m666 dev/urandom c 1 9
+mknod -m600 dev/console c 1 3
+mknod -m666 dev/kmsg c 1 3
+container=other exec chroot . /lib/systemd/systemd --system --unit=ask.target
+"""
+"""The end of a shell script: systemd as the first process of the tree where the shell is; `$out` is its /run/out."""

@@ -28,7 +28,8 @@ LIMITS = {
 MASKED = {"etc/systemd/system/containerd.service": "-> /dev/null"}
 
 # systemd as the first process of a view of the root, with a control group of its own and nothing else of this machine.
-BOOT = r"""
+BOOT = (
+    r"""
 set -e
 tree=$1 work=$2 python=$3
 mount --make-rprivate /
@@ -38,20 +39,10 @@ mount -t overlay none -o "lowerdir=$tree,upperdir=$work/view/up,workdir=$work/vi
 cp -a "$work/files/." "$work/view/root/"
 "$python" -m hostcheck facts units --root "$work/view/root" >"$work/out/facts"
 cd "$work/view/root"
-mount -t proc proc proc
-mount -t tmpfs none run
-mount -t sysfs none sys
-mount -t cgroup2 none sys/fs/cgroup
-mkdir run/out
-mount --bind "$work/out" run/out
-mount -t tmpfs none dev
-mknod -m666 dev/null c 1 3
-mknod -m666 dev/zero c 1 5
-mknod -m666 dev/urandom c 1 9
-mknod -m600 dev/console c 1 3
-mknod -m666 dev/kmsg c 1 3
-container=other exec chroot . /lib/systemd/systemd --system --unit=ask.target
+out=$work/out
 """
+    + roots.SYSTEMD
+)
 
 
 def answers(

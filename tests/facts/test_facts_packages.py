@@ -11,6 +11,7 @@ from typing import Union
 
 import debs
 import pytest
+import rpms
 
 from hostcheck.facts import rpmdb
 from hostcheck.facts.packages import export, owner, packages, removed
@@ -143,38 +144,10 @@ def test_owner_of_a_deb_file(listed: str, asked: str, links: dict[str, str], own
     assert (found is not None) is owned
 
 
-def header(fields: dict[int, Union[str, int, list[str], list[int]]]) -> bytes:
-    """Build a package header as rpm stores it."""
-    index, data = b"", b""
-    for tag, value in sorted(fields.items()):
-        if isinstance(value, str):
-            kind, count, raw = 6, 1, value.encode() + b"\0"
-        elif isinstance(value, int):
-            kind, count, raw = 4, 1, struct.pack(">I", value)
-        elif value and isinstance(value[0], int):
-            kind, count, raw = 4, len(value), struct.pack(f">{len(value)}I", *value)
-        else:
-            kind, count, raw = 8, len(value), b"".join(str(each).encode() + b"\0" for each in value)
-        if kind == 4:
-            data += b"\0" * (-len(data) % 4)
-        index += struct.pack(">IIiI", tag, kind, len(data), count)
-        data += raw
-    return struct.pack(">II", len(fields), len(data)) + index + data
-
-
 def package(name: str, version: str, release: str, epoch: int = 0, files: int = 1) -> bytes:
-    fields: dict[int, Union[str, int, list[str], list[int]]] = {
-        1000: name,
-        1001: version,
-        1002: release,
-        1022: "x86_64",
-        1116: [0] * files,
-        1117: [name, *(f"file{number}" for number in range(1, files))],
-        1118: ["/usr/bin/"],
-    }
-    if epoch:
-        fields[1003] = epoch
-    return header(fields)
+    """Build the header of a package with so many files."""
+    programs = [name, *(f"file{number}" for number in range(1, files))]
+    return rpms.package(name, version, release, epoch, programs)
 
 
 BLOBS = [

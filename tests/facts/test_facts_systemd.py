@@ -12,6 +12,7 @@ import tarfile
 from typing import Any
 
 import pytest
+import roots
 
 from hostcheck.facts import systemd
 from hostcheck.facts.unitvalues import Unit
@@ -141,31 +142,21 @@ def test_agrees_with_systemd(
 
 # The real thing: this machine's own systemd as PID 1 of fresh namespaces, over an overlay of its root.
 
-BOOT = r"""
+BOOT = (
+    r"""
 set -e
 mount --make-rprivate /
 mount -t tmpfs none "$1/root"
 mkdir -p "$1/root/up" "$1/root/work" "$1/root/m"
 mount -t overlay none -o "lowerdir=/,upperdir=$1/root/up,workdir=$1/root/work" "$1/root/m"
 cd "$1/root/m"
-mount -t proc proc proc
-mount -t tmpfs none run
 mount -t tmpfs none tmp
-mount -t sysfs none sys
-# The group of this test alone: on the machine's own hierarchies systemd would leave groups behind.
-mount -t cgroup2 none sys/fs/cgroup
-mkdir run/out
-mount --bind "$1/out" run/out
-mount -t tmpfs none dev
-mknod -m666 dev/null c 1 3
-mknod -m666 dev/zero c 1 5
-mknod -m666 dev/urandom c 1 9
-mknod -m600 dev/console c 1 3
-mknod -m666 dev/kmsg c 1 3
 rm -rf etc/systemd/system etc/systemd/system.conf etc/systemd/system.conf.d
 cp -a "$1/tree/etc" .
-container=other exec chroot . /lib/systemd/systemd --system --unit=ask.target
+out=$1/out
 """
+    + roots.SYSTEMD
+)
 
 UNITS: dict[str, str] = {
     "plain": "ExecStart=/bin/true\n",

@@ -8,12 +8,12 @@ import posixpath
 import re
 import shlex
 import sqlite3
-import struct
 import tempfile
 from collections.abc import Mapping
-from typing import Any, Union
+from typing import Any
 
 import hosts
+import rpms
 
 from hostcheck.host import Completed
 from hostcheck.host.recorded import RecordedHost
@@ -283,35 +283,11 @@ def rpm_database(packages: Mapping[str, str]) -> bytes:
         for name, text in packages.items():
             epoch, _, rest = text.rpartition(":")
             version, _, release = rest.partition("-")
-            fields: dict[int, Union[str, int, list[str], list[int]]] = {
-                1000: name,
-                1001: version,
-                1002: release or "1",
-                1022: "x86_64",
-            }
-            programs = PROGRAMS.get(name, ())
-            if programs:
-                fields.update({1116: [0] * len(programs), 1117: list(programs), 1118: ["/usr/bin/"]})
-            if epoch:
-                fields[1003] = int(epoch)
-            base.execute("INSERT INTO Packages(blob) VALUES (?)", (_header(fields),))
+            blob = rpms.package(name, version, release or "1", int(epoch or 0), PROGRAMS.get(name, ()))
+            base.execute("INSERT INTO Packages(blob) VALUES (?)", (blob,))
         base.commit()
         base.close()
         return open(file.name, "rb").read()
-
-
-def _header(fields: Mapping[int, Union[str, int, list[str], list[int]]]) -> bytes:
-    index, data = b"", b""
-    for tag, value in sorted(fields.items()):
-        listed = value if isinstance(value, list) else [value]
-        if isinstance(listed[0], int):
-            data += b"\0" * (-len(data) % 4)
-            kind, raw = 4, b"".join(struct.pack(">I", each) for each in listed)
-        else:
-            kind, raw = 8 if isinstance(value, list) else 6, b"".join(f"{each}\0".encode() for each in listed)
-        index += struct.pack(">IIiI", tag, kind, len(data), len(listed))
-        data += raw
-    return struct.pack(">II", len(fields), len(data)) + index + data
 
 
 PROGRAMS = {
