@@ -79,7 +79,7 @@ FAULTS: dict[str, Files] = {
     "log driver k8s-file": _containers('log_driver = "k8s-file"'),
     "ulimit no number": _containers('default_ulimits = ["nofile=foo"]'),
     "ulimit unknown": _containers('default_ulimits = ["nofle=1024"]'),
-    "ulimit good": _containers('default_ulimits = ["nofile=1024:2048"]'),
+    "ulimit good": _containers('default_ulimits = ["nofile=1024:2048", "nproc=1024:2048"]'),
     "seccomp profile missing": _containers('seccomp_profile = "/etc/nope.json"'),
     "seccomp profile off": _containers('seccomp_profile = "unconfined"'),
     "network backend unknown": _network('network_backend = "foo"'),
