@@ -84,6 +84,15 @@ def test_layers(place: str) -> None:
                 assert fine, f"{path.relative_to(ROOT)} may not import {name}"
 
 
+def test_families_share_only_what_lies_beside_them() -> None:
+    """A family that imported another would make `--select` of the one import both."""
+    for path in sources("checks"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                shared = [node.module] if node.module else [alias.name for alias in node.names]
+                assert all(name.startswith("_") for name in shared), f"{path.name} imports {shared}"
+
+
 def modules_imported_by(path: pathlib.Path, known: set[str]) -> set[str]:
     """Return the modules of ours that a module imports, in functions too."""
     found: set[str] = set()
