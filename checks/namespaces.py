@@ -171,8 +171,9 @@ class NamespacesUserLimits(Check):
         if key == "user.max_user_namespaces":
             return Severity.REQUIRED if self.needed or remapped else Severity.INFO
         # userns-remap is root's doing, which these two do not touch.
+        # Ubuntu's own default: whether rootlesskit has its profile, lsm.apparmor_userns says.
         if key == "kernel.apparmor_restrict_unprivileged_userns":
-            return Severity.RECOMMENDED if self.needed else Severity.INFO
+            return Severity.INFO
         return Severity.REQUIRED if self.needed else Severity.INFO
 
     def _limit(

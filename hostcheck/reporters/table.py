@@ -101,7 +101,8 @@ def _lines(report: Report, style: Style) -> Iterator[Line]:
         yield from _everything(report, style)
     yield from _folded(report, notes, style)
     yield []
-    yield from _footer(report, problems)
+    for line in _footer(report, problems):
+        yield from _wrapped(line, style.width, "    ")
 
 
 def _header(report: Report) -> str:

@@ -142,7 +142,7 @@ SYSCTLS: list[tuple[dict[str, str], dict[str, Content], bool, dict[tuple[str, st
         {"kernel__apparmor_restrict_unprivileged_userns": "1"},
         {},
         True,
-        {("kernel.apparmor_restrict_unprivileged_userns", "now"): "recommended"},
+        {("kernel.apparmor_restrict_unprivileged_userns", "now"): "info"},
     ),
     ({"kernel__apparmor_restrict_unprivileged_userns": "0"}, {}, True, {}),
     # A key that the running kernel does not know means nothing, now or later.

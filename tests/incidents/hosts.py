@@ -53,6 +53,14 @@ _RASPBERRY_LINE = (
     "console=serial0,115200 console=tty1 root=PARTUUID=9730496b-02 rootfstype=ext4 fsck.repair=yes rootwait"
 )
 
+_MAY_MAKE_NAMESPACES = """abi <abi/4.0>,
+include <tunables/global>
+profile {0} /usr/bin/{0} flags=(unconfined) {{
+  userns,
+  include if exists <local/{0}>
+}}
+"""
+
 KINDS: dict[str, Kind] = {
     "debian-11": Kind(
         "debian-12",
@@ -136,6 +144,32 @@ KINDS: dict[str, Kind] = {
             ("iptables", "1.8.10-3ubuntu2"),
             ("apparmor", "4.0.1really4.0.1-0ubuntu0.24.04.3"),
         ),
+        # What keeps programs without a profile from making user namespaces, and the profiles that Ubuntu brings.
+        files=(
+            ("/usr/lib/sysctl.d/10-apparmor.conf", "kernel.apparmor_restrict_unprivileged_userns = 1\n"),
+            ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1\n"),
+            ("/etc/apparmor.d/rootlesskit", _MAY_MAKE_NAMESPACES.format("rootlesskit")),
+            ("/etc/apparmor.d/slirp4netns", _MAY_MAKE_NAMESPACES.format("slirp4netns")),
+        ),
+    ),
+    "ubuntu-20.04": Kind(
+        "debian-12",
+        _os("Ubuntu 20.04.6 LTS", "ubuntu", "20.04", "focal", "debian"),
+        "5.4.0-200-generic",
+        (
+            ("systemd", "245.4-4ubuntu3.24"),
+            ("systemd-sysv", "245.4-4ubuntu3.24"),
+            ("libseccomp2", "2.5.1-1ubuntu1~20.04.2"),
+            ("libc6", "2.31-0ubuntu9.16"),
+            ("docker.io", "24.0.7-0ubuntu2~20.04.1"),
+            ("docker-cli", "24.0.7-0ubuntu2~20.04.1"),
+            ("containerd", "1.7.12-0ubuntu2~20.04.1"),
+            ("runc", "1.1.12-0ubuntu2~20.04.1"),
+            ("iptables", "1.8.4-3ubuntu2.1"),
+            ("apparmor", "2.13.3-7ubuntu5.4"),
+        ),
+        cgroup=1,
+        day="2024-06-01",
     ),
     "raspberry-pi-os": Kind(
         "debian-12",
@@ -157,6 +191,86 @@ KINDS: dict[str, Kind] = {
         day="2020-06-01",
     ),
     "el-9": Kind("rocky-9", root="xfs"),
+    "el-8": Kind(
+        "rocky-9",
+        _os("Rocky Linux 8.10 (Green Obsidian)", "rocky", "8.10", "", "rhel centos fedora"),
+        "4.18.0-553.16.1.el8_10.x86_64",
+        (
+            ("systemd", "239-82.el8_10.1"),
+            ("docker-ce", "3:26.1.3-1.el8"),
+            ("docker-ce-cli", "1:26.1.3-1.el8"),
+            ("containerd.io", "1.6.32-3.1.el8"),
+            ("container-selinux", "2:2.229.0-2.module+el8.10.0+1815"),
+            ("iptables", "1.8.5-11.el8_9"),
+            ("libseccomp", "2.5.2-1.el8"),
+            ("glibc", "2.28-251.el8_10.5"),
+        ),
+        files=(
+            (
+                "/usr/lib/systemd/system/docker.service",
+                "[Unit]\nAfter=network-online.target docker.socket containerd.service\nWants=network-online.target "
+                "containerd.service\nRequires=docker.socket\n[Service]\nType=notify\n"
+                "ExecStart=/usr/bin/dockerd -H fd:// --containerd=/run/containerd/containerd.sock\nRestart=always\n"
+                "LimitNOFILE=infinity\nLimitNPROC=infinity\nLimitCORE=infinity\nTasksMax=infinity\nDelegate=yes\n"
+                "KillMode=process\nOOMScoreAdjust=-500\n[Install]\nWantedBy=multi-user.target\n",
+            ),
+            (
+                "/usr/lib/systemd/system/containerd.service",
+                "[Unit]\nAfter=network.target local-fs.target\n[Service]\nType=notify\nExecStart=/usr/bin/containerd\n"
+                "Delegate=yes\nKillMode=process\nRestart=always\nLimitNOFILE=infinity\nLimitNPROC=infinity\n"
+                "LimitCORE=infinity\nTasksMax=infinity\nOOMScoreAdjust=-999\n[Install]\nWantedBy=multi-user.target\n",
+            ),
+        ),
+        commands=(("runc --version", "runc version 1.3.6\n"),),
+        cgroup=1,
+        root="xfs",
+        day="2025-06-01",
+    ),
+    "amazon-2023": Kind(
+        "rocky-9",
+        _os("Amazon Linux 2023.6.20241121", "amzn", "2023", "", "fedora"),
+        "6.1.115-126.197.amzn2023.x86_64",
+        (
+            ("systemd", "252.23-2.amzn2023"),
+            ("docker", "25.0.8-1.amzn2023.0.1"),
+            ("containerd", "1.7.27-1.amzn2023.0.1"),
+            ("runc", "1.2.4-1.amzn2023.0.1"),
+            ("container-selinux", "3:2.233.0-1.amzn2023"),
+        ),
+        root="xfs",
+    ),
+    "amazon-2": Kind(
+        "centos-7",
+        _os("Amazon Linux 2", "amzn", "2", "", "centos rhel fedora"),
+        "5.10.226-214.880.amzn2.x86_64",
+        (
+            ("systemd", "219-57.amzn2.0.24"),
+            ("docker", "25.0.6-1.amzn2.0.2"),
+            ("containerd", "1.7.23-1.amzn2.0.1"),
+            ("runc", "1.1.14-1.amzn2"),
+        ),
+        absent=("/etc/docker/daemon.json", "/etc/yum.repos.d/CentOS-Base.repo"),
+        cgroup=1,
+        root="xfs",
+        day="2025-06-01",
+    ),
+    "arch": Kind(
+        "rocky-9",
+        'NAME="Arch Linux"\nPRETTY_NAME="Arch Linux"\nID=arch\nBUILD_ID=rolling\n',
+        "6.17.9-arch1-1",
+        (
+            ("systemd", "258.2-2"),
+            ("docker", "1:29.0.4-1"),
+            ("containerd", "2.2.0-1"),
+            ("runc", "1.3.3-1"),
+            ("iptables", "1:1.8.11-2"),
+            ("libseccomp", "2.6.0-1"),
+            ("glibc", "2.42+r33-1"),
+            ("docker-buildx", "0.30.1-1"),
+        ),
+        files=(("/var/lib/pacman/local/", ""),),
+        absent=("/var/lib/rpm", "/etc/selinux", "/etc/yum.repos.d"),
+    ),
     "fedora": Kind(
         "rocky-9",
         _os("Fedora Linux 43", "fedora", "43"),

@@ -26,6 +26,14 @@ REPLACED = {
     "docker-engine": ("docker.io", "docker-cli"),
     "moby-engine": ("docker.io", "docker-cli"),
     "containerd.io": ("containerd", "runc"),
+    # A distribution's own, which has the name that Docker's had once.
+    "docker": (
+        "docker-ce",
+        "docker-ce-cli",
+        "containerd.io",
+        "docker-ce-rootless-extras",
+        "docker-buildx-plugin",
+    ),
 }
 """Packages that cannot be installed beside one another: the vendor's take the place of the distribution's."""
 
@@ -173,16 +181,23 @@ class Layout:
                 self.files["/lib/apk/db/installed"] = (
                     str(self.files["/lib/apk/db/installed"]) + f"P:{name}\nV:{version}\nA:x86_64\n\n"
                 )
+        elif "/var/lib/pacman/local/" in self.files:
+            for name, version in wanted.items():
+                brought = "".join(f"usr/bin/{program}\n" for program in PROGRAMS.get(name, ()))
+                folder = f"/var/lib/pacman/local/{name}-{version}"
+                self.files[f"{folder}/desc"] = f"%NAME%\n{name}\n\n%VERSION%\n{version}\n\n%ARCH%\nx86_64\n"
+                self.files[f"{folder}/files"] = f"%FILES%\nusr/\nusr/bin/\n{brought}"
         elif wanted:
-            self._rpms(wanted)
+            self._rpms(wanted, gone)
 
-    def _rpms(self, wanted: Mapping[str, str]) -> None:
+    def _rpms(self, wanted: Mapping[str, str], gone: set[str]) -> None:
         from hostcheck.facts.packages import packages
 
         known = {
             name: each.version for name, each in packages(FakeHost(self.files)).items() if ":" not in name
         }
         known.update(wanted)
+        known = {name: version for name, version in known.items() if name not in gone}
         for path in [path for path in self.files if path.startswith("/var/lib/rpm/")]:
             del self.files[path]
         self.files["/var/lib/rpm/rpmdb.sqlite"] = rpm_database(known)
