@@ -250,8 +250,12 @@ def _text(path: str) -> str:
 
 def _read_yaml(path: str) -> dict[str, Any]:
     # Imported here: it costs 28 ms, and the default policy needs no file.
-    import yaml
-
+    try:
+        import yaml
+    except ImportError:
+        raise PolicyError(
+            f"{path} is YAML, which needs PyYAML: `pip install pyyaml`, or the package python3-yaml"
+        ) from None
     try:
         # The C loader is ten times as fast; it is as safe.
         data = yaml.load(_text(path), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506

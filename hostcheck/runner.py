@@ -33,7 +33,9 @@ _SECRET = ("://", "token", "passw", "secret", "credential", "bearer", "-key", "_
 def _mask(finding: Finding) -> None:
     """Make the secrets in what a finding says unreadable: a report is mailed, and kept by other programs."""
     value = finding.value or ""
-    said = f"{finding.subject} {value} {finding.message}".lower()
+    fix = finding.fix or {}
+    typed = [str(fix.get("hint") or ""), *(str(line) for line in fix.get("commands") or ())]
+    said = " ".join((finding.subject, value, finding.message, *typed)).lower()
     if not any(word in said for word in _SECRET):
         return
     # Imported here: most findings are of nothing secret.
@@ -41,11 +43,15 @@ def _mask(finding: Finding) -> None:
 
     name = finding.subject.split()[-1] + "="
     masked = redact_text(redact_text(name + value)[len(name) :])
-    message = finding.message
-    if masked != value and len(value) > 3:
-        message = message.replace(value, masked)
+
+    def unreadable(text: str) -> str:
+        return redact_text(text.replace(value, masked) if masked != value and len(value) > 3 else text)
+
     finding.value = masked if finding.value is not None else None
-    finding.message = redact_text(message)
+    finding.message = unreadable(finding.message)
+    if finding.fix is not None:
+        hint, *commands = map(unreadable, typed)
+        finding.fix = {**finding.fix, "hint": hint, "commands": commands}
 
 
 def run_one(configured: Configured, host: Host) -> Result:

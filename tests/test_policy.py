@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime
 import pathlib
+import sys
 
 import pytest
 
-from hostcheck import plugins
+from hostcheck import plugins, record_command
 from hostcheck.finding import Outcome, Result, Severity, failed
 from hostcheck.policy import Policy, PolicyError, names
 
@@ -123,3 +124,11 @@ def test_waivers(tmp_path: pathlib.Path, waiver: str, waived: bool, severity: Se
     # An expired waiver fails loudly, whatever became of what it covered.
     expired = "2026-05-31" in waiver
     assert own.outcome is (Outcome.FAIL if expired else Outcome.PASS)
+
+
+def test_without_pyyaml_a_file_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    assert Policy.load("docker").name == "docker"
+    with pytest.raises(PolicyError, match="PyYAML"):
+        Policy.load("kubernetes")
+    assert [policy.name for policy in record_command._policies()] == ["docker"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -165,7 +166,13 @@ class Telling(Check):
     severity = Severity.REQUIRED
 
     def run(self, host: Host) -> Iterator[Finding]:
-        yield failed("daemon.json log-opts.splunk-token", "abc123def is not taken", value="abc123def")
+        token = "abc123def"
+        more: dict[str, Any] = {
+            "value": token,
+            "hint": f"write {token} so",
+            "commands": [f"login -p {token}", "ls"],
+        }
+        yield failed("daemon.json log-opts.splunk-token", f"{token} is not taken", **more)
         yield failed("docker.service Environment", "lost", value="HTTPS_PROXY=http://me:pw%40x@proxy:3128")
         yield passed("kernel.keys.maxkeys", "200 now", value="200")
         yield passed("log-driver", "json-file", value="json-file")
@@ -181,3 +188,4 @@ def test_secrets_are_masked() -> None:
         "json-file",
     ]
     assert found[0].message == "xxx000xxx is not taken"
+    assert found[0].fix == {"hint": "write xxx000xxx so", "commands": ["login -p xxx000xxx", "ls"]}
