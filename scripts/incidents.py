@@ -69,10 +69,11 @@ def tally() -> str:
     )
     text = (
         f"Of {len(real())} hosts on which something failed, each out of a public thread that found the cause in the "
-        f"host, hostcheck says the cause of {len(said)} beforehand: of {len(said) - len(milder)} at the severity of its "
-        f"effect, of {len(milder)} below it, because only some containers fail or healthy hosts have the same. Of "
-        f"{len(traps())} that only looked broken it leaves {len(quiet)} alone. For comparison, as the threads tell: {others}. Each is "
-        "laid over a healthy host of its kind in the tests, and listed in [docs/incidents.md](docs/incidents.md)."
+        f"host, hostcheck says the cause of {len(said)} beforehand: of {len(said) - len(milder)} at the severity of "
+        f"its effect, of {len(milder)} below it, because only some containers fail or healthy hosts have the same. "
+        f"Of {len(traps())} that only looked broken it leaves {len(quiet)} alone. For comparison, as the threads "
+        f"tell: {others}. Each is laid over a healthy host of its kind in the tests, and listed in "
+        "[docs/incidents.md](docs/incidents.md)."
     )
     return textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False)
 
