@@ -88,8 +88,8 @@ class FakeHost(Host):
         for path, entry in said.entries.items():
             self._lay_entry(self._place(path), entry)
         for path, text in said.files.items():
-            # A file of /lib lies in /usr/lib, where that is a link.
-            place = self._place(path)
+            # A file of /lib lies in /usr/lib, where that is a link; and a link shows what it leads to.
+            place = resolve_links(path, self._link_text)
             self._lay_entry(place, {"type": "file"})
             self.files[place] = text
         self.links.update(said.links)
@@ -99,11 +99,11 @@ class FakeHost(Host):
             before = self._usage_above(path)._asdict()
             self.usage[path] = DiskUsage(**{**before, **room})
         self.processes.update({name: tuple(sorted(numbers)) for name, numbers in said.pids.items()})
-        shorter = next((path for path in ("/proc/self/mounts", "/proc/mounts") if self._text(path)), "")
-        if shorter and self._text("/proc/self/mountinfo"):
-            self.files["/proc/self/mountinfo"] = typed.mountinfo(
-                self._text("/proc/self/mountinfo"), self._text(shorter)
-            )
+        for shorter in ("/proc/self/mounts", "/proc/mounts"):
+            if self._text(shorter) and self._text("/proc/self/mountinfo"):
+                self.files["/proc/self/mountinfo"] = typed.mountinfo(
+                    self._text("/proc/self/mountinfo"), self._text(shorter)
+                )
 
     def _place(self, path: str) -> str:
         folder, name = posixpath.split(path)
@@ -131,7 +131,7 @@ class FakeHost(Host):
                 if f"{path}/{name}" not in self.folders:
                     self.files.setdefault(f"{path}/{name}", "")
         elif path not in self.files and path not in self.links:
-            self.files[path] = ""
+            self.files[path] = Unavailable(f"{path} was looked at, and not read")
         if "mode" in entry:
             self.modes[path] = int(entry["mode"], 8)
 

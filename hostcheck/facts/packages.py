@@ -20,6 +20,9 @@ RPM = tuple(
 )
 """In the order in which they are looked for; /usr/share/rpm is where OSTree systems keep it."""
 
+RPM_LIST = "rpm -qa"
+"""What shows the packages where a person wrote down what it printed."""
+
 # `triggers-*` is installed and working, only a cache is to be refreshed (dpkg(1), package states).
 _INSTALLED = frozenset(("installed", "triggers-pending", "triggers-awaited"))
 
@@ -64,7 +67,7 @@ def _packages(host: Host) -> Mapping[str, Package]:
 def _typed_rpms(host: Host) -> Mapping[str, Package]:
     """Return what a person wrote down of `rpm -qa`, who has no database to show."""
     try:
-        listed = host.run("rpm", "-qa").out
+        listed = host.run(*RPM_LIST.split()).out
     except (OSError, Unavailable):
         return {}
     return {package.name: package for package in parse_rpm_list(listed)}
@@ -82,7 +85,7 @@ def parse_rpm_list(text: str) -> Iterator[Package]:
         )
         if found:
             yield Package(
-                found.group(1), f"{found.group(2)}-{found.group(3)}", found.group(4) or "", "rpm", "rpm -qa"
+                found.group(1), f"{found.group(2)}-{found.group(3)}", found.group(4) or "", "rpm", RPM_LIST
             )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hostcheck._typing import Optional
 from hostcheck.facts import elf
 from hostcheck.facts.files import PROGRAM_FOLDERS, which
-from hostcheck.facts.packages import Package, has_file_list, installed, owner, packages
+from hostcheck.facts.packages import RPM_LIST, Package, has_file_list, installed, owner, packages
 from hostcheck.host import Host, Unavailable
 from hostcheck.record import Record
 from hostcheck.versions import Version
@@ -350,7 +350,9 @@ def _owner(host: Host, tool: Tool, path: str) -> Package | None:
     if found is None:
         likely = _installed(host, tool.packages)
         # Some images leave out dpkg's lists of files to be smaller; the package is the best guess then.
-        if likely and likely.manager == "deb" and not has_file_list(host, likely.name):
+        # And who wrote down what rpm lists has no lists of files.
+        listed = likely is None or likely.path != RPM_LIST
+        if likely and (not listed or (likely.manager == "deb" and not has_file_list(host, likely.name))):
             return likely
     return found
 

@@ -145,8 +145,7 @@ class RecordedHost(Host):
         for path, room in said.usage.items():
             self._usage[path] = {**self._room_above(path), **room}
         self._pids.update(said.pids)
-        shorter = next((path for path in mounts if path in kept), "")
-        for path in infos if shorter else ():
+        for path, shorter in ((info, each) for info in infos for each in mounts if each in kept):
             kept[path] = Kept(stat_module.S_IFREG, data=typed.mountinfo(read(path), read(shorter)).encode())
 
     def _room_above(self, path: str) -> dict[str, Any]:

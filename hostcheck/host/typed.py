@@ -55,14 +55,14 @@ def told(commands: Answers, read: Callable[[str], str]) -> Said:
     said = Said(read)
     for argv, done in commands.items():
         words, behind = plain(argv)
+        if words and words != argv and not behind and isinstance(done, Completed):
+            said.answers.setdefault(words, done.out)
         take = takers.get(posixpath.basename(words[0])) if words else None
         if not take or not isinstance(done, Completed):
             continue
         if behind and not (behind[0] in ("grep", "egrep") and not any(_counts(word) for word in behind[1:])):
             continue
         take(said, words[1:], done._replace(argv=(*words, "|", *behind) if behind else words))
-        if words != argv and not behind:
-            said.answers.setdefault(words, done.out)
     return said
 
 
