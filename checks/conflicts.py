@@ -165,6 +165,15 @@ def _makers_runc(host: Host, _when: str) -> bool:
     return found is not None and found.package not in ("runc", "moby-runc")
 
 
+def _unpatched_crun(host: Host, _when: str) -> bool:
+    """Return whether crun is no update of Debian 12 or Ubuntu 22.04, which took the fix into an older release."""
+    try:
+        package = packages.installed(host, "crun")
+    except (PermissionError, Unavailable):
+        return False
+    return package is None or re.search(r"deb1[12]u|ubuntu\d+\.", package.version) is None
+
+
 def _no_ipv6(host: Host, when: str) -> bool:
     try:
         line = (
@@ -231,6 +240,7 @@ CIRCUMSTANCES: dict[str, Callable[[Host, str], bool]] = {
     "nvidia": _nvidia,
     "iptables-nft": lambda host, _when: firewall.backend(host) == "nft",
     "runc of its makers": _makers_runc,
+    "crun without its distribution's fix": _unpatched_crun,
     "ipv6.disable=1": _no_ipv6,
     "no CONFIG_IP_SET": _no_option("IP_SET"),
     "AppArmor profile of runc": _there("/etc/apparmor.d/runc", "/etc/apparmor.d/usr.sbin.runc"),

@@ -7,24 +7,13 @@ from collections.abc import Iterator
 
 from hostcheck._typing import Any
 from hostcheck.api import Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import boot, kernel, kubelet, sysctl
+from hostcheck.facts import kubelet
 from hostcheck.facts import os as os_facts
 
 from ._kubernetes import NodeCheck
+from ._tunables import tunables
 
 CHANGELOG = "https://github.com/kubernetes/kubernetes/blob/master/CHANGELOG"
-
-DEFAULTS = (
-    ("vm.overcommit_memory", "1", "0"),
-    ("vm.panic_on_oom", "0", "0"),
-    ("kernel.panic", "10", "0"),
-    ("kernel.panic_on_oops", "1", ""),
-    ("kernel.keys.root_maxkeys", "1000000", "1000000"),
-    ("kernel.keys.root_maxbytes", "25000000", "25000000"),
-)
-"""Key, what the kubelet wants, and the kernel's own value (empty: it depends on how it was built).
-
-Source: the kubelet's pkg/kubelet/cm/container_manager_linux.go, setupKernelTunables(), and pkg/util/sysctl."""
 
 
 class KubeletKernelDefaults(NodeCheck):
@@ -52,36 +41,8 @@ class KubeletKernelDefaults(NodeCheck):
         protected = kubelet.value(host, "protectKernelDefaults", "protect-kernel-defaults")
         if not kubelet.truth(protected, False):
             raise NotApplicable("the kubelet may set the sysctls itself (protectKernelDefaults is false)")
-        for key, wanted, own in DEFAULTS:
-            if host.kind == "live":
-                now = sysctl.now(host, key)
-                if now is not None:
-                    path = "/proc/sys/" + key.replace(".", "/")
-                    yield self._judge(key, now, wanted, "now", path, None)
-            setting = sysctl.boot_setting(host, key)
-            if setting is not None and setting.value is not None:
-                yield self._judge(key, setting.value, wanted, "boot", setting.path, setting.line)
-                continue
-            later = self._own(host, key, own)
-            if later is not None:
-                yield self._judge(key, later, wanted, "boot", None, None)
-
-    def _own(self, host: Host, key: str, own: str) -> str | None:
-        """Return what a key is after a boot that sets it nowhere, None if that cannot be told."""
-        if key not in ("kernel.panic", "kernel.panic_on_oops"):
-            return own
-        try:
-            cmdline = boot.boot(host).cmdline
-            upcoming = kernel.boot_kernel(host)
-            config = kernel.config(host, upcoming.release) if upcoming else None
-        except (OSError, Unavailable):
-            return None
-        if key == "kernel.panic":
-            word = boot.option(cmdline, "panic")
-            return word or (config.get("PANIC_TIMEOUT", "0") if config else own)
-        if boot.option(cmdline, "oops") == "panic":
-            return "1"
-        return config.get("PANIC_ON_OOPS_VALUE", "0") if config else None
+        for key, value, wanted, when, path, line in tunables(host):
+            yield self._judge(key, value, wanted, when, path, line)
 
     def _judge(
         self, key: str, value: str, wanted: str, when: str, path: str | None, line: int | None

@@ -62,7 +62,7 @@ class SubidsOwn(Check):
 
     *Needs*: ranges of users who run containers without root that leave out their own number.
 
-    *Fix*: take the line out of the file; RootlessKit from 3.0 on leaves such ranges out by itself.
+    *Fix*: take the line out of the file; RootlessKit of 2026-09 and later leaves such ranges out by itself.
     """
 
     id = "subids.own"

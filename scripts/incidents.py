@@ -79,8 +79,10 @@ def tally() -> str:
 
 
 def _row(each: Incident) -> str:
-    name, number = each["id"].split("#")
+    name, _, number = each["id"].partition("#")
     link = f"[{each['id']}](https://github.com/{name}/issues/{number})"
+    if "://" in each["id"]:  # no thread, but a page
+        link = f"[{name.split('/')[2]}]({name})"
     cause = each["cause"].replace("|", r"\|")
     peers = ", ".join(each.get("peers", ())) or "none"
     effect = each["effect"].replace("-", " ")
