@@ -51,9 +51,9 @@ class DefaultsMtu(Check):
             raise NotApplicable("docker has no default bridge here")
         if judgement.version.numbers >= (25,):
             raise NotApplicable("dockerd itself finds a wrong one at its start: docker.start_rules")
-        from hostcheck.facts import _daemon_rules as rules  # judging the configuration has loaded it
+        from hostcheck.facts import _daemon_networks as networks  # judging the configuration has loaded it
 
-        wrong = rules.mtu_fault(mtu, bool(judgement.effective.get("ipv6")))
+        wrong = networks.mtu_fault(mtu, bool(judgement.effective.get("ipv6")))
         where = {**spot(host, "mtu"), "value": mtu}
         if wrong is None:
             yield passed(subject("mtu"), f"the kernel takes {mtu}", **where)
