@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,6 +43,23 @@ def control_group(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
         for folder in sorted(group.glob("**/"), reverse=True):
             with contextlib.suppress(OSError):
                 folder.rmdir()
+
+
+@pytest.fixture(scope="session")
+def pyz(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Return the one file, in a folder that nobody may write to; skip where its libraries cannot be had."""
+    archive = tmp_path_factory.mktemp("pyz") / "hostcheck.pyz"
+    done = subprocess.run(
+        [sys.executable, pathlib.Path(__file__).parents[1] / "packaging" / "pyz.py", archive],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    if done.returncode != 0 and "pip" in done.stderr:
+        pytest.skip(f"pip cannot fetch the libraries: {done.stderr.strip()[-200:]}")
+    assert done.returncode == 0, done.stderr
+    archive.parent.chmod(0o555)
+    return archive
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -71,9 +71,9 @@ class Service:
         assert found, f"no {name}"
         return float(found[1])
 
-    def until(self, name: str, value: float) -> None:
+    def until(self, name: str, value: float, equal: bool = True) -> None:
         limit = time.monotonic() + START_SECONDS
-        while self.metric(name) != value:
+        while (self.metric(name) == value) is not equal:
             assert time.monotonic() < limit, f"{name} stays {self.metric(name)}"
             time.sleep(0.1)
 
@@ -275,7 +275,10 @@ def test_a_failing_run_keeps_the_last_report(tmp_path: pathlib.Path) -> None:
         running.until("hostcheck_last_run_success", 1)
         mark.touch()
         running.until("hostcheck_last_run_success", 0)
-        assert running.metric("hostcheck_run_failures_total") >= 1
+        as_of = running.metric("hostcheck_last_run_timestamp_seconds")
+        failures = running.metric("hostcheck_run_failures_total")
+        running.until("hostcheck_run_failures_total", failures, False)
+        assert running.metric("hostcheck_last_run_timestamp_seconds") == as_of
         assert json.loads(running.get("/report.json")[2])["verdict"] == "ready"
         mark.unlink()
         running.until("hostcheck_last_run_success", 1)

@@ -25,17 +25,6 @@ HERE = f"here ansible_connection=local ansible_python_interpreter={sys.executabl
 pytestmark = pytest.mark.skipif(not os.path.exists(PYTHON), reason=f"no {PYTHON}")
 
 
-@pytest.fixture(scope="module")
-def pyz(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    path = tmp_path_factory.mktemp("ansible") / "hostcheck.pyz"
-    done = subprocess.run(
-        [sys.executable, PROJECT / "packaging" / "pyz.py", path], capture_output=True, text=True, timeout=300
-    )
-    if done.returncode != 0:
-        pytest.skip(f"pip cannot fetch the libraries: {done.stderr.strip()[-200:]}")
-    return path
-
-
 class Play:
     """The playbook, with an inventory and variables."""
 

@@ -9,7 +9,6 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from typing import Any
@@ -115,21 +114,12 @@ def documented() -> set[str]:
 @pytest.mark.root
 @pytest.mark.parametrize("components", [(), ("read-all",)])
 def test_the_container_says_what_root_says(
-    components: tuple[str, ...], tmp_path: pathlib.Path, folder: pathlib.Path
+    components: tuple[str, ...], tmp_path: pathlib.Path, folder: pathlib.Path, pyz: pathlib.Path
 ) -> None:
     """Under runc, with the user, rights, mounts, filter and memory that the manifest gives it."""
     python = "/usr/bin/python3"
     if not pathlib.Path(python).exists():
         pytest.skip(f"no {python}")
-    archive = tmp_path / "hostcheck.pyz"
-    packed = subprocess.run(
-        [sys.executable, PROJECT / "packaging" / "pyz.py", archive],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    if packed.returncode != 0:
-        pytest.skip(f"pip cannot fetch the libraries: {packed.stderr.strip()[-200:]}")
     pod = pod_of(build(folder, *components))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -140,10 +130,10 @@ def test_the_container_says_what_root_says(
     bundle = tmp_path / "bundle"
     bundle.mkdir()
     command = [python, "-I", "/hostcheck.pyz", *words]
-    with oci.running(pod, command, {"/hostcheck.pyz": str(archive)}, bundle) as process:
+    with oci.running(pod, command, {"/hostcheck.pyz": str(pyz)}, bundle) as process:
         inside = report(port, process)
     done = subprocess.run(
-        [python, "-I", archive, "--policy", "kubernetes", "-f", "json"],
+        [python, "-I", pyz, "--policy", "kubernetes", "-f", "json"],
         capture_output=True,
         text=True,
         timeout=120,

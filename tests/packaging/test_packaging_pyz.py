@@ -14,22 +14,6 @@ PROJECT = pathlib.Path(__file__).resolve().parents[2]
 TREE = PROJECT / "tests" / "hosts" / "broken"
 
 
-@pytest.fixture(scope="module")
-def pyz(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    archive = tmp_path_factory.mktemp("pyz") / "hostcheck.pyz"
-    done = subprocess.run(
-        [sys.executable, PROJECT / "packaging" / "pyz.py", archive],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    if done.returncode != 0 and "pip" in done.stderr:
-        pytest.skip(f"pip cannot fetch the libraries: {done.stderr.strip()[-200:]}")
-    assert done.returncode == 0, done.stderr
-    archive.parent.chmod(0o555)
-    return archive
-
-
 def run(*command: str | os.PathLike[str], **more: str) -> subprocess.CompletedProcess[str]:
     # -I, so that no library of this environment's user or folder is taken for one out of the archive.
     return subprocess.run(
