@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+PROJECT = pathlib.Path(__file__).resolve().parents[1]
 
 CORPORA = pathlib.Path(
     os.environ.get("HOSTCHECK_CORPORA", pathlib.Path(__file__).resolve().parents[2] / "shared" / "corpora")
@@ -50,7 +53,7 @@ def pyz(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """Return the one file, in a folder that nobody may write to; skip where its libraries cannot be had."""
     archive = tmp_path_factory.mktemp("pyz") / "hostcheck.pyz"
     done = subprocess.run(
-        [sys.executable, pathlib.Path(__file__).parents[1] / "packaging" / "pyz.py", archive],
+        [sys.executable, PROJECT / "packaging" / "pyz.py", archive],
         capture_output=True,
         text=True,
         timeout=300,
@@ -60,6 +63,22 @@ def pyz(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     assert done.returncode == 0, done.stderr
     archive.parent.chmod(0o555)
     return archive
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Return a wheel of this checkout, which is left as it was: setuptools builds in the folder that it is given."""
+    folder = tmp_path_factory.mktemp("wheel")
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(PROJECT / name, folder)
+    for name in ("hostcheck", "checks"):
+        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "-q", "--no-deps"]
+    done = subprocess.run([*pip, "-w", str(folder), str(folder)], capture_output=True, text=True, timeout=300)
+    found = list(folder.glob("*.whl"))
+    if not found:
+        pytest.skip(f"pip cannot build: {done.stderr.strip()[-200:]}")
+    return found[0]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -92,10 +92,10 @@ def test_what_does_not_work_is_told(tmp_path: pathlib.Path, pyz: pathlib.Path) -
     assert (code, "/none.yaml" in told) == (2, True), told
 
 
-def test_pip_on_this_machine(tmp_path: pathlib.Path) -> None:
+def test_pip_on_this_machine(tmp_path: pathlib.Path, wheel: pathlib.Path) -> None:
     folder = tmp_path / "lib"
     play = Play(
-        tmp_path, HERE, hostcheck_install="pip", hostcheck_artifact=str(PROJECT), hostcheck_folder=str(folder),
+        tmp_path, HERE, hostcheck_install="pip", hostcheck_artifact=str(wheel), hostcheck_folder=str(folder),
         hostcheck_python=sys.executable, hostcheck_arguments=[str(TREES / "debian-12")],
     )  # fmt: skip
     code, tallies, told = play("--check")

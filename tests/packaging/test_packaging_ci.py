@@ -137,18 +137,18 @@ def test_the_action_executes_nothing_of_what_is_typed(name: str, tmp_path: pathl
     assert not mark.exists()
 
 
-def test_the_action_installs(tmp_path: pathlib.Path) -> None:
+def test_the_action_installs(tmp_path: pathlib.Path, wheel: pathlib.Path) -> None:
     runner = Runner(tmp_path, os.environ["PATH"])
-    done = runner.run(install=str(PROJECT), targets=str(TREES / "debian-12"), policy="docker")
+    done = runner.run(install=str(wheel), targets=str(TREES / "debian-12"), policy="docker")
     if "pip" in done.stderr and done.returncode:
         pytest.skip(f"pip cannot fetch the libraries: {done.stderr.strip()[-200:]}")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "temp" / "hostcheck" / "bin" / "hostcheck").exists()
 
 
-def test_the_template(tmp_path: pathlib.Path) -> None:
+def test_the_template(tmp_path: pathlib.Path, wheel: pathlib.Path) -> None:
     job = yaml.safe_load(TEMPLATE.read_text())[".hostcheck"]
-    variables = {**job["variables"], "HOSTCHECK_INSTALL": str(PROJECT), "HOSTCHECK_POLICY": "docker"}
+    variables = {**job["variables"], "HOSTCHECK_INSTALL": str(wheel), "HOSTCHECK_POLICY": "docker"}
     script = "\n".join(job["script"])
 
     def run(targets: str) -> subprocess.CompletedProcess[str]:
