@@ -22,7 +22,7 @@ DATABASES = (
 )
 """Below the data root: the file, the release from which on dockerd mends it itself, and what a new one costs.
 Source: volume/service/store.go, builder/builder-next/controller.go, buildkit's solver/bboltcachestorage/storage.go.
-That of the networks is a matter of storage.network_database."""
+That of the networks is a matter of state.network_database."""
 
 CONTAINERD = "io.containerd.metadata.v1.bolt/meta.db"
 """Below containerd's root (plugins/metadata/plugin.go)."""

@@ -53,7 +53,7 @@ examples:
   hostcheck --policy kubernetes -v            another policy, every check shown
   hostcheck -f json:report.json -f table      a file for a program and a table for a person, from one run
   hostcheck -f prometheus -o /var/lib/node_exporter/hostcheck.prom
-  hostcheck --select 'cgroup.*' --ignore cgroup.delegation
+  hostcheck --select 'cgroup.*' --ignore cgroup.namespace_mode
   hostcheck a.qcow2 b.tar -f table -f junit:report.xml   images that never booted, in parallel, for a CI system
   hostcheck diff a.qcow2 b.qcow2              what one fails that the other does not
   journalctl -u docker | hostcheck why -      what the engine's messages mean, and which causes are found here
