@@ -65,3 +65,20 @@ def test_processes_inside_containers_are_not_the_hosts(
             assert live.LiveHost().pids(name) == (tuple(every) if own else ())
         finally:
             inside.stdin.close()
+
+
+def test_the_same_is_asked_once(tmp_path: pathlib.Path) -> None:
+    """What was there stays there, and what was not stays away: all checks of a run judge one host."""
+    host = live.LiveHost()
+    folder, file = tmp_path / "folder", tmp_path / "folder" / "file"
+    with pytest.raises(FileNotFoundError):
+        host.stat(str(folder))
+    assert not host.exists(str(file))
+    folder.mkdir()
+    assert host.names(str(folder)) == ()
+    file.touch()
+    for again in (lambda: host.stat(str(folder)), lambda: host.stat(str(file))):
+        with pytest.raises(FileNotFoundError):
+            again()
+    assert host.names(str(folder)) == ()
+    assert live.LiveHost().names(str(folder)) == ("file",)
