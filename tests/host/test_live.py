@@ -77,8 +77,8 @@ def test_the_same_is_asked_once(tmp_path: pathlib.Path) -> None:
     folder.mkdir()
     assert host.names(str(folder)) == ()
     file.touch()
-    for again in (lambda: host.stat(str(folder)), lambda: host.stat(str(file))):
+    for path in (folder, file):
         with pytest.raises(FileNotFoundError):
-            again()
+            host.stat(str(path))
     assert host.names(str(folder)) == ()
     assert live.LiveHost().names(str(folder)) == ("file",)
