@@ -113,8 +113,9 @@ CGROUP = (
     Option("CGROUP_DEVICE", REQUIRED, "there is no devices controller, and runc refuses", "v1"),
     Option("CGROUP_FREEZER", REQUIRED, "containers can be neither paused nor killed safely", "v1"),
     # 1b6c5fc3a5e0 in 6.11 and 047b83097448 in 6.12 made the old halves optional.
-    Option("MEMCG_V1", REQUIRED, "there is no memory controller on cgroup v1", "v1", since="6.11"),
-    Option("CPUSETS_V1", REQUIRED, "there is no cpuset controller on cgroup v1", "v1", since="6.12"),
+    # As the boot of Debian 13 with v1 shows: dockerd warns, and containers run without these limits.
+    Option("MEMCG_V1", RECOMMENDED, "there is no memory controller on cgroup v1", "v1", since="6.11"),
+    Option("CPUSETS_V1", RECOMMENDED, "there is no cpuset controller on cgroup v1", "v1", since="6.12"),
     Option("CGROUP_BPF", REQUIRED, "devices cannot be kept from containers on cgroup v2", "v2", since="4.15"),
     Option(
         "BPF_SYSCALL", REQUIRED, "devices cannot be kept from containers on cgroup v2", "v2", source=SYSTEMD

@@ -14,6 +14,7 @@ from hostcheck.facts.boot import option
 from hostcheck.facts.files import names, text
 from hostcheck.facts.mounts import Mount
 from hostcheck.facts.packages import packages
+from hostcheck.facts.releases import version_of
 from hostcheck.host import Host, Unavailable
 from hostcheck.record import Record
 from hostcheck.versions import Version
@@ -90,6 +91,9 @@ CONTROLLERS = (
     ("net_prio", "net_prio", ("CGROUP_NET_PRIO",)),
 )
 """Name on v2, name on v1, and the options of the kernel that they need (init/Kconfig)."""
+
+SPLIT = {"memory": ("MEMCG_V1", "6.11"), "cpuset": ("CPUSETS_V1", "6.12")}
+"""Options that v1 has had of its own since a kernel (init/Kconfig)."""
 
 ONLY_V1 = frozenset(("devices", "freezer", "cpuacct", "net_cls", "net_prio"))
 """v2 has no such controllers: their work is done by BPF, by every cgroup itself, or not at all (cgroups(7))."""
@@ -582,11 +586,19 @@ def _at_boot(host: Host, name: str, v1: str, options: tuple[str, ...], now: bool
         if now is False and host.fact(_same):
             return now, "as now", None, None
         return None, f"the configuration of the kernel that boots is not known{trouble}", None, None
+    option = options[0]
+    if upcoming in ("v1", "hybrid") and config.enabled(option):
+        option = _option_of_v1(name, config.version or version_of(release or "")) or option
     # FAIR_GROUP_SCHED and its kin are younger than some kernels' controllers: the first option decides.
-    if not config.enabled(options[0]):
-        why = f"CONFIG_{options[0]} is not set"
-        return False, why, config.path, config.line(options[0])
-    return True, f"CONFIG_{options[0]}={config[options[0]]}", config.path, config.line(options[0])
+    if not config.enabled(option):
+        return False, f"CONFIG_{option} is not set", config.path, config.line(option)
+    return True, f"CONFIG_{option}={config[option]}", config.path, config.line(option)
+
+
+def _option_of_v1(name: str, version: Version | None) -> str | None:
+    """Return the option that a controller needs on v1 besides its own, None if none."""
+    option, since = SPLIT.get(name, ("", ""))
+    return option if option and version is not None and version >= Version(since) else None
 
 
 def _same(host: Host) -> bool:

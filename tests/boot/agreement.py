@@ -116,10 +116,10 @@ def compare(foretold: Foretold, truth: dict[str, Any], words: str) -> Tally:
 def _cgroup(tally: Tally, facts: dict[str, Any], truth: dict[str, Any]) -> None:
     mode = cgroup_mode(truth["mounts"])
     tally.compare("cgroup", "mode", facts["cgroup"]["mode"]["value"], mode)
-    lines = [line.split() for line in truth["cgroups"].splitlines() if not line.startswith("#")]
-    in_kernel = {name for name, _hierarchy, _number, on in lines if on == "1"}
+    mounts = [line.split() for line in truth["mounts"].splitlines()]
+    mounted = {option for fields in mounts if fields[2] == "cgroup" for option in fields[3].split(",")}
     # perf_event is not listed in cgroup.controllers: it is always on there.
-    there = {*truth["controllers"].split(), "perf_event"} if mode == "v2" else in_kernel
+    there = {*truth["controllers"].split(), "perf_event"} if mode == "v2" else mounted
     for name, leaf in facts["cgroup"]["controllers"].items():
         real = {"io": "blkio"}.get(name, name) if mode != "v2" else name
         if leaf["value"] is not None:

@@ -268,6 +268,11 @@ CONFIG = (
         ("3.16.0-4-amd64", "quiet", CONFIG + "CONFIG_MEMCG_DISABLED=y\n", False),
         ("3.16.0-4-amd64", "cgroup_enable=memory", CONFIG + "CONFIG_MEMCG_DISABLED=y\n", True),
         ("6.1.0-18-amd64", "quiet", "CONFIG_CPUSETS=y\n", False),
+        # v1 has an option of its own from 6.11 on.
+        ("6.10.9-amd64", V0, CONFIG, True),
+        ("6.12.117+deb13-amd64", V0, CONFIG, False),
+        ("6.12.117+deb13-amd64", V0, CONFIG + "CONFIG_MEMCG_V1=y\n", True),
+        ("6.12.117+deb13-amd64", "quiet", CONFIG, True),
     ],
 )
 def test_memory_at_boot(release: str, cmdline: str, config: str, memory: bool) -> None:
