@@ -88,6 +88,8 @@ test-oldest:
 
 $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || { echo "A virtual environment could not be made. Debian, Ubuntu: apt-get install python3-venv"; exit 1; }
+# Debian 11 has an older one, which cannot install a checkout in place; where it is new enough nothing is fetched.
+	@$(VENV)/bin/python -m pip --disable-pip-version-check -q install 'pip>=21.3'
 
 $(VENV)/run.stamp: setup.cfg pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip --disable-pip-version-check -q install -e .
