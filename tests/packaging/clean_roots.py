@@ -166,7 +166,16 @@ class Root:
         return {path for path in listed.splitlines() if not path.startswith(STATE)}
 
 
-STATE = ("/var/lib/dpkg/", "/var/log/", "/var/cache/", "/var/lib/apt/", "/run/", "/tmp/", "/root/")
+STATE = (
+    "/var/lib/dpkg/",
+    "/var/lib/rpm/",
+    "/var/log/",
+    "/var/cache/",
+    "/var/lib/apt/",
+    "/run/",
+    "/tmp/",
+    "/root/",
+)
 
 
 if __name__ == "__main__":

@@ -107,15 +107,19 @@ def test_rpm(tmp_path: pathlib.Path) -> None:
     roots.need_tool("rpm")
     new, old = builds.only(builds.dist(), "*.rpm"), builds.only(builds.older(), "*.rpm")
     with Root(SUITES[-1], tmp_path) as root:
+        # Debian's rpm has a database for each user.
+        command = ["rpm", "--root", str(root.path), "--dbpath", "/var/lib/rpm"]
 
         def rpm(*arguments: str | pathlib.Path, code: int = 0) -> str:
-            done = root.beside(["rpm", "--root", str(root.path), *map(str, arguments)])
-            assert (done.returncode, done.stderr) == (code, ""), (arguments, done)
+            done = root.beside([*command, *map(str, arguments)])
+            # Debian's rpm warns whoever installs with it.
+            told = [line for line in done.stderr.splitlines() if not line.startswith("rpm: ")]
+            assert (done.returncode, told) == (code, []), (arguments, done)
             return done.stdout
 
         root.apt("install", *clean_roots.dependencies())
         rpm("--initdb")
-        assert root.beside(["rpm", "--root", str(root.path), "-i", str(new)]).returncode != 0
+        assert root.beside([*command, "-i", str(new)]).returncode != 0
         rpm("-i", *builds.stubs())
         before = root.files()
 
@@ -134,7 +138,7 @@ def test_rpm(tmp_path: pathlib.Path) -> None:
         judge(root, "hostcheck")
 
         own.unlink()
-        done = root.beside(["rpm", "--root", str(root.path), "-e", "hostcheck"])
+        done = root.beside([*command, "-e", "hostcheck"])
         assert done.returncode == 0
         assert "saved as /etc/default/hostcheck.rpmsave" in done.stderr
         assert root.files() - before == {"/etc/default/hostcheck.rpmsave"}
