@@ -141,7 +141,10 @@ def test_rpm(tmp_path: pathlib.Path) -> None:
         done = root.beside([*command, "-e", "hostcheck"])
         assert done.returncode == 0
         assert "saved as /etc/default/hostcheck.rpmsave" in done.stderr
-        assert root.files() - before == {"/etc/default/hostcheck.rpmsave"}
+        left = root.files() - before
+        # Folders of the shells and of systemd, which other packages own where there are rpms.
+        assert {path for path in left if not root.at(path).is_dir()} == {"/etc/default/hostcheck.rpmsave"}
+        assert {path for path in left if "hostcheck" in path} == {"/etc/default/hostcheck.rpmsave"}
 
 
 BARE = ["-i", "PATH=/usr/bin:/bin"]
