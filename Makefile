@@ -27,7 +27,7 @@ test-install: $(VENV)/test.stamp
 
 # Every fault on the real engines of Debian 12, 13 and sid; half an hour, as root.
 test-faults: $(VENV)/test.stamp
-	HOSTCHECK_ALL_FAULTS=1 $(BIN)/pytest tests/engine/test_faults.py
+	HOSTCHECK_ALL_FAULTS=1 $(BIN)/pytest tests/engine/test_faults.py tests/engine/test_real_podman.py
 
 # The same, and what was seen goes into docs/proof.md.
 proof: $(VENV)/test.stamp
