@@ -190,4 +190,4 @@ class PodmanStorageLayers(Check):
         have = podman.version(host)
         if storage.zfs_too_old(host):
             return "ZFS before OpenZFS 2.2"
-        return f"ZFS, which podman {have} does not take," if have and have < Version("4.4") else ""
+        return f"ZFS, which podman {have} does not take" if have and have < Version("4.4") else ""

@@ -384,8 +384,8 @@ class ResourcesInodes(Check):
     *Why*: an image is tens of thousands of small files. An ext4 file system can run out of inodes while it has
     room, and then says `no space left on device`.
 
-    *Needs*: free inodes (statvfs f_favail) on the file system of the data root; btrfs and others that make
-    them as needed have no number and pass.
+    *Needs*: free inodes (statvfs f_favail) on the file system of the data root, and of /run, where engines keep what
+    runs; btrfs and others that make them as needed have no number and pass.
 
     *Fix*: `docker system prune -a`, or a file system made with more inodes (`mkfs.ext4 -i 8192`, or xfs).
     """
@@ -395,6 +395,7 @@ class ResourcesInodes(Check):
     severity = Severity.RECOMMENDED
     references = (
         "https://github.com/moby/moby/issues/37077",
+        "https://github.com/docker/for-linux/issues/214",
         "https://man7.org/linux/man-pages/man3/statvfs.3.html",
     )
     minimum_percent: float = 5.0
@@ -425,6 +426,28 @@ class ResourcesInodes(Check):
                 )
             else:
                 yield passed(folder, f"{folder} has {share:.0f} % of its inodes free", **more)
+        yield from self._run(host)
+
+    def _run(self, host: Host) -> Iterator[Finding]:
+        """Judge /run, where engines keep what runs; only where it is used up, since all of it is small."""
+        mount = mounts.now(host, "/run")
+        if mount is None or mount.point != "/run":
+            return
+        try:
+            usage = host.disk_usage("/run")
+        except (OSError, Unavailable):
+            return  # older recordings did not ask
+        if usage.inodes > 0 and usage.inodes_free < self.required:
+            yield failed(
+                "/run",
+                f"/run has {max(usage.inodes_free, 0)} inodes left: no container starts",
+                value=f"{100 * usage.inodes_free / usage.inodes:.1f} %",
+                path="/run",
+                expected=f"{self.required} inodes",
+                severity=Severity.REQUIRED,
+                commands=["du --inodes -x -d 2 /run"],
+                hint="remove what filled it, or mount /run with a larger nr_inodes",
+            )
 
 
 def _usages(host: Host) -> Iterator[tuple[str, str, DiskUsage]]:

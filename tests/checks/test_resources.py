@@ -173,3 +173,12 @@ def test_space(free: float, severity: Severity | None) -> None:
 def test_inodes(total: int, free: int, severity: Severity | None) -> None:
     usage = {"/": DiskUsage(10**12, 10**11, total, free)}
     assert worst(ask(checks.ResourcesInodes, docker_host.live(usage=usage))) is severity
+
+
+@pytest.mark.parametrize(("free", "severity"), [(0, Severity.REQUIRED), (5000, None)])
+def test_inodes_of_run(free: int, severity: Severity | None) -> None:
+    usage = {"/": DiskUsage(10**12, 10**11, 10**7, 10**6), "/run": DiskUsage(10**8, 10**7, 12000, free)}
+    mounts = "21 20 0:21 / /run rw - tmpfs tmpfs rw\n20 1 8:1 / / rw - ext4 /dev/vda1 rw\n"
+    files = {"/proc/self/mountinfo": mounts, "/run/": ""}
+    found = ask(checks.ResourcesInodes, docker_host.live(files, usage=usage))
+    assert worst(found) is severity
