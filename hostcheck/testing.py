@@ -92,7 +92,10 @@ class FakeHost(Host):
             place = resolve_links(path, self._link_text)
             self._lay_entry(place, {"type": "file"})
             self.files[place] = text
-        self.links.update(said.links)
+        for path, target in said.links.items():
+            self._lay_entry(path, {"type": "link"})
+            self.files.pop(path, None)
+            self.links[path] = target
         for path in [path for path in self.files if said.lacks(path)]:
             del self.files[path]
         for path, room in said.usage.items():
