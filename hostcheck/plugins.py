@@ -26,6 +26,7 @@ MOVED = {
     "kernel": ("modules",),
     "kubernetes": ("kubelet",),
     "network": ("modules",),
+    "podman": ("podman_storage",),
     "rootless": ("lsm", "rootless_network", "rootless_storage"),
     "runtime": ("client", "conflicts", "programs"),
     "security": ("guest", "lsm"),

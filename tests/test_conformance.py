@@ -183,6 +183,20 @@ def test_ids_are_unique() -> None:
     assert len(ids) == len(set(ids))
 
 
+def test_former_ids_are_looked_for_where_the_checks_went() -> None:
+    """`MOVED` says what the aliases say, so that a former id or its glob is found without importing every family."""
+    aliases = [(former.partition(".")[0], check) for check in CHECKS for former in check.aliases]
+    moved = {
+        (former, check.id.partition(".")[0])
+        for former, check in aliases
+        if not check.id.startswith(f"{former}.")
+    }
+    assert moved == {(former, family) for former, families in plugins.MOVED.items() for family in families}
+    for check in CHECKS:
+        for former in check.aliases:
+            assert check in plugins.shipped([former])
+
+
 HEAVY = {
     "rich",
     "prometheus_client",

@@ -50,20 +50,6 @@ def run_site(folder: pathlib.Path, *more: str) -> dict[str, dict[str, object]]:
     return {result["id"]: result for result in json.loads(done.stdout)["results"]}
 
 
-def test_former_ids_are_looked_for_where_the_checks_went() -> None:
-    """`MOVED` says what the aliases say, so that a former id or its glob is found without importing every family."""
-    aliases = [(former.partition(".")[0], check) for check in plugins.shipped() for former in check.aliases]
-    moved = {
-        (former, check.id.partition(".")[0])
-        for former, check in aliases
-        if not check.id.startswith(f"{former}.")
-    }
-    assert moved == {(former, family) for former, families in plugins.MOVED.items() for family in families}
-    for check in plugins.shipped():
-        for former in check.aliases:
-            assert check in plugins.shipped([former])
-
-
 def test_a_drop_in_runs(tmp_path: pathlib.Path) -> None:
     (tmp_path / "motd.py").write_text(GOOD)
     results = run_site(tmp_path, "--select", "site.*")
