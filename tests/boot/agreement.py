@@ -32,8 +32,13 @@ INFO = {
 }
 """What `docker info` calls the settings of the daemon."""
 
-MACHINE = {"sysctl.inotify fs.inotify.max_user_watches"}
-"""What the kernel makes of the memory that it finds, where nothing sets it; the report of an image says so."""
+MACHINE = {
+    # What the kernel makes of the memory that it finds, where nothing sets it; the report of an image says so.
+    "sysctl.inotify fs.inotify.max_user_watches",
+    # How many files `infinity` is, which systemd raises while it boots (Debian 13 and later).
+    "limits.rlimits containerd.service LimitNOFILE",
+}
+"""What only the machine shows."""
 
 RUNS_STILL = {
     # What dockerd sets when it starts, the next `sysctl --system` takes back.

@@ -123,7 +123,10 @@ def test_the_machine_is_what_was_said_of_its_image(name: str, tmp_path: pathlib.
         exporting(name, truth["exporter"])
 
 
-WARNINGS = {"bullseye": {"conflicts.releases seccomp clone3"}}
+WARNINGS = {
+    "bullseye": {"conflicts.releases seccomp clone3"},
+    "trixie": {"limits.rlimits containerd.service LimitNOFILE"},
+}
 """What is to be said of docker as a release of Debian installs it, with nothing changed."""
 
 
