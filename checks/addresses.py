@@ -27,6 +27,10 @@ OWN_DEVICES = ("docker", "br-", "cni", "podman", "veth")
 """How the interfaces of container networks begin."""
 
 
+NOWHERE = "*"
+"""The interface of a route that is a black hole, or otherwise rejects (fib_trie.c, fib_route_seq_show)."""
+
+
 class AddressesOverlap(Check):
     """The addresses of container networks do not overlap those that the host routes elsewhere.
 
@@ -53,7 +57,9 @@ class AddressesOverlap(Check):
         if network.engine_option(host, "bridge", "") == "none":
             raise NotApplicable("docker has no default bridge here")
         every = [route for route in network.routes(host) if route.bits]
-        routes = [route for route in every if not route.device.startswith(OWN_DEVICES)]
+        # dockerd passes over routes that lead nowhere when it looks for a free network.
+        nowhere = [route for route in every if route.device == NOWHERE]
+        routes = [route for route in every if not route.device.startswith((*OWN_DEVICES, NOWHERE))]
         path = docker.config_file(host)
         bip = str(network.engine_option(host, "bip", "") or "")
         own = network.parse_network(bip)
@@ -90,7 +96,14 @@ class AddressesOverlap(Check):
         pools = list(self._pools(host))
         free = [pool for pool in pools if not any(network.overlaps(pool, (r.base, r.bits)) for r in routes)]
         subject = "daemon.json default-address-pools"
-        unused = [pool for pool in free if not any(network.overlaps(pool, (r.base, r.bits)) for r in every)]
+        unused = [
+            p
+            for p in free
+            if not any(network.overlaps(p, (r.base, r.bits)) for r in every if r not in nowhere)
+        ]
+        taken = own or left or (unused[0] if unused else None)
+        if taken:
+            yield from self._swallowed(taken, nowhere)
         if unused:
             first = network.format_network(*unused[0])
             yield passed(subject, f"{first} is free for the next network", value=first)
@@ -120,6 +133,21 @@ class AddressesOverlap(Check):
             expected="a pool that no route covers",
             severity=Severity.RECOMMENDED if there else None,
             hint='give daemon.json a free block: "bip" and "default-address-pools"',
+        )
+
+    def _swallowed(self, own: tuple[int, int], nowhere: list[network.Route]) -> Iterator[Finding]:
+        """Say where the network that docker0 gets is a black hole. A larger one gives way to docker0's own route."""
+        hit = next((r for r in nowhere if network.overlaps(own, (r.base, r.bits)) and r.bits >= own[1]), None)
+        if hit is None:
+            return
+        shown = network.format_network(hit.base, hit.bits)
+        yield failed(
+            "black hole",
+            f"the route {shown} leads nowhere, and dockerd gives that network to docker0: no reply reaches a container",
+            value=shown,
+            expected="a network that no route covers",
+            commands=[f"ip route delete blackhole {shown}"],
+            hint='or give daemon.json another block: "bip"',
         )
 
     def _bridge(self, host: Host, routes: list[network.Route]) -> tuple[int, int] | None:

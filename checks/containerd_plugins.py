@@ -117,14 +117,23 @@ SHARING = ("io.containerd.metadata.v1.bolt", "content_sharing_policy", ("", "sha
 """A key whose values are few (plugins/metadata/plugin.go)."""
 
 
+PROXIES = (
+    Span("snapshot io.containerd.snapshotter.v1"),
+    Span("content io.containerd.content.v1"),
+    Span("diff io.containerd.differ.v1", since="1.7"),
+    Span("sandbox io.containerd.sandbox.controller.v1", since="2.0"),
+)
+"""The types of proxy plugins, by their short and their full names (LoadPlugins in server.go)."""
+
+
 class ContainerdPluginsTypes(Check):
     """The settings of containerd's plugins are of the right type.
 
     *Why*: containerd reads the section of each plugin before it starts any, docker's or not: a text for a number
     keeps it from starting. What a release does not know it passes over.
 
-    *Needs*: below `plugins`, each key that this release knows by its default has a value of the default's type. The
-    sections of plugins that are disabled are not read.
+    *Needs*: below `plugins`, each key that this release knows by its default has a value of the default's type, and
+    below `proxy_plugins` a known `type`. The sections of plugins that are disabled are not read.
 
     *Fix*: mend the line; `containerd config default` prints every key as it is to be.
     """
@@ -141,7 +150,8 @@ class ContainerdPluginsTypes(Check):
         """See `Check.run`."""
         found = configuration(host)
         sections = found.plugins
-        if not sections:
+        yield from self._proxies(found)
+        if not sections and not found.values.get("proxy_plugins"):
             raise NotApplicable("no plugin of containerd is set")
         from ._containerd_keys import KEYS  # only where a plugin is set
 
@@ -173,6 +183,24 @@ class ContainerdPluginsTypes(Check):
             for key in words.split():
                 if key in values and type(values[key]) is not KINDS[kind]:
                     yield key, kind
+
+    def _proxies(self, found: containerd.Config) -> Iterator[Finding]:
+        """Judge the types of plugins that other programs serve: containerd panics where it knows none of them."""
+        told = found.values.get("proxy_plugins")
+        for name, table in (told if isinstance(told, dict) else {}).items():
+            kind = str(table.get("type", "")) if isinstance(table, dict) else ""
+            where = {"path": found.path, "line": found.line(name), "when": "boot", "value": kind or "none"}
+            known = [span for span in PROXIES if kind in span.name.split()]
+            if any(found.daemon is None or covers(span, found.daemon) for span in known):
+                yield passed(f"proxy_plugins {name}", f"{kind} is known", **where)
+                continue
+            yield failed(
+                f"proxy_plugins {name}",
+                f"its type, {kind or 'which is not set'}, is not known here: containerd panics as it starts",
+                expected="snapshot or content",
+                hint='give it a type: type = "snapshot"',
+                **where,
+            )
 
     def _policy(
         self, found: containerd.Config, name: str, section: Mapping[str, object]

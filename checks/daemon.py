@@ -87,6 +87,30 @@ class DaemonLogRotation(Check):
             and (not size or files in ("", "1"))
         ):
             yield "compress", "needs max-size and a max-file of 2 or more"
+        for name in ("labels-regex", "env-regex"):
+            if pattern_fault(options.get(name, "")):
+                yield name, f"is {options[name]!r}, which is no pattern"
+        if options.get("tag", "").rpartition("{{")[1] and "}}" not in options["tag"].rpartition("{{")[2]:
+            yield "tag", f"is {options['tag']!r}, a template with an open action"
+
+
+OPEN_PATTERN = ("missing )", "unterminated", "unbalanced", "nothing to repeat")
+"""What Python says of patterns that no other grammar takes either; Go's has escapes of its own."""
+
+
+def pattern_fault(pattern: str) -> bool:
+    r"""Return whether no regular expression is meant.
+
+    >>> pattern_fault("("), pattern_fault("^(a|b)"), pattern_fault(r"\\pL")
+    (True, False, False)
+    """
+    import re  # few hosts have one
+
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        return any(word in str(error) for word in OPEN_PATTERN)
+    return False
 
 
 class DaemonTcpTls(Check):

@@ -19,6 +19,15 @@ ACTIONS = "ALLOW ERRNO KILL KILL_PROCESS KILL_THREAD LOG NOTIFY TRACE TRAP"
 """What a seccomp profile may do with a call, behind SCMP_ACT_ (libcontainer/seccomp/config.go of runc)."""
 
 
+ARCHITECTURES = (
+    "X86 X86_64 X32 ARM AARCH64 MIPS MIPS64 MIPS64N32 MIPSEL MIPSEL64 MIPSEL64N32 "
+    "PPC PPC64 PPC64LE RISCV64 S390 S390X LOONGARCH64 PARISC PARISC64 M68K SH SHEB"
+)
+"""The machines of a seccomp profile, behind SCMP_ARCH_ (the same file, and libseccomp's own names)."""
+
+COMPARISONS = "NE LT LE EQ GE GT MASKED_EQ"
+"""How a seccomp profile compares an argument, behind SCMP_CMP_ (the same file)."""
+
 MOST_FILES = 2147483584
 """The most that fs.nr_open can be (sysctl_nr_open_max in fs/file.c of Linux)."""
 
@@ -272,7 +281,8 @@ class DefaultsSeccomp(Check):
     *Why*: dockerd reads the file at its start, and looks into it only as it starts a container: one that is no
     JSON, or asks for an action that runc does not know, lets no container start.
 
-    *Needs*: the file that `seccomp-profile` names: a JSON object, `defaultAction` one of SCMP_ACT_*.
+    *Needs*: the file that `seccomp-profile` names: a JSON object, whose actions, architectures and comparisons are
+    known ones.
 
     *Fix*: mend the profile, or take seccomp-profile out; the built-in one then counts.
     """
@@ -312,7 +322,26 @@ class DefaultsSeccomp(Check):
             return f"is not JSON: {error}"
         if not isinstance(profile, dict):
             return "holds no JSON object"
-        action = profile.get("defaultAction") or ""
-        if action and action not in {f"SCMP_ACT_{name}" for name in ACTIONS.split()}:
-            return f"asks for {action!r}, which is no action"
+        if profile.get("architectures") and profile.get("archMap"):
+            return "has both architectures and archMap"
+        for word, kind, known in self._words(profile):
+            if word and word not in {f"SCMP_{known[0]}_{name}" for name in known[1].split()}:
+                return f"asks for {word!r}, which is no {kind}"
         return None
+
+    def _words(self, profile: dict[str, Any]) -> Iterator[tuple[str, str, tuple[str, str]]]:
+        """Yield each word that runc knows few of: the word, what it is, the middle of its name and the ends."""
+
+        def members(value: object) -> list[Any]:
+            return value if isinstance(value, list) else []
+
+        yield str(profile.get("defaultAction") or ""), "action", ("ACT", ACTIONS)
+        for each in members(profile.get("architectures")):
+            yield str(each), "architecture", ("ARCH", ARCHITECTURES)
+        for call in members(profile.get("syscalls"))[:MANY]:
+            if not isinstance(call, dict):
+                continue
+            yield str(call.get("action") or ""), "action", ("ACT", ACTIONS)
+            for argument in members(call.get("args")):
+                if isinstance(argument, dict):
+                    yield str(argument.get("op") or ""), "comparison", ("CMP", COMPARISONS)

@@ -295,7 +295,7 @@ class LimitsMemoryMax(Check):
     """The units of the engines may take the memory that they need.
 
     *Why*: the kernel kills what goes beyond MemoryMax. With 20 MiB dockerd 20.10 to 28.5 are killed at their start, and
-    containerd 1.6 to 2.1 when the first container starts; with 28 MiB some still are.
+    containerd 1.6 to 2.1 when the first container starts; with 40 MiB as an image is loaded.
 
     *Needs*: no MemoryMax, or one of at least `minimum`. Containers are counted in control groups of their own.
 
@@ -308,7 +308,7 @@ class LimitsMemoryMax(Check):
     references = (RESOURCE_5, DOCKER_UNIT, CONTAINERD_UNIT)
     minimum: int = 64
     """MiB that a limit must allow."""
-    required: int = 20
+    required: int = 40
     """MiB with which an engine starts no container."""
 
     def run(self, host: Host) -> Iterator[Finding]:

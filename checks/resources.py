@@ -347,8 +347,8 @@ class ResourcesSpace(Check):
     )
     recommended_gb: float = 5.0
     """Gigabytes (10^9 bytes) that should be free."""
-    required_gb: float = 0.1
-    """Gigabytes below which the engine cannot be expected to start."""
+    required_gb: float = 0.02
+    """Gigabytes below which the engine cannot be expected to start (with 0.06 it does, with 0.001 no image fits)."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""

@@ -55,13 +55,17 @@ Source: daemon/daemon.go, daemon/runtime_unix.go, plugin/manager.go, volume/loca
 CONTAINERD_FOLDERS = (
     ("io.containerd.metadata.v1.bolt", "", ""),
     ("io.containerd.runtime.v2.task", "", ""),
-    ("io.containerd.content.v1.content", "", "2.0"),
+    ("io.containerd.content.v1.content", "", "1.7.24"),
     ("io.containerd.snapshotter.v1.overlayfs", "2.0", ""),
     ("io.containerd.snapshotter.v1.native", "2.0", ""),
     ("tmpmounts", "", ""),
 )
 """Below containerd's root: the folders without which no container starts, from which release on and up to which
 (plugins/*/plugin.go, cmd/containerd/server/server.go)."""
+
+
+OPT = "/opt/containerd"
+"""A folder of containerd's that 2.x makes as it starts (plugins/services/opt/service.go); 1.x does without."""
 
 
 class StateDatabases(Check):
@@ -245,6 +249,8 @@ class StateFolders(Check):
             if place and not place.startswith("/run/"):
                 yield place
         number = found_version(host, "containerd")
+        if number is not None and number >= Version("2.0"):
+            yield OPT
         for name, since, before in CONTAINERD_FOLDERS:
             if number is None:
                 known = not since and not before
@@ -252,6 +258,45 @@ class StateFolders(Check):
                 known = number >= Version(since or "0") and not (before and number >= Version(before))
             if known:
                 yield f"{storage.containerd_root(host)[0]}/{name}"
+
+
+FILES = (("engine-id", "23.0"),)
+"""Below the data root: a file that dockerd reads, or makes, from that release on (daemon/id.go)."""
+
+
+class StateFiles(Check):
+    """What dockerd reads as a file below its data root is no folder.
+
+    *Why*: dockerd reads its own identity at its start, and does not start where a folder has that name: "error loading
+    ID file".
+
+    *Needs*: a file, or nothing.
+
+    *Fix*: remove the folder: dockerd makes a new identity.
+    """
+
+    id = "state.files"
+    severity = Severity.REQUIRED
+    references = (f"{MOBY}/v23.0.6/daemon/id.go", f"{MOBY}/v28.5.2/daemon/id.go")
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        engine.need_docker(host)
+        number = engine.docker_version(host)
+        some = False
+        for name, since in FILES:
+            path = f"{storage.data_root(host)[0]}/{name}"
+            if number is None or number < Version(since) or not host.exists(path):
+                continue
+            some = True
+            where = {"path": path, "expected": "a file", "when": host.when}
+            if host.stat(path).is_dir:
+                text = "is a folder: dockerd reads its identity there, and does not start"
+                yield failed(path, text, value="folder", commands=[f"mv {path} {path}.away"], **where)
+            else:
+                yield passed(path, "is a file", value="file", **where)
+        if not some:
+            raise NotApplicable("dockerd has made none of its files yet")
 
 
 class StateLayers(Check):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
-from hostcheck.facts import network, os, sysctl
+from hostcheck.facts import files, network, os, sysctl
 
 
 def number(text: str | None) -> int | None:
@@ -271,6 +271,57 @@ class SysctlConntrack(Check):
             )
         if not said:
             raise NotApplicable("nothing sets the size of the connection table, and it is not in use")
+
+
+class SysctlLocalPorts(Check):
+    """Connections find a local port.
+
+    *Why*: each connection to one address takes a port of its own. With a handful of them docker's proxy and what calls
+    published ports on this machine fail: "cannot assign requested address".
+
+    *Needs*: net.ipv4.ip_local_port_range, now and in the sysctl files; the kernel's own has 28,232.
+
+    *Fix*: a larger range.
+    """
+
+    id = "sysctl.local_ports"
+    severity = Severity.RECOMMENDED
+    references = ("https://docs.kernel.org/networking/ip-sysctl.html",)
+    minimum: int = 1000
+    """Ports that there should be."""
+    key: str = "net.ipv4.ip_local_port_range"
+    """Where the range is set."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        found: list[tuple[str, dict[str, object]]] = []
+        if host.kind == "live":
+            path = f"/proc/sys/{sysctl.normalize(self.key)}"
+            found += [(files.text(host, path) or "", {"path": path, "when": "now"})]
+        said = sysctl.boot_setting(host, self.key)
+        if said is not None:
+            found += [(said.text, {"path": said.path, "line": said.line, "when": "boot"})]
+        judged = [self._judge(text.split(), where) for text, where in found if len(text.split()) == 2]
+        if not judged:
+            raise NotApplicable("nothing sets the range")
+        yield from judged
+
+    def _judge(self, words: list[str], where: dict[str, object]) -> Finding:
+        first, last = (number(word) or 0 for word in words)
+        count = last - first + 1
+        more = {"value": " ".join(words), "expected": f"at least {self.minimum} ports", **where}
+        if count >= self.minimum:
+            return passed(self.key, f"{count} ports", **more)
+        return failed(
+            self.key,
+            f"{max(count, 0)} ports: so many connections to one address can there be, and no more",
+            severity=Severity.REQUIRED if count <= 1 else None,
+            commands=[
+                f"echo '{self.key} = 32768 60999' > /etc/sysctl.d/zz-ports.conf",
+                "sysctl -p /etc/sysctl.d/zz-ports.conf",
+            ],
+            **more,
+        )
 
 
 class SysctlConfFile(Check):

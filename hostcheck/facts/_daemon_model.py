@@ -142,6 +142,10 @@ class HostFacts:
         """Return the text of a file; None too where there is none."""
         return None
 
+    def garbled(self, name: str) -> bool:
+        """Return whether a line of a user in /etc/subuid or /etc/subgid is known to be no range."""
+        return False
+
     def subordinate(self, name: str, kind: str) -> Optional[bool]:
         """Return whether /etc/subuid (`kind` uid) or /etc/subgid (gid) gives ids to a name."""
         return None

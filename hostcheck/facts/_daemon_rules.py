@@ -209,6 +209,15 @@ def insecure_registries(c: Configuration) -> None:
             c.refuse("invalid-value", "insecure-registries", f"{text!r} is no registry: {wrong}", node)
 
 
+def nondistributable(c: Configuration) -> None:
+    """Registries of layers that may not be spread are hosts or networks (loadAllowNondistributableArtifacts)."""
+    key = "allow-nondistributable-artifacts"
+    for text, node in c.items(key):
+        wrong = "it has a scheme" if "://" in text else go.check_insecure_registry(text)
+        if wrong:
+            c.refuse("invalid-value", key, f"{text!r} is no registry: {wrong}", node)
+
+
 def cors(c: Configuration) -> None:
     """28.x refuses api-cors-header by name."""
     if c.file.get("api-cors-header"):
@@ -275,6 +284,23 @@ def cgroupns_mode(c: Configuration) -> None:
         c.refuse("invalid-value", "default-cgroupns-mode", f"{mode!r} is neither host nor private")
 
 
+BUILDER_SIZES = ("KeepStorage", "ReservedSpace", "MaxUsedSpace", "MinFreeSpace")
+
+
+def builder_sizes(c: Configuration) -> None:
+    """The sizes of the builder's garbage collection can be read (getGCPolicy in builder-next)."""
+    gc = (c.get("builder") or {}).get("gc") or {}
+    # What counts where it is not said differs between releases.
+    if not isinstance(gc, dict) or gc.get("enabled") is not True:
+        return
+    for size in BUILDER_SIZES:
+        text = gc.get(f"default{size}")
+        # A share of the disk, from 28.0 on.
+        if isinstance(text, str) and text and not text.endswith("%") and go.parse_size(text) is None:
+            c.refuse("invalid-value", "builder", f"default{size} is {text!r}, which is no size")
+            return
+
+
 def label_conflict(c: Configuration) -> None:
     """A label has one value."""
     seen: dict[str, str] = {}
@@ -312,6 +338,10 @@ def userns(c: Configuration) -> None:
         c.refuse("invalid-value", "userns-remap", f"{value!r} is not USER or USER:GROUP")
         return
     user, group = parts[0], parts[-1]
+    if c.facts.garbled("dockremap" if user == "default" else user):
+        message = "a line of that user in /etc/subuid or /etc/subgid is no NAME:FIRST:COUNT"
+        c.refuse("invalid-value", "userns-remap", message)
+        return
     if user == "default":
         user = "dockremap"
         group = user if len(parts) == 1 else group
@@ -614,12 +644,14 @@ RULES: tuple[Rule, ...] = (
     ((23,), (24,), "validate", cluster_store),
     ((23,), None, "validate", tls_files),
     # From here on only a daemon that starts looks.
+    ((18, 9), None, "start", builder_sizes),
     ((1, 10), (23,), "start", log_level),
     ((1, 10), (23,), "start", hosts),
     ((1, 10), (23,), "start", tls_files),
     ((1, 10), (26,), "start", userns),
     ((17, 10), (28, 3), "start", mirrors),
     ((17, 10), None, "start", insecure_registries),
+    ((17, 6), (28,), "start", nondistributable),
     ((19, 3, 3), None, "start", namespaces),
     ((1, 10), None, "start", networks.bridge_and_address),
     ((1, 10), None, "start", networks.icc),

@@ -435,6 +435,21 @@ class Facts(HostFacts):
                 known |= {fields[0], fields[2]}
         return any(line.partition(":")[0].strip() in known for line in (content or "").splitlines())
 
+    def garbled(self, name: str) -> bool:
+        """See `HostFacts.garbled`."""
+        for kind in ("uid", "gid"):
+            try:
+                content = text(self.host, f"/etc/sub{kind}") or ""
+            except (OSError, Unavailable):
+                continue
+            for line in content.splitlines():
+                first, *numbers = line.strip().split(":")
+                if first == name and not (
+                    len(numbers) == 2 and all(word.strip().isdigit() for word in numbers)
+                ):
+                    return True
+        return False
+
 
 KEY_FIELDS = {"EC": ("crv", "x", "y", "d"), "RSA": ("n", "e", "d", "p", "q", "dp", "dq", "qi")}
 """What a private key must have, by its kind (libtrust, ec_key.go and rsa_key.go)."""

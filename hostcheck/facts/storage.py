@@ -221,6 +221,8 @@ def _driver(host: Host) -> Driver:
         return _configured(host, name, version)._replace(path=path, line=line)
     prior = prior_drivers(host)
     known = drivers(version) if version is not None else DRIVERS
+    if "zfs" in prior and _built_without_zfs(host):
+        known = tuple(each for each in known if each != "zfs")
     counted = tuple(each for each in prior if each in known)
     if counted:
         return _prior(host, counted, known, version)._replace(prior=prior)
@@ -254,6 +256,21 @@ def _snapshotter(name: str, path: str | None, line: int | None) -> Driver:
         else ""
     )
     return Driver(name, "containerd", "configured", error, path=path, line=line)
+
+
+def _built_without_zfs(host: Host) -> bool:
+    """Return whether dockerd is Debian's, which has no zfs since 28.5.2+dfsg4-5 (its changelog)."""
+    try:
+        package = packages.installed(host, "docker.io")
+    except (PermissionError, Unavailable):
+        return False
+    upstream, mark, own = package.version.partition("+dfsg") if package else ("", "", "")
+    if not mark:
+        return False
+    dropped = (
+        own.partition("~")[0] >= "4-5" if upstream == "28.5.2" else Version(upstream) > Version("28.5.2")
+    )
+    return dropped
 
 
 def _configured(host: Host, name: str, version: Version | None) -> Driver:

@@ -98,6 +98,24 @@ def test_a_docker0_that_was_left(address: str, daemon: str, fails: bool) -> None
     assert [finding.subject for finding in failures] == (["docker0"] if fails else [])
 
 
+@pytest.mark.parametrize(
+    ("network", "daemon", "fails"),
+    [
+        ("172.17.0.0/16", "{}", True),
+        ("172.17.0.0/24", "{}", True),
+        # docker0's own route is more exact than a black hole for all private networks.
+        ("172.16.0.0/12", "{}", False),
+        ("172.17.0.0/16", '{"bip": "10.9.0.1/24"}', False),
+        ("10.9.0.0/24", '{"bip": "10.9.0.1/24"}', True),
+    ],
+)
+def test_a_black_hole(network: str, daemon: str, fails: bool) -> None:
+    table = route_table("0.0.0.0/0") + route_table(network, device="*").removeprefix(HEAD)
+    files: dict[str, Content] = {**DOCKER, "/proc/net/route": table, "/etc/docker/daemon.json": daemon}
+    failures = ask(checks.AddressesOverlap, FakeHost(files)).failures
+    assert [finding.subject for finding in failures] == (["black hole"] if fails else [])
+
+
 def test_a_tree_has_no_routes() -> None:
     assert ask(checks.AddressesOverlap, FakeHost(DOCKER, kind="root")).outcome is Outcome.SKIP
 

@@ -74,6 +74,12 @@ CRI = '[plugins."io.containerd.grpc.v1.cri".cni]\n{}\n'
         ('disabled_plugins = ["io.containerd.grpc.v1.cri"]\n' + CRI.format("bin_dir = 5"), "1.7.24", 0),
         (CRI.format("bin_dir = 5"), "1.7.24", 1),
         (CRI.format('bin_dir = "/opt/cni/bin"'), "1.7.24", 0),
+        ('[proxy_plugins.x]\naddress = "/run/x.sock"\n', "1.7.24", 1),
+        ('[proxy_plugins.x]\ntype = "snapshots"\naddress = "/run/x.sock"\n', "2.1.9", 1),
+        ('[proxy_plugins.x]\ntype = "snapshot"\naddress = "/run/x.sock"\n', "1.7.24", 0),
+        ('[proxy_plugins.x]\ntype = "io.containerd.snapshotter.v1"\naddress = "/run/x.sock"\n', "1.7.24", 0),
+        ('[proxy_plugins.x]\ntype = "diff"\naddress = "/run/x.sock"\n', "1.6.20", 1),
+        ('[proxy_plugins.x]\ntype = "diff"\naddress = "/run/x.sock"\n', "1.7.24", 0),
         # A plugin of other releases.
         ('[plugins."io.containerd.runtime.v1.linux"]\nshim = 5\n', "1.7.24", 1),
         ('[plugins."io.containerd.runtime.v1.linux"]\nshim = 5\n', "2.1.9", 0),

@@ -73,6 +73,12 @@ def test_no_docker_and_broken_file(check: Any) -> None:
             '{"log-opts": {"max-size": "10m", "compress": "true"}}',
             [("daemon.json log-opts.compress", "required")],
         ),
+        (
+            '{"log-opts": {"max-size": "1m", "labels-regex": "("}}',
+            [("daemon.json log-opts.labels-regex", "required")],
+        ),
+        ('{"log-opts": {"max-size": "1m", "labels-regex": "^a|b$", "tag": "{{.Name}}/x"}}', []),
+        ('{"log-opts": {"max-size": "1m", "tag": "{{.Name"}}', [("daemon.json log-opts.tag", "required")]),
     ],
 )
 def test_log_rotation(text: str | None, expected: list[tuple[str, str]]) -> None:

@@ -160,6 +160,18 @@ PROFILE = "/etc/docker/seccomp.json"
         ("{}", Outcome.PASS),
         ('{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}', Outcome.PASS),
         ('{"defaultAction": "SCMP_ACT_NONE"}', Outcome.FAIL),
+        ('{"architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X32"]}', Outcome.PASS),
+        ('{"architectures": ["SCMP_ARCH_NONE"]}', Outcome.FAIL),
+        (
+            '{"architectures": ["SCMP_ARCH_X86"], "archMap": [{"architecture": "SCMP_ARCH_X86"}]}',
+            Outcome.FAIL,
+        ),
+        (
+            '{"syscalls": [{"names": ["a"], "action": "SCMP_ACT_ALLOW", "args": [{"op": "SCMP_CMP_EQ"}]}]}',
+            Outcome.PASS,
+        ),
+        ('{"syscalls": [{"names": ["a"], "action": "ALLOW"}]}', Outcome.FAIL),
+        ('{"syscalls": [{"names": ["a"], "action": "SCMP_ACT_LOG", "args": [{"op": "EQ"}]}]}', Outcome.FAIL),
         ("garbage", Outcome.FAIL),
         ("[]", Outcome.FAIL),
         ("", Outcome.FAIL),

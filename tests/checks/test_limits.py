@@ -65,7 +65,8 @@ CASES: list[tuple[str, dict[str, str | None], dict[str, str]]] = [
     # MemoryMax
     ("memory_max", {DROP_IN: service("MemoryMax=6M")}, {"docker.service MemoryMax": R}),
     ("memory_max", {DROP_IN: service("MemoryMax=20M")}, {"docker.service MemoryMax": R}),
-    ("memory_max", {DROP_IN: service("MemoryMax=28M")}, {"docker.service MemoryMax": W}),
+    ("memory_max", {DROP_IN: service("MemoryMax=40M")}, {"docker.service MemoryMax": R}),
+    ("memory_max", {DROP_IN: service("MemoryMax=48M")}, {"docker.service MemoryMax": W}),
     ("memory_max", {DROP_IN: service("MemoryMax=6M", "MemoryMax=1G")}, {}),
     ("memory_max", {DROP_IN: service("MemoryMax=6M", "MemoryMax=")}, {}),
     ("memory_max", {DROP_IN: service("MemoryMax=infinity")}, {}),

@@ -147,7 +147,8 @@ def test_files() -> None:
         (60e9, None),
         (5e9, None),
         (4.9e9, Severity.RECOMMENDED),
-        (50e6, Severity.REQUIRED),
+        (62e6, Severity.RECOMMENDED),
+        (1e6, Severity.REQUIRED),
         (0, Severity.REQUIRED),
     ],
 )

@@ -151,3 +151,16 @@ def test_network_database() -> None:
     )
     assert ask(state.StateNetworkDatabase, docker_host.tree({path: ""})).outcome is Outcome.PASS
     assert ask(state.StateNetworkDatabase, docker_host.tree()).outcome is Outcome.SKIP
+
+
+@pytest.mark.parametrize(
+    "files, docker, expected",
+    [
+        ({}, "28.5.2", "skip"),
+        ({f"{ROOT}/engine-id": "x"}, "28.5.2", "pass"),
+        ({f"{ROOT}/engine-id/": ""}, "28.5.2", "required"),
+        ({f"{ROOT}/engine-id/": ""}, "20.10.24", "skip"),
+    ],
+)
+def test_files(files: dict[str, Any], docker: str, expected: str) -> None:
+    assert outcomes("StateFiles", files, docker) == [expected] * 2

@@ -136,3 +136,19 @@ def test_sysctl_conf_is_read_where_systemd_is_not() -> None:
 def test_parameters() -> None:
     result = ask(checks.SysctlInotify, FakeHost(STOCK), instances=128, watches=100)
     assert result.outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("now", "text", "expected"),
+    [
+        ("32768\t60999\n", "", []),
+        ("65535\t65535\n", "", [("now", "required")]),
+        ("60000\t60099\n", "", [("now", "recommended")]),
+        ("32768\t60999\n", "net.ipv4.ip_local_port_range = 65535 65535\n", [("boot", "required")]),
+        ("32768\t60999\n", "net.ipv4.ip_local_port_range = 1024 65535\n", []),
+    ],
+)
+def test_local_ports(now: str, text: str, expected: list[tuple[str, str]]) -> None:
+    host = FakeHost({"/proc/sys/net/ipv4/ip_local_port_range": now, "/etc/sysctl.d/x.conf": text})
+    result = ask(checks.SysctlLocalPorts, host)
+    assert [(each.when, result.severity_of(each).value) for each in result.failures] == expected

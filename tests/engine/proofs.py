@@ -12,7 +12,9 @@ import pathlib
 from typing import Any, NamedTuple
 
 from faults import FAULTS, MISSED, SECTIONS, compare, missed
+from hunt import BROUGHT, HUNT, quiet
 from laying import SUITES, Fault
+from shown import SHOWN, link
 
 FILE = pathlib.Path(__file__).with_name("proof.json")
 NAMES = {"bookworm": "Debian 12", "trixie": "Debian 13", "sid": "Debian sid"}
@@ -91,7 +93,12 @@ def laid(fault: Fault) -> str:
         f"{key} {value}" for name in ("limits", "group") for key, value in fault.laid.get(name, {}).items()
     ]
     text = (
-        "; ".join(parts).replace("|", "\\|").replace("`", "'").replace("\n", " ").replace("\ufeff", "U+FEFF")
+        "; ".join(parts)
+        .replace("|", "\\|")
+        .replace("`", "'")
+        .replace("\r", "CR")
+        .replace("\n", " ")
+        .replace("\ufeff", "U+FEFF")
     )
     text = text if len(text) <= 160 else text[:157] + "..."
     return f"`{text}`" if text else ""
@@ -146,6 +153,29 @@ def rows(proof: Proof, fault: Fault) -> list[str]:
     return found
 
 
+def incidents(proof: Proof) -> list[str]:
+    """Return the incidents that a fault shows, and on which engines it breaks something."""
+    lines = ["| incident | fault | breaks |", "|---|---|---|"]
+    for incident, name in SHOWN.items():
+        broken = [NAMES[suite] for suite, run in proof.runs.get(name, {}).items() if run["broken"]]
+        lines.append(f"| {link(incident)} | {name} | {', '.join(broken) or 'nothing, as hostcheck says'} |")
+    return lines
+
+
+def hunted() -> list[str]:
+    """Return the faults that were thought up afterwards, in their order, and what each brought."""
+    lines = [
+        f"{len(HUNT)} further faults were tried in this order, {len(BROUGHT)} of "
+        f"them brought something. **The last {quiet()} in a row brought nothing.**",
+        "",
+        "| | fault | what it brought |",
+        "|---|---|---|",
+    ]
+    for number, fault in enumerate(HUNT, 1):
+        lines.append(f"| {number} | {fault.name} | {BROUGHT.get(fault.name, '')} |")
+    return lines
+
+
 def page(proof: Proof) -> str:
     """Return the tables of docs/proof.md."""
     lines = [
@@ -162,6 +192,8 @@ def page(proof: Proof) -> str:
         lines.append("|---" * 8 + "|")
         for fault in faults:
             lines += rows(proof, fault) if fault.name in proof.runs else []
+    lines += ["", "## Incidents of the field that are shown here", "", *incidents(proof)]
+    lines += ["", "## What looking further brought", "", *hunted()]
     if MISSED:
         lines += ["", "## What is not foretold yet", "", "| fault | engine | why |", "|---|---|---|"]
         for name, gap in MISSED.items():

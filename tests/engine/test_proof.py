@@ -5,8 +5,11 @@ from __future__ import annotations
 import pathlib
 
 import faults
+import hunt
 import laying
 import proofs
+import shown
+import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -38,3 +41,23 @@ def test_a_disagreement_is_seen() -> None:
     assert faults.compare(control, False, [], ["a.b"]) == {"live": "missed", "rest": "agrees"}
     assert faults.compare(control, True, ["a.b"], []) == {"live": "false alarm", "rest": "agrees"}
     assert faults.compare(asked, False, [], ["a.b"]) == {"live": "agrees", "rest": "false alarm"}
+
+
+def test_what_looking_further_brought_is_of_faults_that_are_there() -> None:
+    names = [fault.name for fault in hunt.HUNT]
+    assert set(hunt.BROUGHT) <= set(names)
+    assert names[-hunt.quiet() - 1] in hunt.BROUGHT
+
+
+def test_incidents_are_shown_as_they_are_told() -> None:
+    """One that breaks something is blocked by the check that the table of incidents names; a trap breaks nothing."""
+    proof = proofs.Proof.load()
+    tables = [yaml.safe_load(path.read_text()) for path in (ROOT / "tests/incidents").glob("*.yaml")]
+    told = {each["id"]: each for table in tables for each in table if "effect" in each}
+    for name, fault in shown.SHOWN.items():
+        runs = proof.runs[fault].values()
+        blocks = {check for run in runs if run["broken"] for check in (*run["live"], *run["rest"])}
+        if told[name]["effect"] == "none":
+            assert not any(run["broken"] for run in runs), name
+        else:
+            assert told[name]["check"] in blocks, (name, blocks)

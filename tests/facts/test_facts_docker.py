@@ -139,6 +139,20 @@ def test_users(files: Mapping[str, str], name: str, found: Any) -> None:
     assert docker.Facts(host(files)).user(name) is found
 
 
+@pytest.mark.parametrize(
+    ("subuid", "garbled"),
+    [
+        ("dockremap:100000:65536\n", False),
+        ("dockremap:x:y\n", True),
+        ("dockremap:100000\n", True),
+        ("other:x:y\n", False),
+        ("", False),
+    ],
+)
+def test_lines_that_are_no_ranges(subuid: str, garbled: bool) -> None:
+    assert docker.Facts(host({"/etc/subuid": subuid})).garbled("dockremap") == garbled
+
+
 def test_docker_proxy_is_missed_only_beside_a_real_dockerd() -> None:
     big = ELF + "\0" * docker.PROGRAM_SIZE
     assert docker.Facts(host({})).docker_proxy is None
