@@ -17,7 +17,7 @@ from hostcheck.api import (
     failed,
     passed,
 )
-from hostcheck.facts import engine, packages, sysctl, systemd
+from hostcheck.facts import engine, init, packages, sysctl, systemd
 from hostcheck.facts.unitfile import parse_size
 from hostcheck.facts.unitvalues import Unit
 
@@ -148,7 +148,7 @@ class LimitsRlimits(Check):
 
 
 def nr_open(host: Host) -> Optional[tuple[int, str]]:
-    """Return fs.nr_open where somebody sets it, and the file; None where systemd raises it by itself."""
+    """Return fs.nr_open, and the file that sets it if one does; None where it is the kernel's default."""
     found = sysctl.boot_setting(host, "fs.nr_open")
     if found is not None and found.value is not None and found.value.isdigit():
         return int(found.value), found.path
@@ -159,8 +159,13 @@ def nr_open(host: Host) -> Optional[tuple[int, str]]:
             return None
         if value is not None and value.strip().isdigit():
             return int(value), ""
+    elif init.raises_open_files(host):
+        return MOST_OPEN_FILES, ""
     return None
 
+
+MOST_OPEN_FILES = 1073741816
+"""What systemd raises fs.nr_open to, halving what the kernel refuses (64 bits)."""
 
 MIB = 1 << 20
 

@@ -169,15 +169,35 @@ def _default_hierarchy(host: Host) -> tuple[str, str] | None:
     programs = [f"{folder}/systemd" for folder in SYSTEMD_FOLDERS]
     for path in dict.fromkeys([*systemd_libraries(host), *programs]):
         try:
-            found = _search(host, path)
+            value = _after(host, path, _NEEDLE)
         except (FileNotFoundError, PermissionError, Unavailable):
             continue
-        if found:
-            return found, path
+        for name in ("unified", "hybrid", "legacy"):
+            if (value or b"").startswith(name.encode()):
+                return name, path
     return None
 
 
-def _search(host: Host, path: str) -> str | None:
+def raises_open_files(host: Host) -> bool:
+    """Return whether systemd, as it is compiled, raises fs.nr_open to the most that the kernel takes while it boots.
+
+    So it is upstream since 240; Debian up to 12 switched it off (meson_options.txt, bump-proc-sys-fs-nr-open). What
+    it then says to its log is in the program only if it does so.
+    """
+    return host.fact(_raises_open_files)
+
+
+def _raises_open_files(host: Host) -> bool:
+    for folder in SYSTEMD_FOLDERS:
+        try:
+            return _after(host, f"{folder}/systemd", b"bumped fs.nr_open") is not None
+        except (FileNotFoundError, PermissionError, Unavailable):
+            continue
+    return False
+
+
+def _after(host: Host, path: str, needle: bytes) -> bytes | None:
+    """Return the few bytes behind the needle in a program, None if it has none."""
     offset = 0
     tail = b""
     while offset < _SEARCH_LIMIT:
@@ -185,12 +205,9 @@ def _search(host: Host, path: str) -> str | None:
         if not data:
             return None
         window = tail + data
-        at = window.find(_NEEDLE)
+        at = window.find(needle)
         if at >= 0:
-            value = window[at + len(_NEEDLE) :][:8]
-            for name in ("unified", "hybrid", "legacy"):
-                if value.startswith(name.encode()):
-                    return name
+            return window[at + len(needle) :][:8]
         # Long enough for the needle and its value, wherever the cut falls.
         tail = window[-32:]
         offset += len(data)

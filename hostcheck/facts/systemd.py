@@ -50,11 +50,13 @@ def version(host: Host) -> Optional[int]:
 
 
 def _version(host: Host) -> Optional[int]:
-    found = None
+    found = trouble = None
     try:
         found = packages.packages(host).get("systemd")
-    except (PermissionError, Unavailable):
+    except Unavailable:
         pass
+    except PermissionError as error:
+        trouble = error
     if found:
         digits = found.version.rpartition(":")[2]
         number = digits[: next((i for i, c in enumerate(digits) if not c.isdigit()), len(digits))]
@@ -64,6 +66,9 @@ def _version(host: Host) -> Optional[int]:
         number = library.rpartition("/libsystemd-shared-")[2][:-3].partition("-")[0].partition(".")[0]
         if number.isdigit():
             return int(number)
+    if trouble:
+        # What it sets by itself depends on it.
+        raise trouble
     return None
 
 

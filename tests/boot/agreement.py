@@ -35,8 +35,6 @@ INFO = {
 MACHINE = {
     # What the kernel makes of the memory that it finds, where nothing sets it; the report of an image says so.
     "sysctl.inotify fs.inotify.max_user_watches",
-    # How many files `infinity` is, which systemd raises while it boots (Debian 13 and later).
-    "limits.rlimits containerd.service LimitNOFILE",
 }
 """What only the machine shows."""
 

@@ -101,6 +101,20 @@ def test_limits_of_old_systemd() -> None:
     assert failures(checks.LimitsRlimits, stock({**old})) == {"docker.service LimitNOFILE": "recommended"}
 
 
+@pytest.mark.parametrize(
+    ("program", "sysctls", "want"),
+    [
+        (b"Successfully bumped fs.nr_open to %i", "", {"docker.service LimitNOFILE": "recommended"}),
+        (b"Successfully bumped fs.nr_open to %i", "fs.nr_open = 1048576\n", {}),
+        (b"Successfully bumped fs.file-max to %lu", "", {}),
+    ],
+)
+def test_infinity_is_what_systemd_will_make_of_it(program: bytes, sysctls: str, want: dict[str, str]) -> None:
+    files = {"/usr/lib/systemd/systemd": program.decode(), "/etc/sysctl.d/9.conf": sysctls}
+    host = stock({**files, DROP_IN: service("LimitNOFILE=infinity")})
+    assert failures(checks.LimitsRlimits, host) == want
+
+
 def limits(hard: str) -> str:
     """Return /proc/PID/limits with these open files."""
     return f"{'Limit':26}{'Soft Limit':21}{'Hard Limit':21}Units\n{'Max open files':26}{1024:<21}{hard:21}files\n"
