@@ -101,10 +101,13 @@ def test_limits_of_old_systemd() -> None:
     assert failures(checks.LimitsRlimits, stock({**old})) == {"docker.service LimitNOFILE": "recommended"}
 
 
+INFINITE = ("docker.service LimitNOFILE", "containerd.service LimitNOFILE")
+
+
 @pytest.mark.parametrize(
     ("program", "sysctls", "want"),
     [
-        (b"Successfully bumped fs.nr_open to %i", "", {"docker.service LimitNOFILE": "recommended"}),
+        (b"Successfully bumped fs.nr_open to %i", "", dict.fromkeys(INFINITE, "recommended")),
         (b"Successfully bumped fs.nr_open to %i", "fs.nr_open = 1048576\n", {}),
         (b"Successfully bumped fs.file-max to %lu", "", {}),
     ],
