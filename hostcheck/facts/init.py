@@ -206,7 +206,8 @@ def _after(host: Host, path: str, needle: bytes) -> bytes | None:
             return None
         window = tail + data
         at = window.find(needle)
-        if at >= 0:
+        # What stands behind it may begin in the next piece.
+        if at >= 0 and (len(window) >= at + len(needle) + 8 or len(data) < _CHUNK):
             return window[at + len(needle) :][:8]
         # Long enough for the needle and its value, wherever the cut falls.
         tail = window[-32:]

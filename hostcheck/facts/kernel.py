@@ -334,7 +334,7 @@ def _find_config(host: Host, release: str) -> Config | None:
 
         carried = ikconfig.packed_config(host, release)
         if carried is not None:
-            return parse_packed(*carried)
+            return config_in(*carried)
     return next((its for its in _nameless_configs(host) if str(its.version) == release), None)
 
 
@@ -347,10 +347,10 @@ def read_config(host: Host, path: str) -> Config:
         Unavailable: it is no configuration, or not a regular file.
 
     """
-    return parse_packed(path, host.read_bytes(path))
+    return config_in(path, host.read_bytes(path))
 
 
-def parse_packed(path: str, data: bytes) -> Config:
+def config_in(path: str, data: bytes) -> Config:
     """Return the configuration in a file's bytes; `Unavailable` if it is none."""
     if data.startswith(b"\x1f\x8b"):
         try:

@@ -223,6 +223,7 @@ UNIT = "[Service]\nExecStart={}\n"
 def test_present(laid: dict[str, Content | None], outcome: Outcome, absent: list[str], kind: str) -> None:
     there = {"/bin/sh": GO, "/var/lib/dpkg/status": PACKAGES, **laid}
     host = FakeHost({path: content for path, content in there.items() if content is not None}, kind=kind)
+    host.written_by_hand = False
     result = ask(programs.ProgramsPresent, host)
     assert (result.outcome, [finding.subject for finding in result.failures]) == (outcome, absent)
 

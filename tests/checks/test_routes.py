@@ -39,7 +39,9 @@ def test_advertised(address: str, route: str, accept: str, severity: Severity | 
         "/proc/net/ipv6_route": route,
         "/proc/sys/net/ipv6/conf/eth0/accept_ra": f"{accept}\n",
     }
-    result = ask(routes.RoutesAdvertised, FakeHost(files))
+    host = FakeHost(files)
+    host.written_by_hand = False
+    result = ask(routes.RoutesAdvertised, host)
     assert [result.severity_of(each) for each in result.failures] == ([severity] if severity else [])
 
 

@@ -216,7 +216,7 @@ FILES: list[tuple[str, str, set[str]]] = [
     ("unknown key", "version = 2\nfoo = 1\n", set()),
     ("byte order mark", "\ufeffversion = 2\n", {"1.4", "2.1"}),
     ("carriage returns", 'version = 2\r\nroot = "/x"\r\n', set()),
-    ("missing import", 'version = 2\nimports = ["/nonexistent.toml"]\n', {"1.6", "1.7"}),
+    ("missing import", 'version = 2\nimports = ["/nonexistent.toml"]\n', {"1.6", "1.7", "2.1"}),
     ("missing folder", 'version = 2\nimports = ["/nonexistent/*.toml"]\n', set()),
     ("full name in version 1", 'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n', set()),
 ]
