@@ -88,3 +88,7 @@ DISTRIBUTION = (
 
 `docker` counts only where rpm keeps the packages: Debian's package of that name is a dock for windows.
 docker-doc and docker-compose, which the page lists too, harm nothing."""
+
+PLUGINS = {"docker-compose-v2": "docker-compose-plugin", "docker-buildx": "docker-buildx-plugin"}
+"""Packages of Debian and Ubuntu with the same file in /usr/libexec/docker/cli-plugins as one of docker.com's, which
+neither declares. Source: docker/docker-ce-packaging issue 1339, docker/docs pull request 25506."""

@@ -174,16 +174,6 @@ def _unpatched_crun(host: Host, _when: str) -> bool:
     return package is None or re.search(r"deb1[12]u|ubuntu\d+\.", package.version) is None
 
 
-def _no_ipv6(host: Host, when: str) -> bool:
-    try:
-        line = (
-            host.read("/proc/cmdline") if host.kind == "live" and when == "now" else boot.boot(host).cmdline
-        )
-    except (OSError, Unavailable):
-        return False
-    return boot.option(line, "ipv6.disable") == "1"
-
-
 def _no_option(name: str) -> Callable[[Host, str], bool]:
     def holds(host: Host, _when: str) -> bool:
         for each in kernel.kernels(host):
@@ -241,7 +231,7 @@ CIRCUMSTANCES: dict[str, Callable[[Host, str], bool]] = {
     "iptables-nft": lambda host, _when: firewall.backend(host) == "nft",
     "runc of its makers": _makers_runc,
     "crun without its distribution's fix": _unpatched_crun,
-    "ipv6.disable=1": _no_ipv6,
+    "ipv6.disable=1": boot.without_ipv6,
     "no CONFIG_IP_SET": _no_option("IP_SET"),
     "AppArmor profile of runc": _there("/etc/apparmor.d/runc", "/etc/apparmor.d/usr.sbin.runc"),
     "AppArmor without its parser": _no_parser,
@@ -375,7 +365,7 @@ class ConflictsPackages(Check):
     docker.
 
     *Needs*: beside docker-ce or containerd.io none of docker.io, moby-engine, podman-docker, containerd or
-    runc; one engine, as a package or as a snap.
+    runc, nor Debian's or Ubuntu's plugins for compose and buildx; one engine, as a package or as a snap.
 
     *Fix*: remove one of the two sets.
     """
@@ -386,6 +376,7 @@ class ConflictsPackages(Check):
     references = (
         "https://docs.docker.com/engine/install/debian/#uninstall-old-versions",
         "https://github.com/weaveworks/ignite/issues/443",
+        "https://github.com/docker/docker-ce-packaging/issues/1339",
     )
 
     def run(self, host: Host) -> Iterator[Finding]:
@@ -439,6 +430,17 @@ class ConflictsPackages(Check):
                     path=path,
                     severity=Severity.INFO,
                     commands=_remove(have[name].manager, name),
+                )
+        for name, rival in floors.PLUGINS.items() if engines else ():
+            if name in have and have[name].manager == "deb":
+                found = True
+                yield failed(
+                    name,
+                    f"brings the file that {rival} of docker.com brings: dpkg refuses the second",
+                    value=have[name].version,
+                    expected="absent",
+                    path=have[name].path,
+                    commands=[f"apt-get remove -y {name}", f"apt-get install -y {rival}"],
                 )
         package = next((name for name in ("docker-ce", "docker.io", "moby-engine") if name in have), None)
         if package and engine.snaps(host):

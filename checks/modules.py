@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
-from hostcheck.facts import engine, modules, sysctl
+from hostcheck.facts import engine, modules, sysctl, systemd
 from hostcheck.facts import kernel as kernel_facts
 from hostcheck.facts import os as os_facts
+from hostcheck.facts.unitexec import Command
 
 from . import _kernel_options as table
 from ._kernel_judge import Situation, demand_of_overlay, situations
@@ -248,3 +249,58 @@ class ModulesAtBoot(Check):
             return modules.loadable(host, its, name, options.get(name, "")).state == "builtin"
         except (FileNotFoundError, Unavailable):
             return False
+
+
+class ModulesAsked(Check):
+    """The modules that an engine's unit loads can be loaded.
+
+    *Why*: containerd.service of 1.2.0 loads overlay before it starts, with no `-` in front: where modprobe finds no
+    module, as in a guest or with a kernel whose modules were not installed, the unit fails, and docker's with it. That
+    overlay is built in or loaded already does not help there.
+
+    *Needs*: the modules of ExecStartPre=modprobe in modules.dep or modules.builtin of the kernel.
+
+    *Fix*: ExecStartPre=-/sbin/modprobe overlay, as containerd has it from 1.2.1 on.
+    """
+
+    id = "modules.asked"
+    severity = Severity.REQUIRED
+    references = (
+        "https://github.com/containerd/containerd/pull/2776",
+        "https://github.com/docker/for-linux/issues/475",
+        "https://www.freedesktop.org/software/systemd/man/latest/systemd.service.html#ExecStart=",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        said = False
+        for unit in ("containerd.service", "docker.service"):
+            found = systemd.unit(host, unit)
+            for command in found.commands("ExecStartPre") if found else ():
+                words = [each for each in command.argv[1:] if not each.startswith("-")]
+                if not command.program.endswith("modprobe") or command.ignore_errors or not words:
+                    continue
+                said = True
+                for kernel in kernel_facts.kernels(host):
+                    yield self._judge(host, f"{unit} {words[0]}", kernel, words[0], command)
+        if not said:
+            raise NotApplicable("no engine's unit fails for want of a module")
+
+    def _judge(
+        self, host: Host, subject: str, kernel: kernel_facts.Kernel, module: str, command: Command
+    ) -> Finding:
+        name = modules.module_name(module)
+        more = {"path": command.path, "line": command.line, "when": kernel.when, "expected": "loadable"}
+        there = modules.forbidden(host, kernel.when, name, by_name=True)
+        if there is None and name in modules.tree(host, kernel.release).builtin:
+            return passed(subject, "is built in, and modprobe knows it", value="builtin", **more)
+        there = there or modules.on_disk(host, kernel.release, name)
+        if there.state == "loadable":
+            return passed(subject, "can be loaded", value=there.state, **more)
+        return failed(
+            subject,
+            f"modprobe fails ({there.why}), and the unit with it",
+            value=there.state,
+            hint=f"with systemctl edit: an empty ExecStartPre=, then ExecStartPre=-{command.program} {module}",
+            **more,
+        )

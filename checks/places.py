@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import containerd, docker, engine, files, mounts, systemd
+from hostcheck.facts import containerd, docker, engine, files, firewall, mounts, systemd
 from hostcheck.facts.versions import version
 
 MOBY = "https://github.com/moby/moby/blob/v28.5.2"
@@ -205,6 +205,52 @@ class PlacesSockets(Check):
             return
         if isinstance(table, dict) and isinstance(table.get("address"), str):
             yield table["address"], "containerd"
+
+
+LOCK = "/run/xtables.lock"
+"""Opened by iptables before each change (iptables/xshared.h)."""
+
+
+class PlacesIptablesLock(Check):
+    """iptables can lock its tables.
+
+    *Why*: a container that binds /run/xtables.lock before there is one gets a folder of that name made: `Fatal: can't
+    open lock file /run/xtables.lock: Is a directory`. From then on no rule is written, by dockerd or kube-proxy.
+
+    *Needs*: on a running host with iptables-legacy a file there, or nothing. iptables-nft takes no lock.
+
+    *Fix*: remove the folder, and give the type FileOrCreate where the volume is defined.
+    """
+
+    id = "places.iptables_lock"
+    severity = Severity.REQUIRED
+    references = (
+        "https://git.netfilter.org/iptables/tree/iptables/xshared.c?h=v1.8.9",
+        "https://github.com/uswitch/kiam/pull/180",
+        "https://github.com/siderolabs/talos/issues/2251",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        if host.kind != "live":
+            raise NotApplicable("/run is that of a running host")
+        if not engine.installed(host) or firewall.backend(host) != "legacy":
+            raise NotApplicable("nobody takes the lock of iptables-legacy here")
+        try:
+            is_folder = host.stat(LOCK).is_dir
+        except FileNotFoundError:
+            is_folder = False
+        where = {"path": LOCK, "expected": "a file, or nothing"}
+        if not is_folder:
+            yield passed(LOCK, "can be locked", value="free", **where)
+            return
+        yield failed(
+            LOCK,
+            "is a folder, so iptables writes no rule: containers get no network",
+            value="folder",
+            commands=[f"rmdir {LOCK}", f"touch {LOCK}"],
+            **where,
+        )
 
 
 class PlacesVarRun(Check):

@@ -6,22 +6,22 @@ import re
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
-from hostcheck.facts import engine, files, firewall, network
+from hostcheck.facts import engine, files, firewall, network, podman
 
 BRIDGES = r"docker|br-|cni|flannel|podman|cali|cilium|veth|lxc|10\.244|10\.42|172\.1[6-9]"
 """What a rule names that somebody wrote for containers. Compiled where it is used, as few hosts have such rules."""
 
 
-def forward_chains(text: str) -> Iterator[tuple[int, list[str]]]:
-    r"""Yield each base chain of an nftables file that forwarded packets pass: its line, and its statements.
+def base_chains(text: str, hook: str) -> Iterator[tuple[int, list[str]]]:
+    r"""Yield each base chain of an nftables file at a hook of the filter: its line, and its statements.
 
-    >>> list(forward_chains("table inet f {\n chain x {\n  type filter hook forward priority 0; policy drop;\n }\n}"))
-    [(2, ['type filter hook forward priority 0', 'policy drop'])]
+    >>> list(base_chains("table f {\n chain x {\n  type filter hook input priority 0; policy drop;\n }\n}", "input"))
+    [(2, ['type filter hook input priority 0', 'policy drop'])]
     """
     clean = re.sub(r"#[^\n]*", "", text)
     for found in re.finditer(r"\bchain\s+\S+\s*\{((?:[^{}]|\{[^{}]*\})*)\}", clean):
         words = [" ".join(each.split()) for each in re.split(r"[;\n]", found.group(1)) if each.strip()]
-        if any(re.match(r"type filter hook forward\b", each) for each in words):
+        if any(re.match(rf"type filter hook {hook}\b", each) for each in words):
             yield clean.count("\n", 0, found.start()) + 1, words
 
 
@@ -50,6 +50,23 @@ def is_node(host: Host, needed: str) -> bool:
     return needed == "yes" or (needed == "auto" and "kubelet" in engine.installed(host))
 
 
+LOADED = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf", "/etc/nftables.nft")
+"""The file that nftables.service loads, by distribution."""
+
+
+def loaded(host: Host, paths: tuple[str, ...]) -> str:
+    """Return the file that nftables.service loads at boot.
+
+    Raises:
+        NotApplicable: there is none, or nothing loads it.
+
+    """
+    path = next((each for each in paths if host.exists(each)), None)
+    if path is None or not network.enabled(host, "nftables.service"):
+        raise NotApplicable("nftables.service loads no rules here")
+    return path
+
+
 class RulesetsNftables(Check):
     """The host's nftables rules let the packets of containers through.
 
@@ -70,17 +87,15 @@ class RulesetsNftables(Check):
         "https://wiki.archlinux.org/title/Nftables#Working_with_Docker",
         "https://github.com/containers/netavark/issues/977",
     )
-    paths: tuple[str, ...] = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf", "/etc/nftables.nft")
+    paths: tuple[str, ...] = LOADED
     """Files that nftables.service loads, by distribution."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
         if not engine.installed(host):
             raise NotApplicable("no engine is installed")
-        path = next((each for each in self.paths if host.exists(each)), None)
-        if path is None or not network.enabled(host, "nftables.service"):
-            raise NotApplicable("nftables.service loads no rules here")
-        for line, statements in forward_chains(files.text(host, path) or ""):
+        path = loaded(host, self.paths)
+        for line, statements in base_chains(files.text(host, path) or "", "forward"):
             more = {
                 "path": path,
                 "line": line,
@@ -104,6 +119,67 @@ class RulesetsNftables(Check):
         yield passed(
             "nftables forward", "no chain of its own judges what is forwarded", path=path, when="boot"
         )
+
+
+class RulesetsNames(Check):
+    """The host's nftables rules let containers ask podman's name server.
+
+    *Why*: aardvark-dns listens at the address of each bridge, so what containers ask it is input to the host. netavark
+    accepts what is forwarded only: a chain of the host with `policy drop` keeps containers from every name.
+
+    *Needs*: where podman has aardvark-dns, in the file that nftables.service loads a base chain of the hook `input`
+    whose policy is accept, or a rule in it for port 53 or the interfaces of containers.
+
+    *Fix*: accept port 53 from the bridges in that chain.
+    """
+
+    id = "rulesets.names"
+    severity = Severity.REQUIRED
+    references = (
+        "https://github.com/containers/netavark/issues/742",
+        "https://github.com/containers/aardvark-dns",
+    )
+    paths: tuple[str, ...] = LOADED
+    """Files that nftables.service loads, by distribution."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        if engine.program(host, "podman") is None or podman.helper(host, "aardvark-dns") is None:
+            raise NotApplicable("no podman with a name server of its own")
+        path = loaded(host, self.paths)
+        for line, statements in base_chains(files.text(host, path) or "", "input"):
+            more = {"path": path, "line": line, "when": "boot", "expected": "port 53 of containers accepted"}
+            if "policy drop" not in statements or any(map(asks_names, statements)):
+                yield passed("nftables input", "lets containers ask for names", **more)
+                return
+            yield failed(
+                "nftables input",
+                "drops what containers ask podman's name server: they find no name",
+                value="policy drop",
+                hint='add to that chain: iifname "podman*" udp dport 53 accept',
+                commands=[f"nano +{line} {path}", "systemctl reload nftables"],
+                **more,
+            )
+            return
+        yield passed("nftables input", "no chain of its own judges what comes in", path=path, when="boot")
+
+
+def asks_names(rule: str) -> bool:
+    r"""Return whether a rule may accept what containers ask a name server, or cannot be told.
+
+    >>> [asks_names(each) for each in ("iifname \"podman0\" accept", "tcp dport 22 accept", "udp dport 53 accept")]
+    [True, False, True]
+    """
+    if rule.startswith(("type ", "policy ")):
+        return False
+    if re.search(r"\b(?:jump|goto|vmap|include)\b|[@$]", rule):
+        return "ct state" not in rule or "jump" in rule or "goto" in rule
+    if not re.search(r"\baccept\b", rule):
+        return False
+    if re.search(r"\b(?:53|domain)\b", rule) or re.search(BRIDGES, rule):
+        return True
+    # Of another port, of replies, or of the host itself.
+    return not re.search(r"\b(?:dport|sport|icmp\w*|ct state|iif(?:name)? \"?\w+|[is]addr)\b", rule)
 
 
 class RulesetsIptables(Check):

@@ -128,6 +128,18 @@ def option(cmdline: str | None, name: str) -> str | None:
     return found[-1] if found else None
 
 
+def without_ipv6(host: Host, when: str) -> bool:
+    """Return whether the kernel has no IPv6, now or after the next boot, as far as that can be seen."""
+    try:
+        if host.kind != "live" or when != "now":
+            return option(boot(host).cmdline, "ipv6.disable") == "1"
+        if host.exists("/proc/sys/net/ipv4") and not host.exists("/proc/sys/net/ipv6"):
+            return True
+        return option(host.read("/proc/cmdline"), "ipv6.disable") == "1"
+    except (OSError, Unavailable):
+        return False
+
+
 def options(cmdline: str | None, name: str) -> list[str]:
     """Return all values of an option in their order; for those that add up, as `cgroup_disable`."""
     wanted = name.replace("-", "_")

@@ -151,3 +151,28 @@ def test_at_boot() -> None:
         at_boot=("overlay",),
     )
     assert result.outcome is Outcome.PASS
+
+
+PRE = "[Service]\nExecStartPre={}/sbin/modprobe overlay\nExecStart=/usr/bin/containerd\n"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "laid", "fails"),
+    [
+        (
+            "",
+            {"modules.dep": "kernel/fs/overlayfs/overlay.ko:\n", "kernel/fs/overlayfs/overlay.ko": "x"},
+            False,
+        ),
+        ("", {"modules.dep": "", "modules.builtin": "kernel/fs/overlayfs/overlay.ko\n"}, False),
+        ("", {"modules.dep": "kernel/fs/ext4/ext4.ko:\n"}, True),
+        ("-", {"modules.dep": "kernel/fs/ext4/ext4.ko:\n"}, False),
+    ],
+)
+def test_asked(prefix: str, laid: dict[str, str], fails: bool) -> None:
+    release = "6.1.0-1-amd64"
+    files: dict[str, Content] = {f"/lib/modules/{release}/{name}": text for name, text in laid.items()}
+    files["/usr/lib/systemd/systemd"] = "\x7fELF"
+    files["/usr/lib/systemd/system/containerd.service"] = PRE.format(prefix)
+    found = ask(modules.ModulesAsked, live(release, "CONFIG_MODULES=y\n", files=files)).failures
+    assert bool(found) is fails

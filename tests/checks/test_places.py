@@ -206,3 +206,17 @@ def test_temporary_at_rest(laid: dict[str, Content], fails: bool) -> None:
 )
 def test_nothing_is_said_before_docker_is_installed(name: str) -> None:
     assert ask(getattr(places, name), FakeHost({"/run/docker.sock/": ""})).outcome is Outcome.SKIP
+
+
+@pytest.mark.parametrize(
+    ("target", "laid", "fails"),
+    [
+        ("xtables-legacy-multi", {}, False),
+        ("xtables-legacy-multi", {"/run/xtables.lock": ""}, False),
+        ("xtables-legacy-multi", {"/run/xtables.lock/": ""}, True),
+        ("xtables-nft-multi", {"/run/xtables.lock/": ""}, False),
+    ],
+)
+def test_iptables_lock(target: str, laid: dict[str, Content], fails: bool) -> None:
+    program = {"/usr/sbin/iptables": f"-> {target}", f"/usr/sbin/{target}": "\x7fELF"}
+    assert bool(subjects(places.PlacesIptablesLock, host({**program, **laid}))) is fails

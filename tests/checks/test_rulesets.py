@@ -130,3 +130,29 @@ def test_a_node_without_a_firewall() -> None:
     assert ask(rulesets.RulesetsPods, FakeHost(NODE)).outcome is Outcome.SKIP
     without = {path: text for path, text in UFW.items() if path not in NODE}
     assert ask(rulesets.RulesetsPods, FakeHost(without)).outcome is Outcome.SKIP
+
+
+@pytest.mark.parametrize(
+    ("rules", "policy", "fails"),
+    [
+        (("ct state established,related accept", "iif lo accept", "tcp dport 22 accept"), "drop", True),
+        (("ct state vmap { established : accept, invalid : drop }", "iif lo accept"), "drop", True),
+        (("iif lo accept", "tcp dport 22 accept"), "accept", False),
+        (("iif lo accept", "udp dport 53 accept"), "drop", False),
+        (('iifname "podman0" accept',), "drop", False),
+        (("ip saddr 10.88.0.0/16 udp dport domain accept",), "drop", False),
+        (("jump mine",), "drop", False),
+    ],
+)
+def test_names(rules: tuple[str, ...], policy: str, fails: bool) -> None:
+    text = chain(*rules, policy=policy).replace("hook forward", "hook input")
+    assert "hook input" in text
+    machine = host(
+        "/etc/nftables.conf",
+        text,
+        "nftables.service",
+        usr__bin__podman=b"\x7fELF",
+        usr__libexec__podman__netavark=b"\x7fELF",
+        **{"usr__libexec__podman__aardvark-dns": b"\x7fELF"},
+    )
+    assert bool(ask(rulesets.RulesetsNames, machine).failures) is fails

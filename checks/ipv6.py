@@ -1,0 +1,101 @@
+"""Kernels without IPv6, and what of docker asks for it all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Version, failed, passed
+from hostcheck.facts import boot, engine, network
+
+from ._rootless import SCRIPT, UsersCheck, docker_version
+
+HOW_TO = "take ipv6.disable=1 off the kernel's command line; net.ipv6.conf.all.disable_ipv6 = 1 switches it off too"
+"""The other way leaves the kernel's files in place, which docker reads and writes."""
+
+
+def moments(host: Host) -> list[str]:
+    """Return when the host is to be judged: now, and after the next boot."""
+    return ["now", "boot"] if host.kind == "live" else ["boot"]
+
+
+class Ipv6Networks(Check):
+    """The kernel has IPv6 where containers are to have it.
+
+    *Why*: dockerd reads disable_ipv6 of each bridge whose network has IPv6. A kernel that was started with
+    ipv6.disable=1 has no such file: `Cannot read IPv6 setup for bridge docker0`, and dockerd does not start.
+
+    *Needs*: where `ipv6` is true in daemon.json a kernel with IPv6, now and after the next boot.
+
+    *Fix*: take `ipv6` out of daemon.json, or ipv6.disable=1 off the command line.
+    """
+
+    id = "ipv6.networks"
+    severity = Severity.REQUIRED
+    references = (
+        "https://github.com/moby/moby/blob/v28.5.2/libnetwork/drivers/bridge/setup_ipv6_linux.go",
+        "https://docs.docker.com/engine/daemon/ipv6/",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        engine.need_docker(host)
+        if (
+            network.engine_option(host, "ipv6", False) is not True
+            or network.engine_option(host, "bridge") == "none"
+        ):
+            raise NotApplicable("the default network has no IPv6")
+        for when in moments(host):
+            if not boot.without_ipv6(host, when):
+                yield passed("IPv6", "the kernel has it", value="on", when=when)
+                continue
+            yield failed(
+                "IPv6",
+                "the kernel has none, and daemon.json switches it on for containers: dockerd does not start",
+                value="off",
+                expected="on",
+                when=when,
+                hint=f"take ipv6 out of daemon.json, or {HOW_TO}",
+            )
+
+
+BROKEN_SCRIPT = (Version("29.0.0"), Version("29.0.2"))
+"""From and before which dockerd-rootless.sh ends where it cannot set forwarding of IPv6 (moby pull 51543)."""
+
+
+class Ipv6Rootless(UsersCheck):
+    """A user's docker starts where the kernel has no IPv6.
+
+    *Why*: the script of 29.0.0 and 29.0.1 sets net.ipv6.conf.all.forwarding and ends where that is not there: `sysctl:
+    cannot stat /proc/sys/net/ipv6/conf/all/forwarding`. A user's docker does not start then.
+
+    *Needs*: a kernel with IPv6, or docker of another release.
+
+    *Fix*: upgrade to 29.0.2 or later.
+    """
+
+    id = "ipv6.rootless"
+    severity = Severity.REQUIRED
+    references = (
+        SCRIPT,
+        "https://github.com/moby/moby/pull/51543",
+        "https://github.com/moby/moby/issues/51541",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        self.evidence(host)
+        number = docker_version(host)
+        if number is None or not BROKEN_SCRIPT[0] <= number < BROKEN_SCRIPT[1]:
+            raise NotApplicable("docker of another release than 29.0.0 and 29.0.1 does without IPv6")
+        for when in moments(host):
+            if not boot.without_ipv6(host, when):
+                yield passed("IPv6", "the kernel has it", value="on", when=when)
+                continue
+            yield failed(
+                "IPv6",
+                f"the kernel has none, and the script that starts a user's docker {number} ends for want of it",
+                value="off",
+                expected="on",
+                when=when,
+                hint=f"upgrade docker to 29.0.2 or later, or {HOW_TO}",
+            )
