@@ -147,12 +147,9 @@ def test_a_node_without_a_firewall() -> None:
 def test_names(rules: tuple[str, ...], policy: str, fails: bool) -> None:
     text = chain(*rules, policy=policy).replace("hook forward", "hook input")
     assert "hook input" in text
-    machine = host(
-        "/etc/nftables.conf",
-        text,
-        "nftables.service",
-        usr__bin__podman=b"\x7fELF",
-        usr__libexec__podman__netavark=b"\x7fELF",
-        **{"usr__libexec__podman__aardvark-dns": b"\x7fELF"},
-    )
+    programs: dict[str, Content] = {
+        f"/usr/{name}": b"\x7fELF"
+        for name in ("bin/podman", "libexec/podman/netavark", "libexec/podman/aardvark-dns")
+    }
+    machine = FakeHost({**host("/etc/nftables.conf", text, "nftables.service").files, **programs})
     assert bool(ask(rulesets.RulesetsNames, machine).failures) is fails
