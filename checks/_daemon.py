@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from hostcheck._typing import Any, Optional
+from hostcheck._typing import TYPE_CHECKING, Any, Optional
 from hostcheck.api import Finding, Host, NotApplicable
 from hostcheck.facts import docker
-from hostcheck.facts.daemonjson import Judgement
+
+if TYPE_CHECKING:
+    from hostcheck.facts.daemonjson import Judgement
 
 REFERENCE = "https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file"
 CONFIG = "https://github.com/moby/moby/blob/master/daemon/config/config.go"

@@ -88,9 +88,9 @@ def firewall_backend(host: Host) -> Optional[str]:
     from hostcheck.facts import docker as docker_facts
 
     try:
-        if docker_facts.value(host, "firewall-backend") == "nftables":
+        if docker_facts.setting(host, "firewall-backend") == "nftables":
             return "native"
-        if docker_facts.value(host, "iptables") is False:
+        if docker_facts.setting(host, "iptables") is False:
             return "off"
     except (NotApplicable, OSError, Unavailable, ValueError):
         pass

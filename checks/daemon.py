@@ -231,12 +231,12 @@ class DaemonAddressPools(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """Count the pieces and compare the bases."""
-        from hostcheck.facts._govalues import Address, parse_cidr  # most hosts set no pools
-
         judgement = judged(host)
         pools = judgement.effective.get("default-address-pools") or []
         if not isinstance(pools, list) or not pools:
             raise NotApplicable("no address pools are configured: the built-in ones count")
+        from hostcheck.facts._govalues import Address, parse_cidr  # most hosts set no pools
+
         seen: list[tuple[Address, int, str]] = []
         room, widest = 0, 0
         for number, pool in enumerate(pools[:MANY]):
@@ -305,9 +305,9 @@ class DaemonDataRoot(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """Look at the path."""
+        judged(host)
         from hostcheck.facts._daemon_rules import file_in_the_way  # judging the configuration has loaded it
 
-        judged(host)
         setting = docker.effective(host).get("data-root")
         if setting is None or not setting.value:
             raise NotApplicable(f"it is the default, {docker.data_root(host)}")
@@ -318,7 +318,7 @@ class DaemonDataRoot(Check):
             expected = "an absolute path"
             yield failed(subject("data-root"), text, expected=expected, severity=Severity.REQUIRED, **where)
             return
-        facts = docker.Facts(host)
+        facts = docker.asked(host)
         file = file_in_the_way(facts, root)
         if file:
             text = f"{file} is a file: dockerd will not start"
@@ -352,12 +352,12 @@ class DaemonNameServers(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """Look at each server."""
-        from hostcheck.facts._govalues import parse_addr, parse_cidr  # most hosts set none
-
         effective = judged(host).effective
         servers = effective.get("dns") or []
         if not servers:
             raise NotApplicable("containers get the name servers of the host")
+        from hostcheck.facts._govalues import parse_addr, parse_cidr  # most hosts set none
+
         pools = [pool.get("base") for pool in effective.get("default-address-pools") or () if pool]
         named = [str(text) for text in (effective.get("bip"), *pools) if text]
         networks = [(text, net) for text in named if (net := parse_cidr(text)) is not None]
@@ -405,7 +405,7 @@ class DaemonUsernsRemap(Check):
             raise NotApplicable("users are not remapped")
         user = value.partition(":")[0]
         user = "dockremap" if user == "default" else user
-        facts = docker.Facts(host)
+        facts = docker.asked(host)
         for kind in ("uid", "gid"):
             have = facts.subordinate(user, kind)
             where = {**spot(host, "userns-remap"), "value": user}
@@ -455,7 +455,7 @@ class DaemonCgroupDriver(Check):
                 chosen = value.strip()
         if not chosen:
             raise NotApplicable("no cgroup driver is set: dockerd chooses")
-        facts = docker.Facts(host)
+        facts = docker.asked(host)
         where = {**spot(host, "exec-opts"), "value": chosen}
         path = where["path"]
         name = subject("exec-opts native.cgroupdriver")
@@ -512,7 +512,7 @@ class DaemonGroup(Check):
             yield passed(subject("group"), "not looked up: dockerd makes no socket itself", **where)
             return
         # dockerd takes any number for a group, known or not.
-        found = True if name.isdigit() else docker.Facts(host).group(name)
+        found = True if name.isdigit() else docker.asked(host).group(name)
         if found is None:
             raise Unavailable("groups are not only in /etc/group")
         if found:

@@ -255,7 +255,7 @@ class DefaultsInit(Check):
         always = effective.get("init") is True
         where = {**spot(host, "init-path"), "value": path}
         if "/" in path:
-            found = docker.Facts(host).path(path)
+            found = docker.asked(host).path(path)
         else:
             found = "program" if engine.helper(host, path, None) else "missing"
         if found is None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hostcheck._typing import Optional
+from hostcheck._typing import TYPE_CHECKING, Optional
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity
-from hostcheck.facts import daemonjson, docker, engine
-from hostcheck.facts.daemonjson import Judgement, Problem
+from hostcheck.facts import docker, engine
 
 from ._daemon import CONFIG, DAEMON, MANY, REFERENCE, configured, failed, judged, passed, shown, subject
+
+if TYPE_CHECKING:
+    from hostcheck.facts.daemonjson import Judgement, Problem
 
 DEPRECATED = "https://docs.docker.com/engine/deprecated/"
 
@@ -102,7 +104,7 @@ class DockerDaemonJson(Check):
         path = docker.config_file(host)
         if not path:
             yield passed("daemon.json", "dockerd is told to read no file")
-        elif docker.Facts(host).path(path) == "folder":
+        elif docker.asked(host).path(path) == "folder":
             yield failed(
                 "daemon.json",
                 f"dockerd will not start: {path} is a folder, and it wants to read a file",
@@ -220,7 +222,9 @@ class DockerFlagConflict(Check):
                 **kind(problem),
             )
         if not found:
-            if not judgement.accepted and judgement.named[0].stage < daemonjson.CONFLICTS:
+            from hostcheck.facts.daemonjson import CONFLICTS  # the judge has loaded it
+
+            if not judgement.accepted and judgement.named[0].stage < CONFLICTS:
                 raise NotApplicable("daemon.json cannot be read")
             yield passed(
                 f"{start.unit} ExecStart",
@@ -326,7 +330,7 @@ class DockerRuntimes(Check):
         runtimes = judgement.effective.get("runtimes") or {}
         if not runtimes:
             raise NotApplicable("no runtime is configured beside runc")
-        facts = docker.Facts(host)
+        facts = docker.asked(host)
         path, line = docker.where(host, "runtimes")
         for name, entry in sorted(runtimes.items())[:MANY]:
             place = judgement.values.get(f"runtimes.{name}")
@@ -454,6 +458,8 @@ class DockerNullBooleans(Check):
         """Name the switches that are null."""
         path, judgement = configured(host)
         for key, value in judgement.null_switches.items():
+            from hostcheck.facts import daemonjson  # the judge has loaded it
+
             by_default = daemonjson.defaults(judgement.version.numbers).get(key.rpartition(".")[2])
             said = "off, and it is on by default" if by_default else "off"
             severity = None if by_default else Severity.INFO

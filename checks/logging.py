@@ -45,9 +45,9 @@ class LoggingDriver(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """Look for the driver, then for its options."""
+        judgement = judged(host)
         from hostcheck.facts import _daemon_logging as table  # judging the configuration has loaded it
 
-        judgement = judged(host)
         driver = str(judgement.effective.get("log-driver") or "json-file")
         options = judgement.effective.get("log-opts") or {}
         where = {**spot(host, "log-driver"), "value": driver}
@@ -129,7 +129,7 @@ class LoggingEndpoint(Check):
     def _journal(self, host: Host, where: dict[str, object]) -> Finding:
         # Where systemd is the init (sd_booted(3)) the journal comes with it.
         running = (JOURNAL, "/run/systemd/system")
-        there = any(map(host.exists, running)) if host.kind == "live" else docker.Facts(host).systemd
+        there = any(map(host.exists, running)) if host.kind == "live" else docker.asked(host).systemd
         if there is None:
             raise Unavailable("whether systemd runs this host cannot be told")
         if there:
@@ -161,7 +161,7 @@ class LoggingEndpoint(Check):
 
     def _socket(self, host: Host, driver: str, path: str, where: dict[str, object]) -> Finding:
         """Look for a socket; without a path for that of the host's syslog daemon."""
-        if not path and host.kind != "live" and docker.Facts(host).systemd:
+        if not path and host.kind != "live" and docker.asked(host).systemd:
             return passed(driver, "systemd's journal listens on /dev/log", value="/dev/log", **where)
         found = next((each for each in ([path] if path else SYSLOG) if host.exists(each)), None)
         if found:
@@ -204,7 +204,8 @@ class LoggingEndpoint(Check):
 
     def _may_be_a_container(self, host: Host) -> bool:
         """Return whether a container, which has a log driver of its own, may be what is to listen."""
-        if docker.value(host, "userland-proxy") is False:
+        proxied = docker.effective(host).get("userland-proxy")
+        if proxied and proxied.value is False:
             return True
         if engine.stage(host) == "before" or host.pids("dockerd"):
             return False

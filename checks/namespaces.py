@@ -257,9 +257,7 @@ def userns_remap(host: Host) -> bool:
     from hostcheck.facts import docker
 
     try:
-        judged = docker.judgement(host)
+        # A file that dockerd refuses, as for want of a line in /etc/subuid, says all the same what is meant.
+        return bool(docker.meant(host, "userns-remap"))
     except (NotApplicable, OSError, Unavailable, ValueError):
         return False
-    # A file that dockerd refuses, as for want of a line in /etc/subuid, says all the same what is meant.
-    meant = judged.values.get("userns-remap")
-    return bool(meant.value if meant else judged.flag_values.get("userns-remap"))

@@ -47,7 +47,8 @@ def read_only(host: Host, path: str) -> mounts.Mount | None:
 def docker_sockets(host: Host) -> Iterator[tuple[str, str]]:
     """Yield the unix sockets through which dockerd is to be reached, and who makes each."""
     try:
-        hosts = [str(each) for each in docker.value(host, "hosts") or []]
+        listens = docker.effective(host).get("hosts")
+        hosts = [str(each) for each in listens.value or []] if listens else []
     except (NotApplicable, OSError, Unavailable):
         hosts = []
     for address in hosts or ["unix://"]:

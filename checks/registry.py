@@ -204,12 +204,12 @@ class RegistryProxies(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """Look at each proxy."""
-        from hostcheck.facts._govalues import check_url  # few hosts have a proxy
-
         judgement = judged(host)
         proxies = judgement.effective.get("proxies") or {}
         if not any(proxies.values()):
             raise NotApplicable("no proxy is configured in daemon.json")
+        from hostcheck.facts._govalues import check_url  # few hosts have a proxy
+
         path = docker.config_file(host)
         for key in ("http-proxy", "https-proxy"):
             url = proxies.get(key)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from hostcheck._typing import Any, Optional
-from hostcheck.facts import _daemon_keys as tables
-from hostcheck.facts import daemonjson, engine
-from hostcheck.facts.daemonjson import SYNTAX, HostFacts, Judgement
-from hostcheck.facts.files import PROGRAM_FOLDERS, is_masked, names, text, which
+from hostcheck._typing import TYPE_CHECKING, Any, Optional
+from hostcheck.facts import engine
+from hostcheck.facts.files import is_masked, names, text
 from hostcheck.host import Host, NotApplicable, Unavailable
 from hostcheck.record import Record
 from hostcheck.versions import Version
+
+if TYPE_CHECKING:
+    from hostcheck.facts._daemon_host import Facts
+    from hostcheck.facts.daemonjson import Flag, Judgement
 
 DAEMON_JSON = "/etc/docker/daemon.json"
 """Where dockerd looks if nothing else is said; it may be missing there."""
@@ -26,21 +28,8 @@ SNAP_ROOT = "/var/snap/docker/common/var-lib-docker"
 
 UNITS = ("docker.service", "docker-latest.service", SNAP_UNIT)
 
-LIBEXEC = (
-    "/usr/local/libexec/docker",
-    "/usr/libexec/docker",
-    "/usr/local/lib/docker",
-    "/usr/lib/docker",
-    "/usr/local/libexec",
-    "/usr/libexec",
-)
-"""Where dockerd looks for docker-proxy before $PATH since 27.0 (lookupBinPath in daemon/config)."""
-
 FILE_LIMIT = 4 * 1024 * 1024
 """Bytes. dockerd reads any size; what is larger would take longer to judge than anyone waits."""
-
-PROGRAM_SIZE = 1024 * 1024
-"""Bytes. A dockerd that is smaller is a wrapper, and says nothing of what is installed beside it."""
 
 
 class Setting(Record):
@@ -134,9 +123,13 @@ def _config_file(host: Host) -> str:
     return next((flag.value for flag in reversed(_named_files(host)) if flag.value is not None), DAEMON_JSON)
 
 
-def _named_files(host: Host) -> list[daemonjson.Flag]:
+def _named_files(host: Host) -> list[Flag]:
     argv = command_line(host).argv
-    flags, _ = daemonjson.parse_flags(argv, version_judged_by(host).numbers) if argv else ([], [])
+    if not argv:
+        return []
+    from hostcheck.facts import daemonjson  # 5 ms, and hosts without docker have no command line
+
+    flags, _ = daemonjson.parse_flags(argv, version_judged_by(host).numbers)
     return [flag for flag in flags if flag.name == "config-file"]
 
 
@@ -180,7 +173,13 @@ def _version_judged_by(host: Host) -> Version:
         found = engine.docker_version(host)
     except (OSError, ValueError, Unavailable):
         found = None
-    return found or Version(tables.NEWEST)
+    if found:
+        return found
+    from hostcheck.facts._daemon_keys import (
+        NEWEST,  # a large table, which is loaded where something is judged
+    )
+
+    return Version(NEWEST)
 
 
 def version_known(host: Host) -> bool:
@@ -229,15 +228,35 @@ def _judgement(host: Host) -> Judgement:
     path = config_file(host)
     data = read(host, path) if path else None
     # Without a file there is nothing to find wrong but the flags.
-    empty = b"{}"
-    flags = command_line(host).argv
-    return daemonjson.judge(empty if data is None else data, version_judged_by(host), flags, Facts(host))
+    return _judge(host, b"{}" if data is None else data, command_line(host).argv)
+
+
+def _judge(host: Host, data: bytes, flags: Sequence[str]) -> Judgement:
+    # Imported here: 5 ms that a host without docker need not spend.
+    from hostcheck.facts import daemonjson
+
+    return daemonjson.judge(data, version_judged_by(host), flags, asked(host))
+
+
+def asked(host: Host) -> Facts:
+    """Return the host as the judge of daemon.json asks it."""
+    from hostcheck.facts._daemon_host import Facts  # with the judge, and so not on hosts without docker
+
+    return Facts(host, data_root_hint(host))
+
+
+def is_untouched(host: Host) -> bool:
+    """Return whether docker is not installed and nobody has begun to configure it: the defaults will count."""
+    if engine.stage(host) != "before" or command_line(host).argv:
+        return False
+    path = config_file(host)
+    return not path or read(host, path) is None
 
 
 def judge_rootless(host: Host, path: str) -> Judgement:
     """Return what a dockerd that a user runs without root makes of that user's file."""
     data = read(host, path)
-    return daemonjson.judge(b"{}" if data is None else data, version_judged_by(host), (), Facts(host))
+    return _judge(host, b"{}" if data is None else data, ())
 
 
 def effective(host: Host) -> Mapping[str, Setting]:
@@ -261,7 +280,11 @@ def setting(host: Host, key: str) -> object:
 
 
 def _effective(host: Host) -> Mapping[str, Setting]:
+    if is_untouched(host):
+        return {}
     judged = judgement(host)
+    from hostcheck.facts.daemonjson import SYNTAX  # the judge has loaded it
+
     # A file that is looked at for its own sake is told all that is wrong with it at once, as far as it is JSON.
     alone = "daemon.json" in host.assumptions
     if not judged.accepted and not (alone and judged.named[0].stage > SYNTAX):
@@ -278,6 +301,20 @@ def _effective(host: Host) -> Mapping[str, Setting]:
         elif key in judged.flag_values:
             found[key] = Setting(value, start.path, start.line)
     return found
+
+
+def meant(host: Host, key: str) -> Any:
+    """Return what file or command line ask for, even where dockerd refuses the whole; None if neither does.
+
+    Raises:
+        PermissionError, Unavailable: the file cannot be read.
+
+    """
+    if is_untouched(host):
+        return None
+    judged = judgement(host)
+    said = judged.values.get(key)
+    return said.value if said is not None else judged.flag_values.get(key)
 
 
 def value(host: Host, key: str) -> Any:
@@ -299,6 +336,8 @@ def data_root(host: Host) -> str:
 
 def _data_root(host: Host) -> str:
     try:
+        if is_untouched(host):
+            return DATA_ROOT
         judged = judgement(host)
     except (OSError, Unavailable):
         return DATA_ROOT
@@ -306,149 +345,6 @@ def _data_root(host: Host) -> str:
     root = judged.values.get("data-root") or judged.values.get("graph")
     meant = root.value if root else judged.flag_values.get("data-root") or judged.flag_values.get("graph")
     return meant if isinstance(meant, str) and meant.startswith("/") else DATA_ROOT
-
-
-class Facts(HostFacts):
-    """What a host says when the judge asks."""
-
-    def __init__(self, host: Host) -> None:
-        """Take the host; it is asked when the judge asks."""
-        self.host = host
-
-    @property
-    def cgroup_version(self) -> Optional[int]:  # type: ignore[override]
-        """1 or 2 after the next boot; a hybrid is 1."""
-        from hostcheck.facts import cgroup
-
-        try:
-            found = cgroup.mode(self.host)
-        except (OSError, Unavailable):
-            return None
-        mode = found.boot or found.now
-        return {"v1": 1, "hybrid": 1, "v2": 2}.get(mode or "")
-
-    @property
-    def systemd(self) -> Optional[bool]:  # type: ignore[override]
-        """Whether systemd runs the machine."""
-        from hostcheck.facts import systemd
-
-        try:
-            if systemd.other_init(self.host):
-                return False
-            paths = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
-            return True if any(self.host.exists(path) for path in paths) else None
-        except (OSError, Unavailable):
-            return None
-
-    @property
-    def docker_proxy(self) -> Optional[bool]:  # type: ignore[override]
-        """Whether docker-proxy is where dockerd looks; unknown beside a dockerd that is not seen."""
-        try:
-            program = engine.program(self.host, "dockerd")
-            if program is None or self.host.stat(program).size < PROGRAM_SIZE:
-                return None
-            folders = (*LIBEXEC, *PROGRAM_FOLDERS, posixpath.dirname(program), "/opt/bin")
-            return any(self.path(f"{folder}/docker-proxy") == "program" for folder in folders)
-        except (OSError, Unavailable):
-            return None
-
-    @property
-    def swarm(self) -> Optional[bool]:  # type: ignore[override]
-        """Whether the node keeps the state of a swarm."""
-        return self.path(f"{data_root_hint(self.host)}/swarm/docker-state.json") == "file"
-
-    @property
-    def adds_users(self) -> Optional[bool]:  # type: ignore[override]
-        """Whether users can be made; unknown where no programs are seen at all."""
-        if which(self.host, "sh") is None:
-            return None
-        adds = any(which(self.host, name) for name in ("adduser", "useradd"))
-        return adds and which(self.host, "usermod") is not None
-
-    def path(self, path: str) -> Optional[str]:
-        """See `HostFacts.path`."""
-        if not path.startswith("/"):
-            return None
-        try:
-            found = self.host.stat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return "missing"
-        except (OSError, Unavailable):
-            return None
-        if found.is_dir:
-            return "folder"
-        return "program" if found.is_executable else "file"
-
-    def user(self, name: str) -> Optional[bool]:
-        """See `HostFacts.user`."""
-        return self._entry("/etc/passwd", name, "passwd")
-
-    def group(self, name: str) -> Optional[bool]:
-        """See `HostFacts.group`."""
-        return self._entry("/etc/group", name, "group")
-
-    def _entry(self, path: str, name: str, database: str) -> Optional[bool]:
-        try:
-            content = text(self.host, path)
-            switch = text(self.host, "/etc/nsswitch.conf")
-        except (OSError, Unavailable):
-            return None
-        if content is None:
-            return None
-        for line in content.splitlines():
-            fields = line.split(":")
-            if name == fields[0] or (len(fields) > 2 and name == fields[2]):
-                return True
-        for line in (switch or "").splitlines():
-            source, _, services = line.partition("#")[0].partition(":")
-            if source.strip() == database and set(services.split()) - {"files", "systemd", "compat"}:
-                return None
-        return False
-
-    def plugin(self, name: str) -> Optional[bool]:
-        """See `HostFacts.plugin`."""
-        from hostcheck.facts import plugins  # few hosts have any
-
-        return plugins.has_plugin(self.host, name, data_root_hint(self.host))
-
-    def content(self, path: str) -> Optional[str]:
-        """See `HostFacts.content`."""
-        try:
-            return text(self.host, path)
-        except (OSError, Unavailable):
-            return None
-
-    def subordinate(self, name: str, kind: str) -> Optional[bool]:
-        """See `HostFacts.subordinate`."""
-        try:
-            content = text(self.host, f"/etc/sub{kind}")
-            switch = text(self.host, "/etc/nsswitch.conf") or ""
-            accounts = text(self.host, "/etc/passwd" if kind == "uid" else "/etc/group") or ""
-        except (OSError, Unavailable):
-            return None
-        if any(line.strip().startswith("subid:") for line in switch.splitlines()):
-            return None
-        known = {name}
-        for line in accounts.splitlines():
-            fields = line.split(":")
-            if len(fields) > 2 and name in (fields[0], fields[2]):
-                known |= {fields[0], fields[2]}
-        return any(line.partition(":")[0].strip() in known for line in (content or "").splitlines())
-
-    def garbled(self, name: str) -> bool:
-        """See `HostFacts.garbled`."""
-        for kind in ("uid", "gid"):
-            try:
-                content = text(self.host, f"/etc/sub{kind}") or ""
-            except (OSError, Unavailable):
-                continue
-            for line in content.splitlines():
-                first, *numbers = line.strip().split(":")
-                if first == name and not (
-                    len(numbers) == 2 and all(word.strip().isdigit() for word in numbers)
-                ):
-                    return True
-        return False
 
 
 KEY_FIELDS = {"EC": ("crv", "x", "y", "d"), "RSA": ("n", "e", "d", "p", "q", "dp", "dq", "qi")}

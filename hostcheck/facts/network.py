@@ -78,11 +78,9 @@ def networkd_files(host: Host) -> list[tuple[str, list[Section]]]:
 def meant_option(host: Host, key: str) -> Any:
     """Return what the file or the command line asks for, even where dockerd refuses the whole; None if neither does."""
     try:
-        judged = docker.judgement(host)
+        return docker.meant(host, key)
     except (OSError, ValueError, Unavailable):
         return None
-    said = judged.values.get(key)
-    return said.value if said is not None else judged.flag_values.get(key)
 
 
 def enabled(host: Host, unit: str, package: packages.Package | None = None) -> str | None:

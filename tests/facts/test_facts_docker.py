@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hostcheck.facts import docker
+from hostcheck.facts import _daemon_host, docker
 from hostcheck.host import NotApplicable, Unavailable
 from hostcheck.testing import FakeHost
 
@@ -136,7 +136,7 @@ def test_rootless_files() -> None:
     ],
 )
 def test_users(files: Mapping[str, str], name: str, found: Any) -> None:
-    assert docker.Facts(host(files)).user(name) is found
+    assert docker.asked(host(files)).user(name) is found
 
 
 @pytest.mark.parametrize(
@@ -150,15 +150,17 @@ def test_users(files: Mapping[str, str], name: str, found: Any) -> None:
     ],
 )
 def test_lines_that_are_no_ranges(subuid: str, garbled: bool) -> None:
-    assert docker.Facts(host({"/etc/subuid": subuid})).garbled("dockremap") == garbled
+    assert docker.asked(host({"/etc/subuid": subuid})).garbled("dockremap") == garbled
 
 
 def test_docker_proxy_is_missed_only_beside_a_real_dockerd() -> None:
-    big = ELF + "\0" * docker.PROGRAM_SIZE
-    assert docker.Facts(host({})).docker_proxy is None
-    assert docker.Facts(host({"/usr/bin/dockerd": big})).docker_proxy is False
+    big = ELF + "\0" * _daemon_host.PROGRAM_SIZE
+    assert docker.asked(host({})).docker_proxy is None
+    assert docker.asked(host({"/usr/bin/dockerd": big})).docker_proxy is False
     assert (
-        docker.Facts(host({"/usr/bin/dockerd": big, "/usr/libexec/docker/docker-proxy": ELF})).docker_proxy
+        _daemon_host.Facts(
+            host({"/usr/bin/dockerd": big, "/usr/libexec/docker/docker-proxy": ELF}), docker.DATA_ROOT
+        ).docker_proxy
         is True
     )
 
