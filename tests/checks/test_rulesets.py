@@ -147,9 +147,9 @@ def test_a_node_without_a_firewall() -> None:
 def test_names(rules: tuple[str, ...], policy: str, fails: bool) -> None:
     text = chain(*rules, policy=policy).replace("hook forward", "hook input")
     assert "hook input" in text
-    programs: dict[str, Content] = {
-        f"/usr/{name}": b"\x7fELF"
-        for name in ("bin/podman", "libexec/podman/netavark", "libexec/podman/aardvark-dns")
+    programs: Any = {
+        f"usr__{name}": b"\x7fELF"
+        for name in ("bin__podman", "libexec__podman__netavark", "libexec__podman__aardvark-dns")
     }
-    machine = FakeHost({**host("/etc/nftables.conf", text, "nftables.service").files, **programs})
+    machine = host("/etc/nftables.conf", text, "nftables.service", **programs)
     assert bool(ask(rulesets.RulesetsNames, machine).failures) is fails
