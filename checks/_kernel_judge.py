@@ -194,7 +194,22 @@ def demand(option: Option, here: Situation) -> tuple[Optional[str], str]:
         return ("recommended", "") if severity == "required" and here.enabled("BTRFS_FS") else (severity, why)
     if condition == "swap" and here.cmdline("swapaccount") in ("", "1"):
         return None, "swapaccount=1 on the command line does the same"
+    if condition == "labels":
+        strict = here.docker is not None and here.docker >= Version("25.0") and lies_on_ext4(here)
+        return "required" if strict else option.severity, ""
     return demand_of_firewall(option, here)
+
+
+def lies_on_ext4(here: Situation) -> bool:
+    """Return whether docker keeps its images on ext4."""
+    from hostcheck.facts import mounts, storage
+
+    look = mounts.now if here.host.kind == "live" and here.kernel.when == "now" else mounts.boot
+    try:
+        mount = look(here.host, storage.data_root(here.host)[0])
+    except (NotApplicable, OSError, Unavailable):
+        return False
+    return mount is not None and mount.type == "ext4"
 
 
 def demand_of_overlay(severity: str, here: Situation) -> tuple[str, str]:

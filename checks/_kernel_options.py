@@ -37,6 +37,7 @@ class Option(Record):
     `raw`: as `iptables`, for docker from 28.0 on. `swap`: unless the command line says swapaccount=1.
     `unwanted`: better not set.
     `default`: where the configuration mentions it; kconfig leaves out what a kernel does not know.
+    `labels`: required for docker from 25.0 on with its data on ext4; before, it passed over what cannot be labelled.
     `docker<24`, `docker<25`: for engines before that one.
     """
     since: str = ""
@@ -267,7 +268,10 @@ OVERLAY = (
     Option("BTRFS_FS_POSIX_ACL", INFO, "ACLs on btrfs fail"),
     Option("EXT4_FS", INFO, "data cannot lie on ext4"),
     Option("EXT4_FS_POSIX_ACL", INFO, "ACLs on ext4 fail"),
-    Option("EXT4_FS_SECURITY", INFO, "file capabilities and SELinux labels on ext4 fail"),
+    # https://docs.docker.com/engine/release-notes/25.0/#extended-attributes-for-tar-files
+    Option(
+        "EXT4_FS_SECURITY", REQUIRED, "images with file capabilities cannot be unpacked on ext4", "labels"
+    ),
     Option("EXT3_FS", INFO, "data cannot lie on ext3", "ext3"),
     # c290ea01abb7 in 4.3 removed ext3 itself; ext4 serves it.
     Option("EXT3_FS_XATTR", INFO, "extended attributes on ext3 fail", "ext3", until="4.3"),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
-from hostcheck.facts import files, network, os, sysctl
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
+from hostcheck.facts import files, network, os, releases, sysctl
+from hostcheck.facts import kernel as kernel_facts
 
 
 def number(text: str | None) -> int | None:
@@ -322,6 +323,60 @@ class SysctlLocalPorts(Check):
             ],
             **more,
         )
+
+
+class SysctlTwRecycle(Check):
+    """Connections through NAT are not dropped by their time stamps.
+
+    *Why*: with net.ipv4.tcp_tw_recycle the kernel drops connections whose time stamp is older than the last one of that
+    address. Behind NAT many machines, or pods, have one address: some connect and others time out.
+
+    *Needs*: 0, now and after the next boot. Linux 4.12 took the setting out.
+
+    *Fix*: take the line out of the sysctl files.
+    """
+
+    id = "sysctl.tw_recycle"
+    severity = Severity.REQUIRED
+    references = (
+        "https://git.kernel.org/torvalds/c/4396e46187ca5070219b81773c4e65088dac50cc",
+        "https://github.com/flannel-io/flannel/issues/530",
+        "https://vincent.bernat.ch/en/blog/2014-tcp-time-wait-state-linux",
+    )
+    key: str = "net.ipv4.tcp_tw_recycle"
+    """Where it is set."""
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        found: list[tuple[str, dict[str, object]]] = []
+        for kernel in kernel_facts.kernels(host):
+            number = releases.version_of(kernel.release)
+            if number is None or number >= Version("4.12"):
+                continue
+            said = (
+                sysctl.boot_setting(host, self.key) if kernel.when == "boot" or host.kind == "live" else None
+            )
+            if kernel.when == "now":
+                path = f"/proc/sys/{sysctl.normalize(self.key)}"
+                found.append(((files.text(host, path) or "0").strip(), {"path": path, "when": "now"}))
+            if said is not None:
+                found.append((said.text, {"path": said.path, "line": said.line, "when": "boot"}))
+        if not found:
+            raise NotApplicable("the kernel that boots has no such setting, or nothing sets it")
+        for text, where in found:
+            more = {"value": text, "expected": "0", **where}
+            if text == "0":
+                yield passed(self.key, "connections are judged by themselves", **more)
+                continue
+            yield failed(
+                self.key,
+                f"{text}: where many share one address, as pods behind NAT, some of their connections time out",
+                commands=[
+                    f"echo '{self.key} = 0' > /etc/sysctl.d/zz-tw.conf",
+                    "sysctl -p /etc/sysctl.d/zz-tw.conf",
+                ],
+                **more,
+            )
 
 
 class SysctlConfFile(Check):

@@ -152,3 +152,23 @@ def test_local_ports(now: str, text: str, expected: list[tuple[str, str]]) -> No
     host = FakeHost({"/proc/sys/net/ipv4/ip_local_port_range": now, "/etc/sysctl.d/x.conf": text})
     result = ask(checks.SysctlLocalPorts, host)
     assert [(each.when, result.severity_of(each).value) for each in result.failures] == expected
+
+
+@pytest.mark.parametrize(
+    ("release", "now", "text", "expected"),
+    [
+        ("3.10.0-1160.el7.x86_64", "0\n", "", []),
+        ("3.10.0-1160.el7.x86_64", "1\n", "", ["now"]),
+        ("3.10.0-1160.el7.x86_64", "1\n", "net.ipv4.tcp_tw_recycle = 1\n", ["now", "boot"]),
+        ("3.10.0-1160.el7.x86_64", "0\n", "net.ipv4.tcp_tw_recycle = 1\n", ["boot"]),
+        ("3.10.0-1160.el7.x86_64", "1\n", "net.ipv4.tcp_tw_recycle = 0\n", ["now"]),
+        ("5.10.0-9-amd64", "0\n", "net.ipv4.tcp_tw_recycle = 1\n", []),
+    ],
+)
+def test_tw_recycle(release: str, now: str, text: str, expected: list[str]) -> None:
+    files = {
+        "/proc/sys/net/ipv4/tcp_tw_recycle": now,
+        "/proc/sys/kernel/osrelease": f"{release}\n",
+        "/etc/sysctl.d/x.conf": text,
+    }
+    assert [each.when for each in ask(checks.SysctlTwRecycle, FakeHost(files)).failures] == expected
