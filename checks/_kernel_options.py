@@ -269,9 +269,7 @@ OVERLAY = (
     Option("EXT4_FS", INFO, "data cannot lie on ext4"),
     Option("EXT4_FS_POSIX_ACL", INFO, "ACLs on ext4 fail"),
     # https://docs.docker.com/engine/release-notes/25.0/#extended-attributes-for-tar-files
-    Option(
-        "EXT4_FS_SECURITY", REQUIRED, "images with file capabilities cannot be unpacked on ext4", "labels"
-    ),
+    Option("EXT4_FS_SECURITY", INFO, "images with file capabilities cannot be unpacked on ext4", "labels"),
     Option("EXT3_FS", INFO, "data cannot lie on ext3", "ext3"),
     # c290ea01abb7 in 4.3 removed ext3 itself; ext4 serves it.
     Option("EXT3_FS_XATTR", INFO, "extended attributes on ext3 fail", "ext3", until="4.3"),
