@@ -86,7 +86,10 @@ def _parser(names: Iterable[str]) -> argparse.ArgumentParser:
         formatter_class=Help,
     )
     parser.add_argument(
-        "--version", action="store_true", help="print the version; with -v, how it was installed"
+        "--version",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="print the version; with -v, how it was installed",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
