@@ -353,7 +353,10 @@ class InterfacesLoopback(Check):
         shown = (files.text(host, path) or "").strip()
         if not shown:
             raise NotApplicable("/sys does not show the interfaces here")
-        flags = int(shown, 16)
+        try:
+            flags = int(shown, 16)
+        except ValueError:
+            raise Unavailable(f"{path} holds no flags") from None
         where = {"path": path, "expected": "up, with 127.0.0.1"}
         mend = ["ip link set lo up"]
         if not flags & UP:

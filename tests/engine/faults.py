@@ -124,7 +124,7 @@ SECTIONS: dict[str, tuple[Fault, ...]] = {
         Fault("a bridge that is not there", keys(bridge="br-none"), "interfaces.bridge", now=True),
         Fault("no bridge", keys(bridge="none"), chosen=True),
         Fault("no masquerading", keys(ip_masq=False), chosen=True),
-        Fault("no iptables rules", keys(iptables=False), chosen=True),
+        Fault("no iptables rules", keys(iptables=False), "network.default_bridge"),
         Fault("no forwarding", keys(ip_forward=False), "network.ip_forward"),
         Fault("no proxy", keys(userland_proxy=False)),
         Fault("huge mtu", keys(mtu=100000), "defaults.mtu"),
@@ -341,7 +341,7 @@ SECTIONS: dict[str, tuple[Fault, ...]] = {
     ),
     "Programs": (
         Fault("iptables not there", NO_IPTABLES, "firewall.iptables"),
-        Fault("iptables not there and not wanted", {**keys(iptables=False), **NO_IPTABLES}, chosen=True),
+        Fault("iptables not there and not wanted", {**keys(iptables=False), **NO_IPTABLES}, "network.default_bridge"),
         Fault("iptables legacy", LEGACY),
         Fault("iptables broken", command("ln", "-sf", "/bin/false", "/usr/sbin/iptables"), "programs.identity"),
         Fault("runc not there", removed("/usr/sbin/runc")),
