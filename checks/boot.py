@@ -142,7 +142,7 @@ class BootEntries(Check):
                 )
                 yield failed(
                     name, message, value=mine.get(name, "missing"), expected=its.get(name, "the same"),
-                    severity=(Severity.REQUIRED if name in DECIDING else None) if lost else Severity.INFO,
+                    severity=None if lost else Severity.INFO,
                     path=entry.path, line=entry.line, when="boot",
                     **self._fix(host, its[name] if lost else mine[name]),
                 )  # fmt: skip

@@ -214,7 +214,7 @@ def _engine(tally: Tally, foretold: Foretold, truth: dict[str, Any]) -> None:
     mode = facts["cgroup"]["mode"]["value"]
     tally.compare("engine", "CgroupVersion", "2" if mode == "v2" else "1", info["CgroupVersion"])
     backing = (facts["storage"]["backing"]["value"] or {}).get("type", "")
-    seen = dict(info["DriverStatus"]).get("Backing Filesystem")
+    seen = dict(info["DriverStatus"] or ()).get("Backing Filesystem")
     if seen and info["Driver"] != "devicemapper":
         # Which tells the one that it makes itself.
         tally.compare("engine", "Backing Filesystem", {"ext4": "extfs"}.get(backing, backing), seen)
