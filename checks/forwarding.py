@@ -19,6 +19,10 @@ def need_bridge(host: Host) -> None:
         raise NotApplicable("docker has no default bridge here")
 
 
+UNSEEN = "the rules of iptables cannot be seen here"
+"""Only who may change them may list them (CAP_NET_ADMIN)."""
+
+
 def rules_now(host: Host) -> str | None:
     """Return the rules of the iptables that dockerd uses, None where they cannot be had."""
     backend = firewall.backend(host) if host.kind == "live" else None
@@ -191,15 +195,12 @@ class ForwardingDockerUser(Check):
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
         need_bridge(host)
-        found = [*self._now(host), *self._boot(host)]
-        if not found:
-            raise NotApplicable(f"there is no {self.chain} yet, nor in a file that is loaded at boot")
-        yield from found
-
-    def _now(self, host: Host) -> Iterator[Finding]:
         text = rules_now(host)
-        if text:
-            yield from self._judge(text, "now", None)
+        found = [*(self._judge(text, "now", None) if text else ()), *self._boot(host)]
+        if not found:
+            seen = f"there is no {self.chain} yet" if text is not None else UNSEEN
+            raise NotApplicable(f"{seen}, nor is it in a file that is loaded at boot")
+        yield from found
 
     def _boot(self, host: Host) -> Iterator[Finding]:
         for path, unit in SAVED:
@@ -270,7 +271,7 @@ class ForwardingChains(Check):
             raise NotApplicable("rules are those of a running host")
         text = rules_now(host)
         if not text:
-            raise NotApplicable("no rules of iptables are seen")
+            raise NotApplicable("there are no rules of iptables" if text is not None else UNSEEN)
         for table, name in WAY:
             found = firewall.chain(text, name, table)
             rule = firewall.drops_all(found) if found else None
