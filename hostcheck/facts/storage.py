@@ -7,6 +7,7 @@ from 29.0 on daemon/image_store_choice.go before it. What a file system must be 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 
 from hostcheck._typing import Optional
@@ -267,10 +268,9 @@ def _built_without_zfs(host: Host) -> bool:
     upstream, mark, own = package.version.partition("+dfsg") if package else ("", "", "")
     if not mark:
         return False
-    dropped = (
-        own.partition("~")[0] >= "4-5" if upstream == "28.5.2" else Version(upstream) > Version("28.5.2")
-    )
-    return dropped
+    if upstream != "28.5.2":
+        return Version(upstream) > Version("28.5.2")
+    return [int(number) for number in re.findall(r"\d+", own.partition("~")[0])] >= [4, 5]
 
 
 def _configured(host: Host, name: str, version: Version | None) -> Driver:

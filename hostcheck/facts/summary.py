@@ -31,6 +31,11 @@ def _cgroup(host: Host) -> str | None:
     return mode.now if host.kind == "live" else mode.boot
 
 
+def _version(host: Host, tool: str) -> str | None:
+    found = _try(lambda: versions.found_tool(host, tool))
+    return str(found) if found else None
+
+
 def summary(host: Host) -> dict[str, object]:
     """Return kind, name, os, kernel, cgroup mode, engines with their versions, stage and storage driver.
 
@@ -43,10 +48,10 @@ def summary(host: Host) -> dict[str, object]:
         tools = (("dockerd", "docker"), ("containerd", "containerd"), ("runc", "runc"))
     elif "podman" in (_try(lambda: engine.installed(host)) or ()):
         tools = (("podman", "podman"), ("crun", "crun"), ("runc", "runc"))
-    found = (_try(lambda: host.fact(versions.versions)) or {}) if tools else {}
     for tool, name in tools:
-        if tool in found:
-            engines[name] = str(found[tool])
+        found = _version(host, tool)
+        if found is not None:
+            engines[name] = found
     release = _try(lambda: host.fact(os_facts.os_release))
     about: dict[str, object] = {
         "kind": host.kind,

@@ -134,17 +134,17 @@ def test_repositories(repo: str, outcome: Outcome) -> None:
 @pytest.mark.parametrize(
     ("source", "date", "outcome"),
     [
-        ("deb http://deb.debian.org/debian buster main\n", "2026-01-01", Outcome.FAIL),
-        ("deb http://deb.debian.org/debian buster main\n", "2025-01-01", Outcome.PASS),
+        ("deb http://ftp.debian.org/debian buster main\n", "2026-01-01", Outcome.FAIL),
+        ("deb http://ftp.debian.org/debian buster main\n", "2025-01-01", Outcome.PASS),
         (
-            "deb [a=b] http://security.debian.org/debian-security stretch/updates main\n",
+            "deb [a=b] http://ftp.debian.org/debian-security stretch/updates main\n",
             "2024-01-01",
             Outcome.FAIL,
         ),
         ("deb http://archive.debian.org/debian buster main\n", "2026-01-01", Outcome.PASS),
         ("deb http://mirror.example/debian buster main\n", "2026-01-01", Outcome.PASS),
         (
-            "# deb http://deb.debian.org/debian buster main\ndeb http://x/debian sid main\n",
+            "# deb http://ftp.debian.org/debian buster main\ndeb http://x/debian sid main\n",
             "2026-01-01",
             Outcome.PASS,
         ),

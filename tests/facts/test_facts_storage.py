@@ -236,6 +236,23 @@ def test_an_old_kernel_and_a_removed_module() -> None:
     assert not storage.driver(live("28.5.2", '{"storage-driver": "overlay2"}', **there)).error
 
 
+@pytest.mark.parametrize(
+    ("version", "automatic"),
+    [
+        ("28.5.2+dfsg4-4", False),
+        ("28.5.2+dfsg4-5", True),
+        ("28.5.2+dfsg4-10", True),
+        ("26.1.5+dfsg1-9", False),
+    ],
+)
+def test_layers_of_zfs_beside_a_docker_that_was_built_without_it(version: str, automatic: bool) -> None:
+    """Where dockerd knows zfs, what it left there decides; Debian's of later does not know it."""
+    status = f"Package: docker.io\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n\n"
+    files = {"/var/lib/docker/zfs/x": "", "/var/lib/dpkg/status": status}
+    found = storage.driver(live(version.partition("+")[0], **files))
+    assert (found.name == "overlay2") is automatic
+
+
 def test_a_data_root_that_only_root_may_read() -> None:
     class Closed(FakeHost):
         def names(self, path: str) -> tuple[str, ...]:
