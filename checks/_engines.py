@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hostcheck.api import Finding, Host, NotApplicable, Unavailable
-from hostcheck.facts import engine
+from hostcheck.facts import containerd, engine
 from hostcheck.facts.versions import Found
 
 
@@ -13,6 +13,21 @@ def engine_only(host: Host) -> None:
     """Raise NotApplicable where no engine is installed that starts runc through containerd."""
     if engine.stage(host) == "before" and engine.stage(host, "containerd") == "before":
         raise NotApplicable("no docker and no containerd is installed")
+
+
+def containerd_configuration(host: Host) -> containerd.Config:
+    """Return the configuration of an installed containerd, empty where there is no file.
+
+    Raises:
+        NotApplicable: no containerd is installed.
+
+    """
+    if engine.stage(host) == "before" and engine.stage(host, "containerd") == "before":
+        raise NotApplicable("containerd is not installed")
+    try:
+        return containerd.config(host)
+    except containerd.BadConfig as error:
+        raise Unavailable(f"{error.path} is no TOML: see containerd.config") from None
 
 
 PROGRAMS = ("dockerd", "containerd", "containerd-shim-runc-v2", "runc", "docker-proxy")

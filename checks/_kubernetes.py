@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hostcheck.api import Check, Host, NotApplicable, Unavailable
+from hostcheck.api import Check, Host, NotApplicable
 from hostcheck.facts import engine, kubelet, packages
 from hostcheck.facts.files import which
 
@@ -20,16 +20,8 @@ class NodeCheck(Check):
             there = bool(
                 "kubelet" in engine.installed(host)
                 or which(host, "kubeadm")
-                or has_package(host, "kubeadm")
+                or packages.known(host, "kubeadm")
                 or host.exists(kubelet.CONFIG)
             )
         if not there:
             raise NotApplicable("no kubelet here")
-
-
-def has_package(host: Host, *known: str) -> bool:
-    """Return whether one of these packages is installed, as far as it can be told."""
-    try:
-        return packages.installed(host, *known) is not None
-    except (PermissionError, Unavailable):
-        return False

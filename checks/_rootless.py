@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hostcheck.api import Check, Host, NotApplicable, Unavailable, Version
+from hostcheck.api import Check, Host, NotApplicable, Version
 from hostcheck.facts import engine, packages, rootless
 from hostcheck.facts.rootless import Evidence
 from hostcheck.facts.versions import parse_package_version
@@ -33,17 +33,9 @@ class UsersCheck(Check):
         return found
 
 
-def installed_package(host: Host, *known: str) -> packages.Package | None:
-    """Return the first of these packages that is installed, None too where it cannot be told."""
-    try:
-        return packages.installed(host, *known)
-    except (PermissionError, Unavailable):
-        return None
-
-
 def docker_version(host: Host) -> Version | None:
     """Return the version of the dockerd that users start, None where it cannot be told."""
     # What users start comes with this package, whatever else is installed.
-    package = installed_package(host, "docker-ce-rootless-extras")
+    package = packages.known(host, "docker-ce-rootless-extras")
     found = parse_package_version(package.version, package.manager).version if package else None
     return found or engine.docker_version(host)

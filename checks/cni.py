@@ -6,20 +6,11 @@ import json
 from collections.abc import Iterator
 
 from hostcheck._typing import Any
-from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, failed, passed
 from hostcheck.facts import containerd, engine, kubelet, podman
 from hostcheck.facts.files import names, text, which
 
 CONFIGS = "/etc/cni/net.d"
-
-FOLDERS = (
-    "/opt/cni/bin",
-    "/usr/libexec/cni",
-    "/usr/lib/cni",
-    "/usr/local/libexec/cni",
-    "/usr/local/lib/cni",
-)
-"""Where the kubelet's runtimes and podman look for plugins."""
 
 SPARED = {"dnsname": "containers do not find each other by name", "tuning": "a setting is not made"}
 """Plugins without which podman goes on, and what is lost."""
@@ -27,13 +18,10 @@ SPARED = {"dnsname": "containers do not find each other by name", "tuning": "a s
 
 def folders(host: Host) -> tuple[str, ...]:
     """Return the folders of plugins, containerd's own before the usual ones."""
-    try:
-        own = containerd.cri(containerd.config(host)).get("cni")
-    except (OSError, Unavailable, containerd.BadConfig):
-        own = None
+    own = containerd.known_cri(host).get("cni")
     wanted = own if isinstance(own, dict) else {}
     named = wanted.get("bin_dirs") or [wanted.get("bin_dir")]
-    return (*(each for each in named if isinstance(each, str)), *FOLDERS)
+    return (*(each for each in named if isinstance(each, str)), *podman.CNI_FOLDERS)
 
 
 def types(document: Any) -> list[str]:

@@ -10,6 +10,7 @@ from hostcheck.facts import cgroup, containerd, engine
 from hostcheck.facts.versions import found_tool, package_of, version
 
 from . import _runtime_floors as floors
+from ._engines import containerd_configuration
 
 DOCUMENT = "https://github.com/containerd/containerd/blob/main/docs/man/containerd-config.toml.5.md"
 CRI_DOCUMENT = "https://github.com/containerd/containerd/blob/main/docs/cri/config.md"
@@ -60,12 +61,7 @@ def _config(host: Host) -> containerd.Config:
         NotApplicable: there is none.
 
     """
-    if engine.stage(host) == "before" and engine.stage(host, "containerd") == "before":
-        raise NotApplicable("containerd is not installed")
-    try:
-        found = host.fact(containerd.config)
-    except containerd.BadConfig as error:
-        raise Unavailable(f"{error.path} is no TOML: see containerd.config") from None
+    found = containerd_configuration(host)
     if not found.files:
         raise NotApplicable(f"there is no {found.path}: the defaults count")
     return found

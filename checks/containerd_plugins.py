@@ -11,12 +11,13 @@ from hostcheck.api import (
     NotApplicable,
     Record,
     Severity,
-    Unavailable,
     Version,
     failed,
     passed,
 )
 from hostcheck.facts import containerd, engine, network, sockets
+
+from ._engines import containerd_configuration
 
 
 class Span(Record):
@@ -52,21 +53,6 @@ NEEDED = (
 asks it (services/*/local.go)."""
 
 
-def configuration(host: Host) -> containerd.Config:
-    """Return the configuration of an installed containerd, empty where there is no file.
-
-    Raises:
-        NotApplicable: no containerd is installed.
-
-    """
-    if engine.stage(host) == "before" and engine.stage(host, "containerd") == "before":
-        raise NotApplicable("containerd is not installed")
-    try:
-        return host.fact(containerd.config)
-    except containerd.BadConfig as error:
-        raise Unavailable(f"{error.path} is no TOML: see containerd.config") from None
-
-
 class ContainerdPluginsNeeded(Check):
     """No plugin of containerd is disabled that docker needs.
 
@@ -91,7 +77,7 @@ class ContainerdPluginsNeeded(Check):
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
         engine.need_docker(host)
-        found = configuration(host)
+        found = containerd_configuration(host)
         listed = found.values.get("disabled_plugins")
         names = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
         if not names:
@@ -148,7 +134,7 @@ class ContainerdPluginsTypes(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        found = configuration(host)
+        found = containerd_configuration(host)
         sections = found.plugins
         yield from self._proxies(found)
         if not sections and not found.values.get("proxy_plugins"):
@@ -241,7 +227,7 @@ class ContainerdPluginsListen(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        found = configuration(host)
+        found = containerd_configuration(host)
         wanted = []
         for section, key in (("metrics", "address"), ("grpc", "tcp_address")):
             table = found.values.get(section)

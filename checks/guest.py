@@ -9,6 +9,7 @@ from hostcheck.facts import mounts, versions
 from hostcheck.facts.files import text
 from hostcheck.facts.os import container, mapped
 
+PROFILE = "/proc/self/attr/current"
 INNER_PROC = "/dev/.lxc/proc"
 """Where LXC mounts a whole /proc in a guest that may hold others: lxc.apparmor.allow_nesting."""
 
@@ -40,12 +41,12 @@ class GuestNesting(Check):
             raise NotApplicable("this is no guest of LXC")
         table = mounts.mounted(host)
         covered = any(mount.type == "fuse.lxcfs" and mount.point.startswith("/proc/") for mount in table)
-        if not (covered and mapped(host)) and not _confined(host):
+        if not (covered and mapped(host)) and not _label(host):
             raise NotApplicable("root of this guest is root of its host, and no profile confines it")
         more = {"expected": f"proc on {INNER_PROC}", "path": mounts.MOUNTINFO}
         if any(mount.point == INNER_PROC for mount in table):
             yield passed("nesting", "the outer host lets this guest hold others", value="on", **more)
-        elif host.pids("containerd-shim") or host.pids("containerd-shim-runc-v2"):
+        elif _holds_others(host):
             yield passed("nesting", "containers run in this guest", value="on", **more)
         else:
             yield failed(
@@ -58,14 +59,19 @@ class GuestNesting(Check):
             )
 
 
-def _confined(host: Host) -> bool:
-    """Return whether the outer host puts an AppArmor profile on this guest."""
+def _label(host: Host) -> str:
+    """Return the AppArmor profile that the outer host puts on this guest of LXC, empty if it puts none."""
     try:
-        label = text(host, "/proc/self/attr/current") or ""
+        label = (text(host, PROFILE) or "").strip()
     except Unavailable:
         # A kernel without any security module answers EINVAL.
-        return False
-    return label.startswith(("lxc-", "lxd-", "incus-"))
+        return ""
+    return label if label.startswith(("lxc-", "lxd-", "incus-")) else ""
+
+
+def _holds_others(host: Host) -> bool:
+    """Return whether containers run in this guest."""
+    return bool(host.pids("containerd-shim") or host.pids("containerd-shim-runc-v2"))
 
 
 class GuestWsl(Check):
@@ -127,21 +133,15 @@ class GuestAppArmor(Check):
         """See `Check.run`."""
         if host.kind != "live":
             raise NotApplicable("whether this will run in LXC is known when it runs")
-        path = "/proc/self/attr/current"
-        try:
-            label = (text(host, path) or "").strip()
-        except Unavailable:
-            # A kernel without any security module answers EINVAL.
-            label = ""
-        if not label.startswith(("lxc-", "incus-", "lxd-")):
+        if not _label(host):
             raise NotApplicable("no AppArmor profile of an LXC host is on this machine")
         runc = versions.version(host, "runc")
         if runc is None:
             raise NotApplicable("runc is not installed")
-        more = {"value": runc, "path": path, "expected": "containers that start"}
+        more = {"value": runc, "path": PROFILE, "expected": "containers that start"}
         if not self._affected(runc):
             yield passed("runc", f"runc {runc} opens /proc in the way that LXC's profiles know", **more)
-        elif host.pids("containerd-shim") or host.pids("containerd-shim-runc-v2"):
+        elif _holds_others(host):
             yield passed("runc", f"runc {runc} runs containers in this guest", **more)
         else:
             yield failed(

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 from hostcheck._typing import Any
 from hostcheck.api import Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import engine, kubelet
+from hostcheck.facts import engine, kubelet, packages
 from hostcheck.facts.files import text, which
 from hostcheck.facts.versions import version
 
-from ._kubernetes import NodeCheck, has_package
+from ._kubernetes import NodeCheck
 
 PREFLIGHT = "https://github.com/kubernetes/kubernetes/blob/master/cmd/kubeadm/app/preflight/checks_linux.go"
 
@@ -67,7 +67,7 @@ class KubernetesTools(NodeCheck):
             elif path:
                 said = True
                 yield passed(name, f"{path} is there", value=path, path=path, **more)
-            elif (since or seen) and not has_package(host, *brought_by):
+            elif (since or seen) and not packages.known(host, *brought_by):
                 said = True
                 whose = f"kubeadm {release}" if release else "kubeadm"
                 yield failed(
@@ -173,7 +173,7 @@ class KubernetesRuntime(NodeCheck):
         there = engine.installed(host)
         have = [
             name for socket, programs, name in RUNTIMES
-            if socket in there or any(engine.program(host, each) for each in programs) or has_package(host, socket)
+            if socket in there or any(engine.program(host, each) for each in programs) or packages.known(host, socket)
         ]  # fmt: skip
         more: dict[str, Any] = {"when": "boot", "expected": "a runtime with the CRI"}
         if endpoint is not None and endpoint.value:

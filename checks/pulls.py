@@ -58,10 +58,7 @@ class PullsHostsToml(Check):
             raise NotApplicable("containerd is told nothing of any registry")
 
     def _folders(self, host: Host) -> tuple[str, ...]:
-        try:
-            registry = containerd.cri(containerd.config(host)).get("registry")
-        except (OSError, Unavailable, containerd.BadConfig):
-            registry = None
+        registry = containerd.known_cri(host).get("registry")
         named = registry.get("config_path") if isinstance(registry, dict) else None
         return tuple(named.split(":")) if isinstance(named, str) and named else FOLDERS
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from hostcheck._typing import Any
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
-from hostcheck.facts import cgroup, engine, mounts, rootless, systemd
+from hostcheck.facts import cgroup, engine, mounts, packages, rootless, systemd
 from hostcheck.facts import os as os_facts
 from hostcheck.facts.files import names, text
 from hostcheck.facts.rootless import Evidence, User
 
-from ._rootless import DOCS, TOOL, UsersCheck, installed_package
+from ._rootless import DOCS, TOOL, UsersCheck
 
 
 def _because(found: tuple[Evidence, ...]) -> str:
@@ -52,7 +52,7 @@ class RootlessUidmap(UsersCheck):
         more["when"] = host.when
         hint = "install uidmap (Debian, Ubuntu), shadow-utils (Red Hat, Fedora) or shadow-uidmap (Alpine)"
         if path is None:
-            if installed_package(host, "uidmap", "shadow-uidmap"):
+            if packages.known(host, "uidmap", "shadow-uidmap"):
                 return passed(name, "its package is installed", value="installed", **more)
             text_ = f"not installed: no user's engine starts ({_because(found)})"
             return failed(name, text_, value="missing", hint=hint, **more)
@@ -83,11 +83,11 @@ class RootlessUidmap(UsersCheck):
 
         """
         # A file in somebody's home was copied, and a copy has none; Debian's packages set the bit.
-        if path.startswith("/home/") or installed_package(host, "uidmap"):
+        if path.startswith("/home/") or packages.known(host, "uidmap"):
             if host.kind != "live":
                 return False
         elif host.kind != "live":
-            if installed_package(host, "shadow-utils", "shadow"):
+            if packages.known(host, "shadow-utils", "shadow"):
                 return True
             raise Unavailable(f"{path} is not setuid, and its capabilities cannot be read from a tree")
         try:
@@ -95,7 +95,7 @@ class RootlessUidmap(UsersCheck):
         except (FileNotFoundError, Unavailable):
             # Debian's package sets the bit, and no capability in its place.
             debian = "debian" in os_facts.os_release(host).family
-            if path.startswith("/home/") or installed_package(host, "uidmap") or debian:
+            if path.startswith("/home/") or packages.known(host, "uidmap") or debian:
                 return False
             raise Unavailable(
                 f"{path} is not setuid, and there is no getcap to ask for capabilities"
@@ -380,7 +380,7 @@ class RootlessDbus(UsersCheck):
         more: dict[str, Any] = {"expected": "there", "when": "boot"}
         if path:
             yield passed("dbus.socket", "users' managers have a bus", value="there", path=path, **more)
-        elif installed_package(host, "dbus-user-session"):
+        elif packages.known(host, "dbus-user-session"):
             yield passed("dbus.socket", "dbus-user-session is installed", value="there", **more)
         elif not set(folders) & {"/usr/lib", "/lib"}:
             raise Unavailable("no units of users' managers are to be seen")
@@ -431,7 +431,7 @@ class RootlessPackages(Check):
         }  # fmt: skip
         if not state or state.group(1) != "disabled":
             yield passed("container-tools", "the module is not disabled", **more)
-        elif rootless.program(host, "slirp4netns") or installed_package(host, "slirp4netns"):
+        elif rootless.program(host, "slirp4netns") or packages.known(host, "slirp4netns"):
             yield passed("container-tools", "the module is disabled, but slirp4netns is installed", **more)
         else:
             # Without the module an installed engine can be neither repaired nor upgraded.

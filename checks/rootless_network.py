@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from hostcheck._typing import Any
 from hostcheck.api import Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import engine, firewall, kernel, modules, rootless, sysctl, systemd
+from hostcheck.facts import engine, firewall, kernel, modules, packages, rootless, sysctl, systemd
 from hostcheck.facts.files import names, text
 from hostcheck.facts.rootless import Evidence
 from hostcheck.facts.versions import version
 
-from ._rootless import DOCS, SCRIPT, TOOL, UsersCheck, docker_version, installed_package
+from ._rootless import DOCS, SCRIPT, TOOL, UsersCheck, docker_version
 
 DRIVERS = (("slirp4netns", ("slirp4netns",)), ("pasta", ("passt",)), ("vpnkit", ("vpnkit",)))
 """Programs that give a user's containers a network, and their packages."""
@@ -45,7 +45,7 @@ class RootlessNetworkDriver(UsersCheck):
         found = self.evidence(host)
         theirs = {each.engine for each in found} or ({"podman"} & engine.installed(host)) or {"docker"}
         have = [
-            name for name, known in DRIVERS if rootless.program(host, name) or installed_package(host, *known)
+            name for name, known in DRIVERS if rootless.program(host, name) or packages.known(host, *known)
         ]  # fmt: skip
         when = host.when
         if "podman" in theirs:

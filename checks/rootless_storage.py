@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from hostcheck._typing import Any
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import engine, kernel, modules, mounts, releases, rootless, storage
+from hostcheck.facts import engine, kernel, modules, mounts, packages, releases, rootless, storage
 from hostcheck.facts import os as os_facts
 from hostcheck.facts.files import text
 from hostcheck.facts.rootless import Evidence, User
 
-from ._rootless import DOCS, UsersCheck, docker_version, installed_package
+from ._rootless import DOCS, UsersCheck, docker_version
 from ._storage import no_mount
 
 
@@ -42,7 +42,7 @@ class RootlessStorageOverlay(UsersCheck):
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
         found = self.evidence(host)
-        fuse = rootless.program(host, "fuse-overlayfs") or installed_package(host, "fuse-overlayfs")
+        fuse = rootless.program(host, "fuse-overlayfs") or packages.known(host, "fuse-overlayfs")
         for each in kernel.kernels(host):
             why = self._allowed(host, each)
             more: dict[str, Any] = {

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, failed, passed
+from hostcheck.api import Finding, Host, Severity, failed, passed
 from hostcheck.facts import rootless
+
+from ._rootless import UsersCheck
 
 FILES = ("subuid", "subgid")
 
 
-def applies(host: Host) -> None:
-    """Raise NotApplicable where no user runs containers without root."""
-    if not rootless.evidence(host):
-        raise NotApplicable("no user runs containers without root here")
-
-
-class SubidsFiles(Check):
+class SubidsFiles(UsersCheck):
     """newuidmap can open the files of subordinate ids.
 
     *Why*: newuidmap and newgidmap have root's rights and follow no link to the file of ids: where /etc/subuid is a
@@ -36,7 +32,7 @@ class SubidsFiles(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        applies(host)
+        self.evidence(host)
         for name in FILES:
             path = f"/etc/{name}"
             more = {"path": path, "expected": "a file"}
@@ -54,7 +50,7 @@ class SubidsFiles(Check):
             )
 
 
-class SubidsOwn(Check):
+class SubidsOwn(UsersCheck):
     """No range of subordinate ids holds the number of its own user.
 
     *Why*: in a user's container root is the user, and the subordinate ids are the others. A range that holds the
@@ -75,7 +71,7 @@ class SubidsOwn(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        applies(host)
+        self.evidence(host)
         for user in rootless.rootless_users(host):
             if user.uid is None:
                 continue

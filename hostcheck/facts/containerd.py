@@ -248,6 +248,14 @@ def cri(found: Config) -> Mapping[str, Any]:
     return next((_table(found.plugins[name]) for name in names_read if name in found.plugins), {})
 
 
+def known_cri(host: Host) -> Mapping[str, Any]:
+    """Return the section of the CRI plugin, empty where the configuration cannot be had."""
+    try:
+        return cri(config(host))
+    except (BadConfig, OSError, Unavailable):
+        return {}
+
+
 def cri_disabled(found: Config) -> tuple[str, ...]:
     """Return what disables the CRI plugin: entries of disabled_plugins."""
     listed = found.values.get("disabled_plugins")

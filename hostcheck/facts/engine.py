@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from hostcheck.facts.files import PROGRAM_FOLDERS, names, which
-from hostcheck.facts.packages import Package
-from hostcheck.facts.packages import installed as installed_package
+from hostcheck.facts.packages import known as known_package
 from hostcheck.host import Host, NotApplicable, Unavailable
 from hostcheck.versions import Version
 
@@ -36,18 +35,11 @@ def _installed(host: Host) -> frozenset[str]:
     found = {
         name
         for name, programs, known in ENGINES
-        if any(program(host, each) for each in programs) or _package(host, known) is not None
+        if any(program(host, each) for each in programs) or known_package(host, *known) is not None
     }
     if host.fact(snaps):
         found.add("docker")
     return frozenset(found)
-
-
-def _package(host: Host, known: tuple[str, ...]) -> Package | None:
-    try:
-        return installed_package(host, *known)
-    except (PermissionError, Unavailable):
-        return None
 
 
 def snaps(host: Host) -> tuple[str, ...]:
@@ -157,7 +149,7 @@ def export(host: Host) -> dict[str, object]:
     """Return the engines that are installed, and where."""
     found: dict[str, object] = {}
     for name, programs, known in ENGINES:
-        package = _package(host, known)
+        package = known_package(host, *known)
         path = next((p for p in (program(host, each) for each in programs) if p), None)
         if path or package:
             found[name] = {"value": "installed", "path": path or (package.path if package else None)}

@@ -222,6 +222,14 @@ def installed(host: Host, *wanted: str) -> Package | None:
     return None
 
 
+def known(host: Host, *wanted: str) -> Package | None:
+    """Return the first of these packages that is installed, None too where it cannot be told."""
+    try:
+        return installed(host, *wanted)
+    except (PermissionError, Unavailable):
+        return None
+
+
 def removed(host: Host) -> frozenset[str]:
     """Return the packages that dpkg removed and kept the configuration of."""
     return host.fact(_removed)

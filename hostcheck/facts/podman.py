@@ -144,12 +144,13 @@ HELPER_FOLDERS = (
     "/usr/lib/podman",
 )
 CNI_FOLDERS = (
-    "/usr/local/libexec/cni",
-    "/usr/libexec/cni",
-    "/usr/local/lib/cni",
-    "/usr/lib/cni",
     "/opt/cni/bin",
+    "/usr/libexec/cni",
+    "/usr/lib/cni",
+    "/usr/local/libexec/cni",
+    "/usr/local/lib/cni",
 )
+"""Where podman and the kubelet's runtimes look for plugins."""
 
 
 def paths(host: Host, key: str) -> tuple[str, ...]:
