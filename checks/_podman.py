@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 
 from hostcheck._typing import Any
-from hostcheck.api import Finding, Host, NotApplicable, Severity, failed
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, failed
 from hostcheck.facts import engine, podman
 
 KINDS: dict[str, tuple[type, str]] = {
@@ -125,23 +125,25 @@ NFTABLES_SINCE = {"debian": 13, "fedora": 41, "rhel": 10, "centos": 10, "rocky":
 of their builds."""
 
 
-NEEDED = "yes"
-"""Of the parameter `needed`: podman is what the host is for, whatever else is installed."""
+class PodmanCheck(Check):
+    """A question about podman that runs as root; not a check itself."""
 
+    needed: str = "auto"
+    """Whether podman is what the host is for: `yes`, `no`, or `auto` for a host without docker."""
 
-def relevant(host: Host, needed: str) -> Severity:
-    """Return how bad it is if podman fails: where docker is installed too, it may not be what the host is for.
+    def severity_here(self, host: Host) -> Severity:
+        """Return how bad it is if podman fails: where docker is installed too, it may not be what the host is for.
 
-    Raises:
-        NotApplicable: podman is not installed, or the policy says that nobody uses it.
+        Raises:
+            NotApplicable: podman is not installed, or the policy says that nobody uses it.
 
-    """
-    if needed == "no":
-        raise NotApplicable("podman is not to be used")
-    podman.need(host)
-    if needed == NEEDED or engine.stage(host) == "before":
-        return Severity.REQUIRED
-    return Severity.RECOMMENDED
+        """
+        if self.needed == "no":
+            raise NotApplicable("podman is not to be used")
+        podman.need(host)
+        if self.needed == "yes" or engine.stage(host) == "before":
+            return Severity.REQUIRED
+        return Severity.RECOMMENDED
 
 
 def toml_problem(host: Host, found: podman.Document, effect: str, severity: Severity) -> Finding | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hostcheck.api import Host, NotApplicable, Unavailable
-from hostcheck.facts import engine, storage
+from hostcheck.facts import engine, podman, storage
 
 MOBY = "https://github.com/moby/moby/blob/master/daemon"
 KERNEL_OVERLAY = "https://docs.kernel.org/filesystems/overlayfs.html"
@@ -23,7 +23,7 @@ def folders(host: Host) -> dict[str, str]:
     if "kubelet" in installed:
         found["/var/lib/kubelet"] = "the kubelet"
     if "podman" in installed:
-        found["/var/lib/containers/storage"] = "podman"
+        found[podman.GRAPH_ROOT] = "podman"
     return found
 
 

@@ -7,17 +7,17 @@ import posixpath
 from collections.abc import Iterator, Mapping
 
 from hostcheck._typing import Any
-from hostcheck.api import Check, Finding, Host, Severity, failed, passed
+from hostcheck.api import Finding, Host, Severity, failed, passed
 from hostcheck.facts import files, podman
 
-from ._podman import relevant, toml_problem
+from ._podman import PodmanCheck, toml_problem
 
 DOCS = "https://github.com/containers/image/blob/main/docs"
 TYPES = ("insecureAcceptAnything", "reject", "signedBy", "signedBaseLayer", "sigstoreSigned")
 """What an image may be asked for. Source: containers-policy.json(5)."""
 
 
-class ImagesPolicy(Check):
+class ImagesPolicy(PodmanCheck):
     """Podman may pull images: policy.json is there and whole.
 
     *Why*: without /etc/containers/policy.json no image is pulled, imported or built (`open
@@ -37,21 +37,16 @@ class ImagesPolicy(Check):
         f"{DOCS}/containers-policy.json.5.md",
         "https://github.com/containers/image/blob/main/signature/policy_config.go",
     )
-    needed: str = "auto"
-    """Whether podman is what the host is for: `yes`, `no`, or `auto` for a host without docker."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        severity = relevant(host, self.needed)
+        severity = self.severity_here(host)
         path = podman.POLICY
         more: dict[str, Any] = {"path": path, "when": host.when}
         open_ = '{"default": [{"type": "insecureAcceptAnything"}]}'
         mend = [f"mkdir -p /etc/containers && echo '{open_}' > {path}"]
-        try:
-            # A folder in its place is not read, and is not the file.
-            data = files.text(host, path) if not self._is_folder(host, path) else None
-        except FileNotFoundError:
-            data = None
+        # A folder in its place is not read, and is not the file.
+        data = None if self._is_folder(host, path) else files.text(host, path)
         if data is None:
             text = f"{path} is not there: no image can be pulled or built"
             yield failed("policy.json", text, value="missing", severity=severity, commands=mend, **more)
@@ -103,7 +98,7 @@ class ImagesPolicy(Check):
         return "", any(each["type"] == "reject" for each in default)
 
 
-class ImagesRegistries(Check):
+class ImagesRegistries(PodmanCheck):
     """Podman can read registries.conf and its drop-ins.
 
     *Why*: a file of them that cannot be used is an error of every pull, build and run, even of images that are
@@ -121,12 +116,10 @@ class ImagesRegistries(Check):
         f"{DOCS}/containers-registries.conf.5.md",
         "https://github.com/containers/image/blob/main/pkg/sysregistriesv2/system_registries_v2.go",
     )
-    needed: str = "auto"
-    """Whether podman is what the host is for: `yes`, `no`, or `auto` for a host without docker."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        severity = relevant(host, self.needed)
+        severity = self.severity_here(host)
         found = podman.registries(host)
         effect = "no image can be pulled and no container made"
         some = False

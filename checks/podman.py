@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator
 
 from hostcheck._typing import Any
-from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Version, failed, passed
+from hostcheck.api import Finding, Host, NotApplicable, Severity, Version, failed, passed
 from hostcheck.facts import engine, files, packages, podman, rootless
 from hostcheck.facts import os as os_facts
 
 from . import _podman as keys
-from ._podman import relevant, toml_problem
+from ._podman import PodmanCheck, toml_problem
 
 MADE_AT_BOOT = ("/run/", "/tmp/")  # noqa: S108
 """What lies there does not show in a tree, and nothing is written there."""
@@ -21,7 +21,7 @@ NETWORK_PACKAGES = ("netavark", "containernetworking-plugins", "podman-plugins",
 MAN = "https://github.com/containers/common/blob/main/docs"
 
 
-class PodmanContainersConf(Check):
+class PodmanContainersConf(PodmanCheck):
     """Podman starts with its containers.conf, and containers start with what it sets.
 
     *Why*: podman reads containers.conf at every command, and ends with an error if it is no TOML, has a value of a
@@ -39,12 +39,10 @@ class PodmanContainersConf(Check):
         f"{MAN}/containers.conf.5.md",
         "https://github.com/containers/common/blob/main/pkg/config/config.go",
     )
-    needed: str = "auto"
-    """Whether podman is what the host is for: `yes`, `no`, or `auto` for a host without docker."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        severity = relevant(host, self.needed)
+        severity = self.severity_here(host)
         found = podman.containers(host)
         if not found:
             raise NotApplicable("there is no containers.conf: the defaults count")
@@ -131,7 +129,7 @@ def _is_number(text: str) -> bool:
     return text.lstrip("-").isdigit()
 
 
-class PodmanHooks(Check):
+class PodmanHooks(PodmanCheck):
     """Podman can read the hooks that packages gave it.
 
     *Why*: a file in hooks.d that cannot be read keeps every container from starting, those that need no hook
@@ -145,12 +143,10 @@ class PodmanHooks(Check):
     id = "podman.hooks"
     severity = Severity.REQUIRED
     references = ("https://github.com/containers/common/blob/main/pkg/hooks/docs/oci-hooks.5.md",)
-    needed: str = "auto"
-    """Whether podman is what the host is for: `yes`, `no`, or `auto` for a host without docker."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        severity = relevant(host, self.needed)
+        severity = self.severity_here(host)
         some = False
         for folder in podman.paths(host, "engine.hooks_dir") or podman.HOOKS:
             for name in files.names(host, folder):
@@ -187,7 +183,7 @@ def _program(host: Host, name: str, path: str | None, effect: str, severity: Sev
     return failed(name, text, value="missing", severity=severity, hint=f"install {name}", **more)
 
 
-class PodmanPrograms(Check):
+class PodmanPrograms(PodmanCheck):
     """Podman finds conmon and an OCI runtime.
 
     *Why*: podman has no daemon; each container is started by crun or runc and watched by conmon. They are packages of
@@ -204,12 +200,10 @@ class PodmanPrograms(Check):
         "https://github.com/containers/common/blob/main/pkg/config/default.go",
         "https://github.com/containers/conmon",
     )
-    needed: str = "auto"
-    """Whether podman is what the host is for: `yes`, `no`, or `auto` for a host without docker."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        severity = relevant(host, self.needed)
+        severity = self.severity_here(host)
         yield _program(host, "conmon", self._conmon(host), keys.NO_START, severity)
         yield self._runtime(host, severity)
 
@@ -234,7 +228,7 @@ class PodmanPrograms(Check):
         return failed("OCI runtime", text, value="missing", severity=severity, hint=hint, **more)
 
 
-class PodmanNetwork(Check):
+class PodmanNetwork(PodmanCheck):
     """Podman has what it makes networks with.
 
     *Why*: podman sets up the network of root's containers with netavark, before 4.0 and on older set-ups with
@@ -256,13 +250,11 @@ class PodmanNetwork(Check):
         "https://github.com/containers/podman/issues/13412",
         "https://github.com/containers/netavark",
     )
-    needed: str = "auto"
-    """Whether podman is what the host is for: `yes`, `no`, or `auto` for a host without docker."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        severity = relevant(host, self.needed)
-        if rootless.evidence(host) and self.needed != keys.NEEDED:
+        severity = self.severity_here(host)
+        if rootless.evidence(host) and self.needed != "yes":
             # Users' containers are wired by pasta or slirp4netns.
             severity = Severity.RECOMMENDED
         if engine.program(host, "podman") is None and packages.installed(host, *NETWORK_PACKAGES):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from hostcheck._typing import Any
-from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Version, failed, passed
+from hostcheck.api import Finding, Host, NotApplicable, Severity, Version, failed, passed
 from hostcheck.facts import files, mounts, podman, storage
 
 from . import _podman as keys
-from ._podman import relevant, toml_problem
+from ._podman import PodmanCheck, toml_problem
 
 MOUNT_PROGRAM = ("options.overlay.mount_program", "options.mount_program")
 """Keys of storage.conf, the later one of before 2020."""
@@ -20,7 +20,7 @@ STACKED = {"overlay": "an overlay", "ecryptfs": "eCryptfs", "aufs": "aufs"}
 """Types of file systems on which containers/storage refuses the kernel's overlay (drivers/overlay/overlay.go)."""
 
 
-class PodmanStorageConfiguration(Check):
+class PodmanStorageConfiguration(PodmanCheck):
     """Podman can use the storage that storage.conf names.
 
     *Why*: where the storage cannot be set up, every podman command ends with an error, `podman info` included.
@@ -40,12 +40,10 @@ class PodmanStorageConfiguration(Check):
         "https://github.com/containers/storage/blob/main/types/options.go",
         "https://github.com/containers/storage/blob/main/drivers/overlay/overlay.go",
     )
-    needed: str = "auto"
-    """Whether podman is what the host is for: `yes`, `no`, or `auto` for a host without docker."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        severity = relevant(host, self.needed)
+        severity = self.severity_here(host)
         found = podman.storage(host)
         if found is None:
             raise NotApplicable("there is no storage.conf: the defaults count")
@@ -131,7 +129,7 @@ class PodmanStorageConfiguration(Check):
                 yield "options.overlay.mountopt", option, text, "remove it from the line"
 
 
-class PodmanStorageLayers(Check):
+class PodmanStorageLayers(PodmanCheck):
     """Podman can stack layers where root's images lie.
 
     *Why*: podman's driver `overlay` refuses to lie on another overlay, on eCryptfs, on ZFS before OpenZFS 2.2 or
@@ -151,12 +149,10 @@ class PodmanStorageLayers(Check):
         "https://github.com/containers/storage/pull/1432",
         "https://github.com/containers/storage/blob/main/docs/containers-storage.conf.5.md",
     )
-    needed: str = "auto"
-    """Whether podman is what the host is for: `yes`, `no`, or `auto` for a host without docker."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        severity = relevant(host, self.needed)
+        severity = self.severity_here(host)
         found = podman.storage(host)
         values = found.values if found else {}
         if podman.lookup(values, "storage.driver") not in (None, "overlay", "overlay2", ""):

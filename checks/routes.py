@@ -11,17 +11,25 @@ ADVERTISED = 0x40000
 """The flag of a route in /proc/net/ipv6_route that came of a router's advertisement: RTF_ADDRCONF."""
 
 
+def _table(host: Host, path: str, flags: int) -> Iterator[tuple[list[str], int]]:
+    """Yield the words of each line of a table of /proc/net, and its flags; a line without any is passed over."""
+    for line in (files.text(host, path) or "").splitlines():
+        words = line.split()
+        try:
+            yield words, int(words[flags], 16)
+        except (IndexError, ValueError):
+            continue
+
+
 def advertised(host: Host) -> dict[str, bool]:
     """Return the interfaces that the kernel set up by advertisements, and whether the default route is among that."""
     found: dict[str, bool] = {}
-    for line in (files.text(host, "/proc/net/if_inet6") or "").splitlines():
-        # Address, index, length of the prefix, scope (00: global), flags (80: for ever), interface.
-        words = line.split()
-        if len(words) == 6 and words[3] == "00" and not int(words[4], 16) & 0x80:
+    # Address, index, length of the prefix, scope (00: global), flags (80: for ever), interface.
+    for words, flags in _table(host, "/proc/net/if_inet6", 4):
+        if len(words) == 6 and words[3] == "00" and not flags & 0x80:
             found.setdefault(words[5], False)
-    for line in (files.text(host, "/proc/net/ipv6_route") or "").splitlines():
-        words = line.split()
-        if len(words) == 10 and words[1] == "00" and int(words[8], 16) & ADVERTISED:
+    for words, flags in _table(host, "/proc/net/ipv6_route", 8):
+        if len(words) == 10 and words[1] == "00" and flags & ADVERTISED:
             found[words[9]] = True
     if host.written_by_hand:
         found.update(_typed(host))

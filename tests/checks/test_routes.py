@@ -28,6 +28,8 @@ ROUTE = f"{'0' * 32} 00 {'0' * 32} 00 fe80{'0' * 28} 00000400 00000001 00000000 
         (ADDRESS.format("00"), ROUTE.format("00450003"), "2", None),
         # NetworkManager and systemd-networkd read advertisements themselves.
         (ADDRESS.format("00"), ROUTE.format("00000003"), "0", None),
+        # What the kernel does not write.
+        ("a 2 40 00 flags eth0\n", "a 00 b 00 c d e f flags eth0\n", "1", None),
         # An address and a route that somebody wrote down.
         (ADDRESS.format("80"), ROUTE.format("00000003"), "1", None),
     ],
