@@ -44,6 +44,7 @@ def test_advertised(address: str, route: str, accept: str, severity: Severity | 
     host = FakeHost(files)
     host.written_by_hand = False
     result = ask(routes.RoutesAdvertised, host)
+    assert result.outcome is not Outcome.ERROR, result.reason
     assert [result.severity_of(each) for each in result.failures] == ([severity] if severity else [])
 
 
