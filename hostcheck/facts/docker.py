@@ -127,7 +127,7 @@ def _named_files(host: Host) -> list[Flag]:
     argv = command_line(host).argv
     if not argv:
         return []
-    from hostcheck.facts import daemonjson  # 5 ms, and hosts without docker have no command line
+    from hostcheck.facts import daemonjson  # 3 ms, and hosts without docker have no command line
 
     flags, _ = daemonjson.parse_flags(argv, version_judged_by(host).numbers)
     return [flag for flag in flags if flag.name == "config-file"]
@@ -232,7 +232,7 @@ def _judgement(host: Host) -> Judgement:
 
 
 def _judge(host: Host, data: bytes, flags: Sequence[str]) -> Judgement:
-    # Imported here: 5 ms that a host without docker need not spend.
+    # Imported here: 3 ms that a host without docker need not spend.
     from hostcheck.facts import daemonjson
 
     return daemonjson.judge(data, version_judged_by(host), flags, asked(host))
