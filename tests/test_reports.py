@@ -83,6 +83,18 @@ def test_colour_says_nothing_more(tree: tuple[str, Report]) -> None:
     assert "\x1b[" in coloured.getvalue()
 
 
+def test_one_cause_is_told_once() -> None:
+    """The unreadable config.toml of the broken host leaves several checks without an answer."""
+    report = report_of("broken")
+    reasons = [str(result.reason) for result in report.undecided()]
+    assert len(reasons) > len(set(reasons))
+    stream = io.StringIO()
+    write("table", [report], stream, Style(width=1000))
+    for reason in reasons:
+        assert stream.getvalue().count(f"cannot tell: {reason}") == 1
+    assert all(result.check in stream.getvalue() for result in report.undecided())
+
+
 def test_quiet_is_the_verdict(tree: tuple[str, Report]) -> None:
     stream = io.StringIO()
     write("table", [tree[1]], stream, Style(verbosity=-1))

@@ -12,6 +12,9 @@ Piece = tuple[str, str]
 """A style's name and a text."""
 Line = list[Piece]
 
+TIE = "\N{NO-BREAK SPACE}"
+"""Between words that stay on one line; a plain space where they are written."""
+
 SHOWN = 6
 """Failing findings of one check that are shown without -v."""
 
@@ -93,8 +96,14 @@ def _lines(report: Report, style: Style) -> Iterator[Line]:
     column = min(max((len(result.check) for _, result in problems), default=0) + 2, 28)
     if problems:
         yield []
+    told: set[str | None] = set()
     for kind, result in problems:
-        yield from _problem(kind, result, column, style)
+        if kind != "unknown":
+            yield from _problem(kind, result, column, style)
+        elif result.reason not in told:
+            told.add(result.reason)
+            alike = [other.check for _, other in problems if other.reason == result.reason]
+            yield from _untold(result, alike, column, style)
     yield from _waived(report, style)
     yield []
     if style.verbosity > 0:
@@ -172,12 +181,7 @@ def _verdict(report: Report, width: int) -> Line:
 
 
 def _problem(kind: str, result: Result, column: int, style: Style) -> Iterator[Line]:
-    mark = _MARKS[kind][0 if style.unicode else 1]
     name = result.check.ljust(column)
-    if kind == "unknown":
-        word = "cannot tell" if result.outcome is Outcome.UNKNOWN else "the check broke"
-        yield from _sentence(f"{mark} {name}", kind, f"{word}: {result.reason}", "", style)
-        return
     failures = sorted(result.failures, key=lambda finding: -result.severity_of(finding).rank)
     relevant = [f for f in failures if result.severity_of(f) is not Severity.INFO] or failures
     shown = relevant if style.verbosity > 0 else relevant[:SHOWN]
@@ -201,6 +205,19 @@ def _problem(kind: str, result: Result, column: int, style: Style) -> Iterator[L
                 f"  {' ' * column}… and {len(relevant) - len(shown)} more of {result.check} (-v shows them)",
             )
         ]
+
+
+def _untold(result: Result, alike: Sequence[str], column: int, style: Style) -> Iterator[Line]:
+    """Yield a check without an answer, and those that lack theirs for the same reason: one cause is told once."""
+    mark = _MARKS["unknown"][0 if style.unicode else 1]
+    word = "cannot tell" if result.outcome is Outcome.UNKNOWN else "the check broke"
+    yield from _sentence(
+        f"{mark} {result.check.ljust(column)}", "unknown", f"{word}: {result.reason}", "", style
+    )
+    others = [check for check in alike if check != result.check]
+    if others:
+        indent = " " * (column + 2) if style.width >= 90 else "    "
+        yield from _wrapped([("dim", f"{indent}so too: {', '.join(others)}")], style.width, indent)
 
 
 def _fix(finding: Finding) -> tuple[str, ...]:
@@ -237,7 +254,7 @@ def _wrapped(line: Line, width: int, indent: str) -> Iterator[Line]:
             if word and used + len(gap) + len(word) > width and used > len(indent):
                 yield current
                 current, used, gap = [("", indent)], len(indent), ""
-            current.append((name, gap + word))
+            current.append((name, gap + word.replace(TIE, " ")))
             used += len(gap) + len(word)
     yield current
 
@@ -288,7 +305,7 @@ def _folded(report: Report, notes: Sequence[Result], style: Style) -> Iterator[L
             family = result.check.partition(".")[0]
             families[family] = families.get(family, 0) + 1
     if families:
-        words = "  ".join(f"{family} {count}" for family, count in families.items())
+        words = "  ".join(f"{family}{TIE}{count}" for family, count in families.items())
         yield from _wrapped([("good", "pass"), ("", f"  {words}")], style.width, "      ")
     reasons: dict[str, int] = {}
     for result in report.results:
@@ -297,7 +314,7 @@ def _folded(report: Report, notes: Sequence[Result], style: Style) -> Iterator[L
     if reasons:
         ranked = sorted(reasons.items(), key=lambda item: -item[1])
         shown = ranked if style.verbosity > 0 else ranked[:REASONS]
-        words = "  ".join(f"{reason} ({count})" for reason, count in shown)
+        words = "  ".join(f"{reason}{TIE}({count})" for reason, count in shown)
         rest = sum(count for _, count in ranked[len(shown) :])
         words += f"  and {rest} more" if rest else ""
         yield from _wrapped([("dim", f"skip  {words}")], style.width, "      ")
