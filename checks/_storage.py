@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from hostcheck.api import Host, NotApplicable, Unavailable
 from hostcheck.facts import engine, podman, storage
 
@@ -23,7 +25,9 @@ def folders(host: Host) -> dict[str, str]:
     if "kubelet" in installed:
         found["/var/lib/kubelet"] = "the kubelet"
     if "podman" in installed:
-        found[podman.GRAPH_ROOT] = "podman"
+        # Where storage.conf cannot be read, podman_storage.configuration says so, and docker is judged all the same.
+        with contextlib.suppress(PermissionError, Unavailable):
+            found[podman.graph_root(host)] = "podman"
     return found
 
 

@@ -52,6 +52,13 @@ def test_backing_of_an_explicit_overlay2_and_of_containerd() -> None:
     assert [f.subject for f in result.failures] == ["/var/lib/containerd"]
 
 
+def test_backing_of_podman_where_its_storage_lies() -> None:
+    files = info("/pods rw - vfat x rw") | {"/usr/bin/podman": "\x7fELF"}
+    files["/etc/containers/storage.conf"] = '[storage]\ndriver = "overlay"\ngraphroot = "/pods"\n'
+    result = ask(checks.FilesystemBacking, live(files))
+    assert [f.subject for f in result.failures] == ["/pods"]
+
+
 @pytest.mark.parametrize(
     "loaded, driver, severity",
     [
