@@ -113,7 +113,7 @@ def is_local(host: str) -> bool:
     if host.startswith(LOOPBACK) or "." not in host.strip("[]"):
         return True
     parts = host.split(".")
-    if len(parts) != 4 or not all(part.isdigit() for part in parts):
+    if len(parts) != 4 or not all(part.isdecimal() for part in parts):
         return host.endswith((".local", ".lan", ".internal", ".localdomain", ".home.arpa", ".test", ".svc"))
     first, second = int(parts[0]), int(parts[1])
     return (

@@ -252,7 +252,7 @@ class ContainerdPluginsListen(Check):
             if network.is_foreign(host, address):
                 text = f"containerd will not start: {address} is no address of this machine"
                 yield failed(subject, text, hint="name an address of this machine, or none", **where)
-            elif port.isdigit() and not host.pids("containerd") and sockets.taken(host, address, int(port)):
+            elif port.isdecimal() and not host.pids("containerd") and sockets.taken(host, address, int(port)):
                 text = f"containerd will not start: somebody listens on port {port} already"
                 yield failed(subject, text, hint="name another port", **where)
             else:

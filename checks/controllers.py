@@ -239,7 +239,7 @@ class ControllersDelegation(Check):
         for name in names(host, top):
             user = name[len("user-") : -len(".slice")]
             path = f"{top}/{name}/user@{user}.service/cgroup.controllers"
-            content = text(host, path) if user.isdigit() else None
+            content = text(host, path) if user.isdecimal() else None
             if content is not None:
                 return frozenset(content.split()), path, 1
         return None
@@ -392,6 +392,6 @@ def parse_cpus(listed: str) -> frozenset[int]:
     found: set[int] = set()
     for part in listed.strip().split(","):
         first, dash, last = part.partition("-")
-        if first.isdigit() and (not dash or last.isdigit()):
+        if first.isdecimal() and (not dash or last.isdecimal()):
             found.update(range(int(first), min(int(last) if dash else int(first), 65535) + 1))
     return frozenset(found)

@@ -512,7 +512,7 @@ class DaemonGroup(Check):
             yield passed(subject("group"), "not looked up: dockerd makes no socket itself", **where)
             return
         # dockerd takes any number for a group, known or not.
-        found = True if name.isdigit() else docker.asked(host).group(name)
+        found = True if name.isdecimal() else docker.asked(host).group(name)
         if found is None:
             raise Unavailable("groups are not only in /etc/group")
         if found:

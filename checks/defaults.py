@@ -228,7 +228,7 @@ class DefaultsUlimits(Check):
         """Return fs.nr_open of a host that runs; of another the most that a file may set it to."""
         path = "/proc/sys/fs/nr_open"
         text = (files.text(host, path) or "").strip() if host.kind == "live" else ""
-        return int(text) if text.isdigit() else MOST_FILES
+        return int(text) if text.isdecimal() else MOST_FILES
 
 
 class DefaultsInit(Check):

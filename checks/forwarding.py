@@ -141,13 +141,13 @@ class ForwardingNeighbours(Check):
     def _now(self, host: Host, keys: list[str]) -> Iterator[Finding]:
         for key in keys:
             value = (files.text(host, f"/proc/sys/{sysctl.normalize(key)}") or "").strip()
-            if value.isdigit():
+            if value.isdecimal():
                 yield self._judge(key, value, path=f"/proc/sys/{sysctl.normalize(key)}")
 
     def _boot(self, host: Host, keys: list[str]) -> Iterator[Finding]:
         for key in keys:
             said = sysctl.boot_setting(host, key)
-            if said is not None and said.value and said.value.isdigit():
+            if said is not None and said.value and said.value.isdecimal():
                 yield self._judge(key, said.value, path=said.path, line=said.line, when="boot")
 
     def _judge(self, key: str, value: str, **where: object) -> Finding:

@@ -437,7 +437,7 @@ class InterfacesMtu(Check):
             raise NotApplicable("there is no default route")
         path = f"/sys/class/net/{uplink}/mtu"
         text = (files.text(host, path) or "").strip()
-        if not text.isdigit():
+        if not text.isdecimal():
             raise Unavailable(f"{path} does not tell")
         mtu = int(text)
         inner = network.engine_option(host, "mtu", 0) or 1500

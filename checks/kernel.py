@@ -341,7 +341,7 @@ def backported(here: Situation, release: str, version: Version, on_v2: bool) -> 
     if on_v2 or ".el7" not in release:
         return False
     build = release.partition("-")[2].partition(".")[0]
-    return build.isdigit() and int(build) >= 514
+    return build.isdecimal() and int(build) >= 514
 
 
 def known_bad(here: Situation, version: Version) -> Iterator[Finding]:
@@ -368,7 +368,7 @@ def leaks_kmem(release: str) -> bool:
     version, _, build = release.partition("-")
     if ".el7" not in release or version != "3.10.0":
         return False
-    numbers = [int(part) for part in build.partition(".el7")[0].split(".") if part.isdigit()]
+    numbers = [int(part) for part in build.partition(".el7")[0].split(".") if part.isdecimal()]
     return numbers < [1062, 4, 1]
 
 

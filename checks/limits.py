@@ -150,14 +150,14 @@ class LimitsRlimits(Check):
 def nr_open(host: Host) -> Optional[tuple[int, str]]:
     """Return fs.nr_open, and the file that sets it if one does; None where it is the kernel's default."""
     found = sysctl.boot_setting(host, "fs.nr_open")
-    if found is not None and found.value is not None and found.value.isdigit():
+    if found is not None and found.value is not None and found.value.isdecimal():
         return int(found.value), found.path
     if host.kind == "live":
         try:
             value = sysctl.now(host, "fs.nr_open")
         except (OSError, Unavailable):
             return None
-        if value is not None and value.strip().isdigit():
+        if value is not None and value.strip().isdecimal():
             return int(value), ""
     elif init.raises_open_files(host):
         return MOST_OPEN_FILES, ""
@@ -265,7 +265,7 @@ class LimitsTasksMax(Check):
             mend = drop_in(unit, "TasksMax=infinity")
             if value == "infinity":
                 yield passed(subject, "no limit", **more)
-            elif value.isdigit() and int(value) < self.required:
+            elif value.isdecimal() and int(value) < self.required:
                 yield failed(
                     subject,
                     f"{value} tasks: too few for the engine",
@@ -274,7 +274,7 @@ class LimitsTasksMax(Check):
                     commands=mend,
                 )
             elif (
-                value.isdigit()
+                value.isdecimal()
                 and int(value) < self.minimum
                 and not (setting and setting.default and value != "512")
             ):

@@ -183,7 +183,7 @@ class LoggingEndpoint(Check):
         name = host_of(address)
         port = address.rpartition(":")[2] if ":" in address.rpartition("]")[2] else PORTS.get(driver, "")
         where = {**where, "value": f"{name}:{port}"}
-        if not sockets.is_loopback(name) or not port.isdigit():
+        if not sockets.is_loopback(name) or not port.isdecimal():
             return passed(driver, f"{name} is elsewhere: whether it answers is not looked at", **where)
         if host.kind != "live":
             raise Unavailable(f"whether something listens on {name}:{port} is known when it runs")

@@ -345,6 +345,6 @@ def parse_uid(status: str) -> int | None:
     """
     for line in status.split("\n"):
         words = line.split()
-        if words[:1] == ["Uid:"] and len(words) > 2 and words[2].isdigit():
+        if words[:1] == ["Uid:"] and len(words) > 2 and words[2].isdecimal():
             return int(words[2])
     return None

@@ -126,7 +126,7 @@ class PodmanContainersConf(PodmanCheck):
 
 
 def _is_number(text: str) -> bool:
-    return text.lstrip("-").isdigit()
+    return text.lstrip("-").isdecimal()
 
 
 class PodmanHooks(PodmanCheck):

@@ -185,7 +185,7 @@ class RootlessNetworkPorts(UsersCheck):
         yield self._judge(value, port, path, line, {**more, "when": "boot"})
 
     def _judge(self, value: str, port: int, path: str, line: int, more: dict[str, Any]) -> Finding:
-        start = int(value) if value.isdigit() else 1024
+        start = int(value) if value.isdecimal() else 1024
         then = "now" if more["when"] == "now" else "after the next boot"
         command = (
             f"echo '{PORT_KEY} = {min(port, 80)}' > /etc/sysctl.d/99-zz-rootless.conf && sysctl --system"
@@ -222,7 +222,7 @@ class RootlessNetworkPorts(UsersCheck):
                 for word in words:
                     # [address:]port:port-in-container; a container's port alone gets one that is free.
                     fields = re.sub(r"^\[[^]]*\]", "", word).partition("/")[0].split(":")
-                    if len(fields) > 1 and fields[-2].partition("-")[0].isdigit():
+                    if len(fields) > 1 and fields[-2].partition("-")[0].isdecimal():
                         yield int(fields[-2].partition("-")[0]), path, number
 
 
@@ -265,7 +265,7 @@ class RootlessNetworkPing(UsersCheck):
 
     def _judge(self, value: str, more: dict[str, Any]) -> Finding:
         words = value.split()
-        range_ = [int(word) for word in words] if len(words) == 2 and "".join(words).isdigit() else [1, 0]
+        range_ = [int(word) for word in words] if len(words) == 2 and "".join(words).isdecimal() else [1, 0]
         more = {**more, "value": value, "expected": "0 2147483647"}
         if range_[0] <= range_[1]:
             return passed(PING_KEY, f"{value}: ping works", **more)

@@ -62,7 +62,7 @@ class ServerPidFile(Check):
     def _pid(self, host: Host, path: str) -> Optional[int]:
         """Return the number in the file, as Go's Atoi takes it."""
         text = (files.text(host, path) or "").strip()
-        return int(text) if text.isascii() and text.isdigit() and len(text) < 10 and int(text) else None
+        return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 and int(text) else None
 
     def _name(self, host: Host, pid: int) -> Optional[str]:
         """Return what a process is called, None where there is none."""
@@ -119,7 +119,7 @@ class ServerListen(Check):
             ("metrics-addr", "metrics-addr", effective.get("metrics-addr") or ""),
         ):
             address, port = split_host_port(text) or ("", "")
-            if port.isascii() and port.isdigit() and 0 < int(port) < 65536:
+            if port.isascii() and port.isdecimal() and 0 < int(port) < 65536:
                 yield key, place, address, int(port)
 
 

@@ -383,7 +383,7 @@ class SystemdSocket(Check):
             (a for a in reversed(socket.assignments) if a.key == "SocketGroup" and a.section == "Socket"),
             None,
         )
-        if named is None or not named.value or named.value.isdigit():
+        if named is None or not named.value or named.value.isdecimal():
             return passed("docker.socket SocketGroup", "root's", when="boot", path=socket.shown)
         more = {"expected": "a group of this host", "path": named.path, "line": named.line, "when": "boot"}
         groups = text(host, "/etc/group")

@@ -137,7 +137,7 @@ def parse_address(text: str) -> tuple[str | None, int]:
     ((None, 10973), ('::1', 80), ('localhost', 80))
     """
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
+    if not colon or not port.isdecimal() or int(port) > 65535:
         raise ValueError(f"{text}: not an address such as 127.0.0.1:{PORT}")
     return host.strip("[]") or None, int(port)
 

@@ -140,7 +140,7 @@ class Finding:
             return self.message
         if first in _PREDICATES:
             return f"{self.subject} {self.message}"
-        if first[:1].isdigit() or first in _ABOUT:
+        if first[:1].isdecimal() or first in _ABOUT:
             return f"{self.subject}: {self.message}"
         return self.message
 

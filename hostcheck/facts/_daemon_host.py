@@ -162,7 +162,7 @@ class Facts(HostFacts):
             for line in content.splitlines():
                 first, *numbers = line.strip().split(":")
                 if first == name and not (
-                    len(numbers) == 2 and all(word.strip().isdigit() for word in numbers)
+                    len(numbers) == 2 and all(word.strip().isdecimal() for word in numbers)
                 ):
                     return True
         return False

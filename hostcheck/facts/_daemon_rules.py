@@ -570,7 +570,7 @@ def min_api_version(c: Configuration) -> None:
     if not value:
         return
     parts = value.split(".")
-    numbers = [int(part) for part in parts if part.isascii() and part.isdigit()]
+    numbers = [int(part) for part in parts if part.isascii() and part.isdecimal()]
     if len(numbers) != len(parts) or numbers < [1, 24]:
         c.refuse("invalid-value", "min-api-version", f"{value!r} is not an API version from 1.24 on")
 

@@ -40,7 +40,7 @@ def parse_ipv4(text: str, leading_zeros: bool = False) -> Optional[int]:
         return None
     number = 0
     for part in parts:
-        if not (part.isdigit() and part.isascii()) or len(part) > 16:
+        if not (part.isdecimal() and part.isascii()) or len(part) > 16:
             return None
         if not leading_zeros and len(part) > 1 and part[0] == "0":
             return None
@@ -114,7 +114,7 @@ def parse_cidr(text: str, strict: bool = False) -> Optional[tuple[Address, int]]
     """
     base, slash, length = text.rpartition("/") if strict else text.partition("/")
     found = parse_ip(base)
-    if not slash or found is None or not (length.isdigit() and length.isascii()) or len(length) > 6:
+    if not slash or found is None or not (length.isdecimal() and length.isascii()) or len(length) > 6:
         return None
     if strict and len(length) > 1 and length[0] == "0":
         return None
@@ -164,7 +164,7 @@ def _url_scheme(text: str, parts: dict[str, str]) -> Optional[str]:
     for i, character in enumerate(text):
         if character.isascii() and character.isalpha():
             continue
-        if character.isascii() and (character.isdigit() or character in "+-."):
+        if character.isascii() and (character.isdecimal() or character in "+-."):
             if i == 0:
                 return None
             continue
@@ -200,7 +200,7 @@ def _url_host(host: str) -> Optional[str]:
     elif ":" in host:
         inside, colon, port = host.rpartition(":")
         port = colon + port
-    if port and not (port[0] == ":" and (port == ":" or (port[1:].isascii() and port[1:].isdigit()))):
+    if port and not (port[0] == ":" and (port == ":" or (port[1:].isascii() and port[1:].isdecimal()))):
         return f"invalid port {port!r} after the host"
     name = inside if not host.startswith("[") else inside.replace("%25", "", 1)
     i = 0
@@ -279,7 +279,7 @@ def is_duration(text: str) -> bool:
 def is_integer(text: str, bits: int = 64) -> bool:
     """Return whether strconv.ParseInt(text, 10, bits) reads a text."""
     digits = text[1:] if text[:1] in ("+", "-") else text
-    if not (digits.isascii() and digits.isdigit()) or len(digits) > 400:
+    if not (digits.isascii() and digits.isdecimal()) or len(digits) > 400:
         return False
     return -(1 << (bits - 1)) <= int(text) < 1 << (bits - 1)
 

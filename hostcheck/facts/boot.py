@@ -322,7 +322,7 @@ def _header_release(host: Host, path: str) -> str | None:
         return None
     start = int.from_bytes(head[0x20E:0x210], "little") + 0x200
     words = head[start : start + 128].split(b"\0", 1)[0].decode("ascii", "replace").split()
-    return words[0] if words and words[0][:1].isdigit() else None
+    return words[0] if words and words[0][:1].isdecimal() else None
 
 
 def _grub(host: Host) -> Boot | None:

@@ -444,7 +444,7 @@ def parse_proc_cgroups(content: str) -> dict[str, tuple[int, bool, int]]:
     found = {}
     for number, line in enumerate(content.split("\n"), 1):
         words = line.split()
-        if len(words) == 4 and words[1].isdigit() and words[3].isdigit():
+        if len(words) == 4 and words[1].isdecimal() and words[3].isdecimal():
             found[words[0]] = (int(words[1]), words[3] != "0", number)
     return found
 

@@ -207,7 +207,7 @@ class _Scanner:
                 node = Node(kind, at, meaning)
                 node.end = at + len(word)
                 return node, node.end
-        if character == "-" or (character.isdigit() and character.isascii()):
+        if character == "-" or (character.isdecimal() and character.isascii()):
             return self.number(at)
         raise self.refuse(at, "where a value must begin")
 

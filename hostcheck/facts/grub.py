@@ -393,7 +393,7 @@ def choose(items: tuple[Item, ...], default: str) -> Item | None:
     first, _, rest = default.partition(">")
     # A title may hold a `>` of its own, written twice.
     chosen = None
-    if first.strip().isdigit():
+    if first.strip().isdecimal():
         number = int(first)
         chosen = items[number] if number < len(items) else None
     elif first:

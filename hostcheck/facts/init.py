@@ -35,7 +35,7 @@ class Init(Record):
         """The first number of the version: systemd counts in whole numbers."""
         digits = ""
         for char in (self.version or "").rpartition(":")[2]:
-            if not char.isdigit():
+            if not char.isdecimal():
                 break
             digits += char
         return int(digits) if digits else None

@@ -42,7 +42,7 @@ def release_of(kernel: str | None) -> str | None:
     for prefix in PREFIXES:
         if name.startswith(prefix):
             name = name[len(prefix) :]
-            return name if name[:1].isdigit() and not name.startswith("0-rescue") else None
+            return name if name[:1].isdecimal() and not name.startswith("0-rescue") else None
     return None
 
 
@@ -53,7 +53,7 @@ def _runs(text: str) -> list[str]:
         if not (char.isascii() and (char.isalnum() or char in "~^-.")):
             found.append("")
         elif found and found[-1] and char.isalnum() and found[-1][0].isalnum():
-            if char.isdigit() == found[-1][0].isdigit():
+            if char.isdecimal() == found[-1][0].isdecimal():
                 found[-1] += char
             else:
                 found.append(char)
@@ -63,7 +63,7 @@ def _runs(text: str) -> list[str]:
 
 
 def _compare(a: str, b: str) -> int:
-    if a.isdigit() and b.isdigit():
+    if a.isdecimal() and b.isdecimal():
         return (int(a) > int(b)) - (int(a) < int(b))
     return (a > b) - (a < b)
 
@@ -84,8 +84,8 @@ def rpm_compare(a: str, b: str) -> int:
                 if mark == "^" and one and two:
                     less = -1
                 return less if one == mark else -less
-        if one.isdigit() != two.isdigit() and one and two:
-            return 1 if one.isdigit() else -1
+        if one.isdecimal() != two.isdecimal() and one and two:
+            return 1 if one.isdecimal() else -1
         if one != two:
             answer = _compare(one, two)
             if answer:
@@ -109,8 +109,8 @@ def uapi_compare(a: str, b: str) -> int:
         for mark in "-^.":
             if mark in (one, two) and one != two:
                 return -1 if one == mark else 1
-        if one.isdigit() != two.isdigit():
-            return 1 if one.isdigit() else -1
+        if one.isdecimal() != two.isdecimal():
+            return 1 if one.isdecimal() else -1
         answer = _compare(one, two)
         if answer:
             return answer
@@ -168,7 +168,7 @@ def bls_entry(content: str, path: str, variables: Mapping[str, str] | None = Non
     kernel = one("linux") or one("efi") or None
     version = one("version")
     release = release_of(kernel)
-    if release is None and version[:1].isdigit() and "." in version.split(" ", 1)[0]:
+    if release is None and version[:1].isdecimal() and "." in version.split(" ", 1)[0]:
         release = version.split(" ", 1)[0]
     line = options[0][1] if options else None
     return Entry(

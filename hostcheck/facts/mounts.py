@@ -96,7 +96,12 @@ def parse_mountinfo(text: str, path: str = MOUNTINFO) -> tuple[Mount, ...]:
     for number, line in enumerate(text.split("\n"), 1):
         left, dash, right = line.partition(" - ")
         fields, after = left.split(" "), right.split(" ")
-        if not dash or len(fields) < 6 or len(after) < 2 or not (fields[0].isdigit() and fields[1].isdigit()):
+        if (
+            not dash
+            or len(fields) < 6
+            or len(after) < 2
+            or not (fields[0].isdecimal() and fields[1].isdecimal())
+        ):
             continue
         options = fields[5].split(",") + (after[2].split(",") if len(after) > 2 else [])
         found.append(

@@ -157,7 +157,7 @@ def parse_address(text: str) -> int | None:
     True
     """
     parts = text.split(".")
-    if len(parts) != 4 or not all(part.isascii() and part.isdigit() and int(part) < 256 for part in parts):
+    if len(parts) != 4 or not all(part.isascii() and part.isdecimal() and int(part) < 256 for part in parts):
         return None
     return int("".join(f"{int(part):02x}" for part in parts), 16)
 
@@ -170,7 +170,7 @@ def parse_network(text: str) -> tuple[int, int] | None:
     """
     address, slash, length = text.partition("/")
     base = parse_address(address)
-    bits = int(length) if length.isascii() and length.isdigit() else -1
+    bits = int(length) if length.isascii() and length.isdecimal() else -1
     if base is None or not slash or not 0 <= bits <= 32:
         return None
     return base & ~((1 << (32 - bits)) - 1), bits

@@ -57,7 +57,7 @@ class OsRelease(Record):
     def major(self) -> int | None:
         """The first number of the version, None where there is none."""
         digits = self.version_id.partition(".")[0]
-        return int(digits) if digits.isascii() and digits.isdigit() else None
+        return int(digits) if digits.isascii() and digits.isdecimal() else None
 
 
 class Assignment(Record):
@@ -190,7 +190,7 @@ def parse_old_release(content: str, path: str, os_id: str = "") -> OsRelease:
     """
     line = content.strip().partition("\n")[0].strip()
     words = line.replace("/", " / ").split()
-    version = next((word for word in words if word[:1].isdigit()), "")
+    version = next((word for word in words if word[:1].isdecimal()), "")
     like: tuple[str, ...] = ()
     if not os_id:
         os_id = next((each for name, each in _REDHAT_IDS if name in line), "rhel")

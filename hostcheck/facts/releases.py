@@ -57,5 +57,7 @@ def release_key(release: str) -> list[tuple[int, int, str]]:
     ['5.10.0-1', '6.1.0-9-amd64', '6.1.0-18-amd64']
     """
     return [
-        (1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.split(r"(\d+)", release) if part
+        (1, int(part), "") if part.isdecimal() else (0, 0, part)
+        for part in re.split(r"(\d+)", release)
+        if part
     ]

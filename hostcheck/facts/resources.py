@@ -34,7 +34,7 @@ def parse_meminfo(text: str) -> dict[str, int]:
     for line in text.split("\n"):
         name, _, rest = line.partition(":")
         fields = rest.split()
-        if fields and fields[0].isdigit():
+        if fields and fields[0].isdecimal():
             found[name.strip()] = int(fields[0]) * (1024 if fields[1:] == ["kB"] else 1)
     return found
 
@@ -61,8 +61,8 @@ def parse_cpu_list(text: str) -> int:
     count = 0
     for part in text.strip().split(","):
         first, _, last = part.partition("-")
-        if first.isdigit():
-            count += int(last) - int(first) + 1 if last.isdigit() else 1
+        if first.isdecimal():
+            count += int(last) - int(first) + 1 if last.isdecimal() else 1
     return count
 
 
@@ -188,20 +188,20 @@ def _names(host: Host, folder: str) -> tuple[str, ...]:
 def number(host: Host, path: str) -> int | None:
     """Return the number in a one-line file below /proc or /sys, None if it holds none or is not there."""
     found = (text(host, path) or "").split()
-    return int(found[0]) if found and found[0].isdigit() else None
+    return int(found[0]) if found and found[0].isdecimal() else None
 
 
 def threads(host: Host) -> int | None:
     """Return how many processes and threads exist now (the fourth field of /proc/loadavg), None if unknown."""
     fields = (text(host, "/proc/loadavg") or "").split()
     total = fields[3].partition("/")[2] if len(fields) > 3 else ""
-    return int(total) if total.isdigit() else None
+    return int(total) if total.isdecimal() else None
 
 
 def open_files(host: Host) -> tuple[int, int] | None:
     """Return how many files are open in the whole system and how many may be (fs.file-nr); None if unknown."""
     fields = (text(host, "/proc/sys/fs/file-nr") or "").split()
-    if len(fields) != 3 or not all(field.isdigit() for field in fields):
+    if len(fields) != 3 or not all(field.isdecimal() for field in fields):
         return None
     return int(fields[0]), int(fields[2])
 

@@ -427,7 +427,7 @@ def overlay2_kernel(release: str) -> bool:
         return True
     base, _, rest = release.partition("-")
     build = rest.split(".")[0]
-    return base == "3.10.0" and ".el7" in release and build.isdigit() and int(build) >= 514
+    return base == "3.10.0" and ".el7" in release and build.isdecimal() and int(build) >= 514
 
 
 def judged_release(host: Host) -> str | None:
@@ -606,7 +606,7 @@ def parse_thin_pool(text: str) -> float | None:
     shares = []
     for field in fields[fields.index("thin-pool") :][2:4]:
         used, _, total = field.partition("/")
-        if used.isdigit() and total.isdigit() and int(total):
+        if used.isdecimal() and total.isdecimal() and int(total):
             shares.append(100 * int(used) / int(total))
     return max(shares) if shares else None
 
@@ -673,7 +673,7 @@ def subid_homes(host: Host) -> dict[str, str]:
     users = (
         line.split(":")[0] for line in (text(host, "/etc/subuid") or "").split("\n") if line.count(":") == 2
     )
-    found = {user: homes.get(user, f"/home/{user}") for user in users if user and not user.isdigit()}
+    found = {user: homes.get(user, f"/home/{user}") for user in users if user and not user.isdecimal()}
     return {user: home for user, home in found.items() if home not in ("", "/", "/root")}
 
 

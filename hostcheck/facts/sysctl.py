@@ -361,7 +361,7 @@ def parse_kernel_int(text: str) -> int | None:
     """
     word = (text.split() or [""])[0] if text[:1] not in ("\v", "\f") else ""
     digits = word[1:] if word.startswith("-") else word
-    if not digits[:1].isascii() or not digits[:1].isdigit() or len(word) > 21:
+    if not digits[:1].isascii() or not digits[:1].isdecimal() or len(word) > 21:
         return None
     if digits[:2] in ("0x", "0X") and len(digits) > 2:
         base, number = 16, digits[2:]

@@ -59,12 +59,12 @@ def _version(host: Host) -> Optional[int]:
         trouble = error
     if found:
         digits = found.version.rpartition(":")[2]
-        number = digits[: next((i for i, c in enumerate(digits) if not c.isdigit()), len(digits))]
+        number = digits[: next((i for i, c in enumerate(digits) if not c.isdecimal()), len(digits))]
         if number:
             return int(number)
     for library in init.systemd_libraries(host):
         number = library.rpartition("/libsystemd-shared-")[2][:-3].partition("-")[0].partition(".")[0]
-        if number.isdigit():
+        if number.isdecimal():
             return int(number)
     if trouble:
         # What it sets by itself depends on it.

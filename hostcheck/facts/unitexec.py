@@ -257,7 +257,7 @@ def is_variable(name: str) -> bool:
     >>> is_variable("A_1"), is_variable("1A"), is_variable("a-b")
     (True, False, False)
     """
-    return bool(name) and name.isascii() and not name[0].isdigit() and name.replace("_", "a").isalnum()
+    return bool(name) and name.isascii() and not name[0].isdecimal() and name.replace("_", "a").isalnum()
 
 
 def parse_env_file(text: str) -> dict[str, tuple[str, int]]:

@@ -214,14 +214,14 @@ def parse_size(text: str) -> Optional[int]:
         return None
     while rest:
         digits = 0
-        while digits < len(rest) and (rest[digits].isdigit() or rest[digits] == "."):
+        while digits < len(rest) and (rest[digits].isdecimal() or rest[digits] == "."):
             digits += 1
         number, rest = rest[:digits], rest[digits:].lstrip(WHITESPACE)
         if not number or number.startswith(".") or number.count(".") > 1 or not number.isascii():
             return None
         suffix = rest[:1] if rest[:1] in _SIZES else ""
         factor = _SIZES[suffix]
-        if factor >= last or (rest and not suffix and not rest[0].isdigit()):
+        if factor >= last or (rest and not suffix and not rest[0].isdecimal()):
             return None
         whole, _, part = number.partition(".")
         total += int(whole) * factor + (int(part) * factor // 10 ** len(part) if part else 0)
@@ -255,7 +255,7 @@ def parse_span(text: str, unit: int = 10**6) -> Optional[int]:
     total = 0
     while rest:
         digits = 0
-        while digits < len(rest) and (rest[digits].isdigit() or rest[digits] == "."):
+        while digits < len(rest) and (rest[digits].isdecimal() or rest[digits] == "."):
             digits += 1
         number, rest = rest[:digits], rest[digits:].lstrip(WHITESPACE)
         letters = 0
@@ -371,8 +371,8 @@ def permyriad(text: str) -> Optional[int]:
             whole, dot, part = text[: -len(sign)].partition(".")
             if (
                 not whole.isascii()
-                or not whole.isdigit()
-                or (dot and not (part.isdigit() and len(part) <= places))
+                or not whole.isdecimal()
+                or (dot and not (part.isdecimal() and len(part) <= places))
             ):
                 return None
             value = int(whole) * factor + (int(part.ljust(places, "0")) if part else 0)

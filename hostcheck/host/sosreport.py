@@ -155,7 +155,7 @@ class SosHost(Host):
 
     def _df(self, path: str, command: str) -> tuple[int, int]:
         rows = [line.split() for line in (self._output(command) or "").splitlines()[1:]]
-        held = [row for row in rows if len(row) == 6 and row[1].isdigit() and row[3].isdigit()]
+        held = [row for row in rows if len(row) == 6 and row[1].isdecimal() and row[3].isdecimal()]
         held = [row for row in held if row[5] == "/" or f"{path}/".startswith(f"{row[5]}/")]
         if not held:
             raise Unavailable("the room on the disks is not in the sosreport")

@@ -97,7 +97,7 @@ def mountinfo(older: str, mounts: str) -> str:
         for line in old
         if line[4] not in points and not (groups and _is_group(line[4]) and line[4] not in listed)
     ]
-    last = max((int(line[0]) for line in old if line[0].isdigit()), default=20)
+    last = max((int(line[0]) for line in old if line[0].isdecimal()), default=20)
     top = next((line[0] for line in reversed(kept) if line[4] == "/"), "1")
     for number, (device, point, kind, options, *_rest) in enumerate(changed, last + 1):
         own = [each for each in options.split(",") if each in _PER_MOUNT]

@@ -146,12 +146,12 @@ def _owner(said: Said, user: str, group: str) -> dict[str, int]:
     """Return the numbers of an owner and a group, as far as the host's files tell them."""
     found = {}
     for key, name, path in (("uid", user, "/etc/passwd"), ("gid", group, "/etc/group")):
-        if name.isdigit():
+        if name.isdecimal():
             found[key] = int(name)
             continue
         for line in said.read(path).splitlines():
             fields = line.split(":")
-            if fields[0] == name and len(fields) > 2 and fields[2].isdigit():
+            if fields[0] == name and len(fields) > 2 and fields[2].isdecimal():
                 found[key] = int(fields[2])
     return found
 
@@ -188,7 +188,7 @@ def _stat(said: Said, words: tuple[str, ...], done: Completed) -> None:
             entry["mode"] = value
         elif key == "%A" and len(value) >= 10:
             entry.update(type=_LETTERS.get(value[0], "file"), mode=f"{_mode(value[1:10]):04o}")
-        elif key in ("%u", "%g") and value.isdigit():
+        elif key in ("%u", "%g") and value.isdecimal():
             entry["uid" if key == "%u" else "gid"] = int(value)
     whole = re.search(r"Access: \((\d+)/([-dlpscb])\S+\s+Uid: \(\s*(\d+)/.*Gid: \(\s*(\d+)/", done.out)
     if whole and not form:

@@ -37,7 +37,7 @@ def proc_modules(lsmod: str) -> list[str]:
     return [
         f"{row[0]} {row[1]} {row[2]} {row[3] + ',' if len(row) > 3 else '-'} Live 0x0000000000000000\n"
         for row in rows
-        if len(row) > 2 and row[1].isdigit()
+        if len(row) > 2 and row[1].isdecimal()
     ]
 
 
@@ -158,11 +158,11 @@ def _route(said: Said, _words: tuple[str, ...], done: Completed) -> None:
         words = line.split()
         if len(words) < 8 or not re.match(r"\d+\.\d+\.\d+\.\d+$|default$", words[0]):
             continue
-        bits = sum(bin(int(part)).count("1") for part in words[2].split(".") if part.isdigit())
+        bits = sum(bin(int(part)).count("1") for part in words[2].split(".") if part.isdecimal())
         target = "default" if bits == 0 else f"{words[0]}/{bits}"
         lines.append(
             f"{target} via {words[1]} dev {words[-1]}"
-            if words[1][0].isdigit()
+            if words[1][0].isdecimal()
             else f"{target} dev {words[-1]}"
         )
     if lines:
@@ -250,7 +250,7 @@ def _loginctl(said: Said, words: tuple[str, ...], done: Completed) -> None:
 
 def _pidof(said: Said, words: tuple[str, ...], done: Completed) -> None:
     names = [word for word in words if not word.startswith("-")]
-    numbers = [int(word) for word in done.out.split() if word.isdigit()]
+    numbers = [int(word) for word in done.out.split() if word.isdecimal()]
     if len(names) == 1 and (numbers or done.code == 1):
         said.pids[names[0]] = numbers
 
