@@ -9,8 +9,8 @@ import io
 import logging
 import os
 import posixpath
-import stat as stat_module
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 
 from hostcheck._typing import Any, BinaryIO, cast
 from hostcheck.host import READ_LIMIT, FileStat, FileSystem, NoTarget, Unavailable
@@ -44,11 +44,41 @@ LIVE_FILES = (
 """Where live systems keep their root on an ISO: Debian, Ubuntu, Fedora and EL, Arch."""
 
 
+CONTAINERS = (
+    (0, b"QFI\xfb", "qcow2", "QCow2Container"),
+    (0, b"KDMV", "vmdk", "VmdkContainer"),
+    (0, b"COWD", "vmdk", "VmdkContainer"),
+    (0, b"vhdxfile", "vhdx", "VhdxContainer"),
+    (64, b"\x7f\x10\xda\xbe", "vdi", "VdiContainer"),
+)
+"""Where which bytes tell a format, and the library's module and class for it; what is none of these is raw."""
+
+FILE_SYSTEMS = (
+    (1080, b"\x53\xef", "extfs", "ExtFilesystem"),
+    (0, b"XFSB", "xfs", "XfsFilesystem"),
+    (0x10040, b"_BHRfS_M", "btrfs", "BtrfsFilesystem"),
+    (0, b"hsqs", "squashfs", "SquashFSFilesystem"),
+    (54, b"FAT1", "fat", "FatFilesystem"),
+    (82, b"FAT32", "fat", "FatFilesystem"),
+)
+"""The same for file systems. The library would try twenty others, whose import takes longer than the whole run."""
+
+INDEXED = ("ext", "xfs", "squashfs")
+"""File systems whose folders the library reads from the start for each name that is looked up."""
+
+BUFFER = 1 << 16
+"""Bytes read ahead of a raw image."""
+
+READS_LIMIT = 2_000_000
+"""Reads of one image; a whole run takes some thousands. It ends what a hostile image leads in circles."""
+
+
 class _Nameless(io.RawIOBase):
     """A file without a name, so that no library can find other files of this machine beside it."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
+        self._left = READS_LIMIT
 
     def readable(self) -> bool:
         return True
@@ -63,6 +93,9 @@ class _Nameless(io.RawIOBase):
         return self._file.tell()
 
     def readinto(self, buffer: Any) -> int:
+        self._left -= 1
+        if self._left < 0:
+            raise Unavailable("the image is read over and over without an end")
         data = self._file.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
@@ -104,7 +137,7 @@ def open_disk(file: BinaryIO, name: str) -> DiskHost:
 
     """
     try:
-        from dissect.target import container, filesystem, volume
+        from dissect.target import volume
     except ImportError:
         raise NoTarget(f"{name} is a disk image; {MISSING}") from None
     # The libraries log what they try and do not find, which says nothing to a reader of the report.
@@ -116,14 +149,14 @@ def open_disk(file: BinaryIO, name: str) -> DiskHost:
             f"qemu-img convert -O qcow2 {os.path.basename(name)} disk.qcow2"
         )
     try:
-        disk = container.open(_Nameless(file))
+        disk = _unwrapped(_Nameless(file))
     except Exception as error:
         raise NoTarget(f"{name} cannot be opened: {_cause(error)}") from None
     try:
-        if _peek(cast(BinaryIO, disk), 32769, 5) == b"CD001":
-            inner = _live_root(cast(BinaryIO, disk), name)
-            return DiskHost(name, [_volume(filesystem, inner, (), "")])
-        volumes = list(_volumes(volume, filesystem, cast(BinaryIO, disk)))
+        if _peek(disk, 32769, 5) == b"CD001":
+            live = _volume(_live_root(disk, name), (), "")
+            return DiskHost(name, [live] if live else [])
+        volumes = list(_volumes(volume, disk))
     except NoTarget:
         raise
     except Exception as error:
@@ -146,9 +179,24 @@ def _peek(file: BinaryIO, offset: int, length: int) -> bytes:
     return data
 
 
-def _volumes(volume: Any, filesystem: Any, disk: BinaryIO) -> Iterator[_Volume]:
+def _opened(kinds: Sequence[tuple[int, bytes, str, str]], file: BinaryIO) -> Any:
+    """Return the file as what its bytes say that it is, None if they say nothing that is listed."""
+    for offset, magic, module, name in kinds:
+        if _peek(file, offset, len(magic)) == magic:
+            folder = "containers" if kinds is CONTAINERS else "filesystems"
+            return getattr(import_module(f"dissect.target.{folder}.{module}"), name)(file)
+    return None
+
+
+def _unwrapped(file: _Nameless) -> BinaryIO:
+    """Return the disk that a format of hypervisors holds, or the file itself."""
+    found = _opened(CONTAINERS, cast(BinaryIO, file))
+    return cast(BinaryIO, io.BufferedReader(file, BUFFER) if found is None else found)
+
+
+def _volumes(volume: Any, disk: BinaryIO) -> Iterator[_Volume]:
     """Yield every volume with a file system: the whole disk, or its partitions and what LVM makes of them."""
-    whole = _try_volume(filesystem, disk, (), "")
+    whole = _try_volume(disk, (), "")
     if whole is not None:
         yield whole
         return
@@ -170,21 +218,23 @@ def _volumes(volume: Any, filesystem: Any, disk: BinaryIO) -> Iterator[_Volume]:
         for part in list(group.volumes)[:VOLUMES_LIMIT]:
             parts.append((part, [f"/dev/mapper/{part.name}"], ""))
     for part, names, role in parts:
-        made = _try_volume(filesystem, part, names, role)
+        made = _try_volume(part, names, role)
         if made is not None:
             yield made
 
 
-def _try_volume(filesystem: Any, file: BinaryIO, names: Sequence[str], role: str) -> _Volume | None:
+def _try_volume(file: BinaryIO, names: Sequence[str], role: str) -> _Volume | None:
     """Return a volume, None if no file system is known in it: swap, empty, encrypted."""
     try:
-        return _volume(filesystem, file, names, role)
+        return _volume(file, names, role)
     except Exception:
         return None
 
 
-def _volume(filesystem: Any, file: BinaryIO, names: Sequence[str], role: str) -> _Volume:
-    files = filesystem.open(file)
+def _volume(file: BinaryIO, names: Sequence[str], role: str) -> _Volume | None:
+    files = _opened(FILE_SYSTEMS, file)
+    if files is None:
+        return None
     kind, features, labels = _superblock(file, str(files.__type__))
     return _Volume(files, kind, features, frozenset({*names, *labels}), role)
 
@@ -255,6 +305,7 @@ class DiskHost(RestingHost):
         """
         super().__init__(name)
         self._entries: dict[str, Any] = {}
+        self._inside_of: dict[str, dict[str, Any]] = {}
         self._mounted: dict[str, _Volume] = {}
         root = next(filter(None, map(_root_of, volumes)), None)
         if root is None:
@@ -274,6 +325,7 @@ class DiskHost(RestingHost):
         self._mounted[point] = volume
         # What was looked up before may lie below the new mount.
         self._entries = {}
+        self._inside_of = {}
         self._links = {}
 
     def _mount_boot(self, volumes: Sequence[_Volume]) -> None:
@@ -331,6 +383,9 @@ class DiskHost(RestingHost):
             parent = self._entry(folder)
             if parent is None or parent.is_symlink() or not parent.is_dir():
                 return None
+            if parent.fs.__type__ in INDEXED:
+                found = self._inside(folder, parent).get(name)
+                return found.get() if found is not None else None
             if parent.fs.__type__ == "btrfs":
                 # dissect.btrfs 1.x looks up a relative name from the top of the subvolume.
                 return parent.fs.get(f"{parent.path.rstrip('/')}/{name}")
@@ -339,6 +394,17 @@ class DiskHost(RestingHost):
             return None
         except Exception as error:
             raise Unavailable(f"{place} cannot be read in {self.name}: {_cause(error)}") from None
+
+    def _inside(self, place: str, folder: Any) -> dict[str, Any]:
+        """Return what the library lists in a folder, by name; read once."""
+        if place not in self._inside_of:
+            found: dict[str, Any] = {}
+            for entry in folder.scandir():
+                found[entry.name] = entry
+                if len(found) > NAMES_LIMIT:
+                    raise ValueError("too many names")
+            self._inside_of[place] = found
+        return self._inside_of[place]
 
     def _found(self, place: str, shown: str) -> Any:
         entry = self._entry(place)
@@ -371,22 +437,15 @@ class DiskHost(RestingHost):
     def _list(self, place: str, shown: str) -> tuple[str, ...]:
         if not self._lstat(place, shown).is_dir:
             raise FileNotFoundError(f"{shown} is not a folder")
-        names: list[str] = []
         try:
-            for entry in self._found(place, shown).scandir():
-                names.append(entry.name)
-                if len(names) > NAMES_LIMIT:
-                    raise ValueError("too many names")
+            return tuple(sorted(self._inside(place, self._found(place, shown))))
         except Exception as error:
             raise Unavailable(f"{shown}: {_cause(error)}") from None
-        return tuple(sorted(names))
 
     def _link(self, place: str) -> str | None:
         try:
             entry = self._entry(place)
-            if entry is None or not stat_module.S_ISLNK(entry.lstat().st_mode):
-                return None
-            return str(entry.readlink())
+            return None if entry is None or not entry.is_symlink() else str(entry.readlink())
         except Unavailable:
             return None
         except Exception:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import json
 import pathlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,11 +17,43 @@ from hostcheck.facts.versions import parse_version_output
 from hostcheck.host import Host
 from hostcheck.host.target import open_target
 
-SYSTEMD_ADDS = {"Requires", "BindsTo", "Wants", "PartOf", "After"}
-"""What systemd completes with units of its own: no more than what files say must be there."""
+DEPENDENCIES = ("Requires", "BindsTo", "Wants", "PartOf", "After")
 
-MADE_AT_BOOT = ("generated", "transient", "enabled-runtime")
-"""States of unit files that an image does not have yet."""
+SYSTEMD_ADDS = {
+    "service": {
+        "Requires": {"sysinit.target", "system.slice"},
+        "After": {"sysinit.target", "system.slice", "basic.target", "systemd-journald.socket"},
+    },
+    "socket": {
+        "Requires": {"sysinit.target", "system.slice", "-.mount"},
+        "After": {"sysinit.target", "system.slice", "-.mount"},
+    },
+}
+"""Dependencies that are in no file: systemd.service(5) and systemd.socket(5), implicit and default dependencies."""
+
+MADE_AT_BOOT: dict[str, set[str | None]] = {
+    "generated": {None},
+    "transient": {None},
+    # Of those that a generator links, as for the file systems of fstab.
+    "enabled-runtime": {"static", "disabled"},
+}
+"""What files say of a unit whose state is made at boot."""
+
+CONSOLES = "serial-getty@.service"
+"""Where the kernel has a serial console, systemd-getty-generator links it: `indirect`."""
+
+MOVING = re.compile(
+    r"fs\.(dentry-state|file-nr|inode-nr|inode-state|quota\.\w+|aio-nr|epoll\.\w+)"
+    r"|kernel\.(random\.\w+|ns_last_pid|pty\.nr|hostname|tainted|cap_last_cap|pid_max|printk)"
+    r"|net\.netfilter\.nf_conntrack_count"
+)
+"""Sysctls that count or are made up by the kernel or PID 1."""
+
+FOLLOWERS = {"net.ipv4.ip_forward": re.compile(r"net\.ipv4\.(conf\..*\.forwarding|ip_forward)")}
+"""What the kernel changes with a key (kernel: Documentation/networking/ip-sysctl.rst)."""
+
+NOBODYS = {"net.nonsense.of.nobody"}
+"""Keys of no kernel, which the changed images set."""
 
 INFO = {
     "debug": "Debug",
@@ -129,12 +162,28 @@ def _cgroup(tally: Tally, facts: dict[str, Any], truth: dict[str, Any]) -> None:
             tally.compare("cgroup", name, leaf["value"], real in there)
 
 
+def _sysctls(listed: str) -> dict[str, str]:
+    """Return what `sysctl -a` printed."""
+    pairs = (line.split(" = ", 1) for line in listed.splitlines() if " = " in line)
+    return {key: " ".join(value.split()) for key, value in pairs}
+
+
 def _sysctl(tally: Tally, facts: dict[str, Any], truth: dict[str, Any]) -> None:
-    early = dict(line.split(" = ", 1) for line in truth["early"].splitlines() if " = " in line)
+    """Compare what is set, what is not set, and that a key which is not there yet gets its value with its module."""
+    before, early, late = (_sysctls(truth[when]) for when in ("before", "early", "late"))
     for key, leaf in facts["sysctl"].items():
-        said = leaf.get("kernel", leaf["value"])
-        if key in early and said is not None:
-            tally.compare("sysctl", key, " ".join(str(said).split()), " ".join(early[key].split()))
+        said, real = leaf.get("kernel", leaf["value"]), early.get(key, late.get(key))
+        if real is None:
+            tally.compare("sysctl", f"{key} is nobody's", key in NOBODYS, True)
+        else:
+            # The kernel keeps its own where it refuses the text.
+            tally.compare(
+                "sysctl", key, before.get(key) if said is None else " ".join(str(said).split()), real
+            )
+    followers = [FOLLOWERS[key] for key in facts["sysctl"] if key in FOLLOWERS]
+    for key in sorted(before.keys() & early.keys() - facts["sysctl"].keys()):
+        if not MOVING.fullmatch(key) and not any(pattern.fullmatch(key) for pattern in followers):
+            tally.compare("sysctl", f"{key}, which nothing sets", before[key], early[key])
 
 
 def _modules(tally: Tally, foretold: Foretold, truth: dict[str, Any]) -> None:
@@ -165,9 +214,10 @@ def _units(tally: Tally, foretold: Foretold, truth: dict[str, Any]) -> None:
         for name, leaf in foretold.facts["units"].get(unit, {}).items():
             if name not in real:
                 continue
-            if name in SYSTEMD_ADDS:
-                for word in leaf["value"].split():
-                    tally.compare("units", f"{unit} {name} {word}", True, word in real[name].split())
+            if name in DEPENDENCIES:
+                needs, there = dependencies(unit, name, leaf["value"], real), set(real[name].split())
+                for word in needs | there:
+                    tally.compare("units", f"{unit} {name} {word}", word in needs, word in there)
                 continue
             if real["LoadState"] == "masked" and name.startswith("LimitCORE"):
                 # Of a unit that is not loaded systemd shows its own limit, which is that of whatever started it.
@@ -179,14 +229,24 @@ def _units(tally: Tally, foretold: Foretold, truth: dict[str, Any]) -> None:
     _enabled(tally, foretold.host, truth["enabled"])
 
 
+def dependencies(unit: str, name: str, said: str, real: dict[str, str]) -> set[str]:
+    """Return what a unit depends on by its files, and by what systemd adds to one that it loads."""
+    kind = unit.rpartition(".")[2] if real["LoadState"] == "loaded" else ""
+    return {*said.split(), *SYSTEMD_ADDS.get(kind, {}).get(name, ())}
+
+
 def _enabled(tally: Tally, host: Host, listed: str) -> None:
     """Compare what `systemctl list-unit-files` says."""
     for line in listed.splitlines():
         unit, state = line.split()[:2]
-        # Whether one is made for a serial console, the generator of such units decides.
-        if state not in MADE_AT_BOOT and unit != "serial-getty@.service":
-            found = systemd.enabled(host, unit)
-            tally.compare("enabled", unit, found and found.value, state)
+        found = systemd.enabled(host, unit)
+        said = found.value if found else None
+        if state in MADE_AT_BOOT:
+            tally.compare("enabled", f"{unit} before the boot", said in MADE_AT_BOOT[state], True)
+        elif unit == CONSOLES:
+            tally.compare("enabled", unit, (said, state), ("disabled", "indirect"))
+        else:
+            tally.compare("enabled", unit, said, state)
 
 
 def started(name: str, said: str, real: str) -> str:

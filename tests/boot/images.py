@@ -53,8 +53,18 @@ Before=sysinit.target
 Type=oneshot
 ExecStart=-/bin/sh -c 'sysctl -a >/run/early-sysctl 2>/dev/null'
 """,
+    # What the kernel has before the files are applied.
+    "etc/systemd/system/before.service": """[Unit]
+DefaultDependencies=no
+After=systemd-modules-load.service
+Before=systemd-sysctl.service
+[Service]
+Type=oneshot
+ExecStart=-/bin/sh -c 'sysctl -a >/run/before-sysctl 2>/dev/null'
+""",
     "etc/systemd/system/multi-user.target.wants/truth.service": "-> ../truth.service",
     "etc/systemd/system/sysinit.target.wants/early.service": "-> ../early.service",
+    "etc/systemd/system/sysinit.target.wants/before.service": "-> ../before.service",
 }
 
 MAKE = r"""

@@ -96,7 +96,8 @@ def engine() -> dict[str, Any]:
 def truth() -> dict[str, Any]:
     names = ("mounts", "cmdline", "cgroups", "modules", "filesystems", "sys/kernel/osrelease")
     found: dict[str, Any] = {name: text(f"/proc/{name}") for name in names}
-    found["early"] = text("/run/early-sysctl")
+    for when in ("before", "early"):
+        found[when] = text(f"/run/{when}-sysctl")
     # Before a module is asked for below.
     found["docker"] = engine()
     found["units"] = {unit: properties(unit) for unit in UNITS}
@@ -112,6 +113,7 @@ def truth() -> dict[str, Any]:
         found["recording"] = base64.b64encode(recording.read_bytes()).decode()
     # Not what modprobe says, which is what an install command says.
     found["modprobe"] = {name: run("modprobe", name)[1] for name in MODULES}
+    found["late"] = run("sysctl", "-a")[1]
     found["modules after"] = text("/proc/modules") + text(
         f"/lib/modules/{os.uname().release}/modules.builtin"
     )
