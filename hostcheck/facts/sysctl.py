@@ -29,8 +29,16 @@ RUNLEVELS = ("sysinit", "boot", "default")
 LINE_LIMIT = 1 << 20
 """Bytes. systemd gives a file up at a longer line (LONG_LINE_MAX in basic/fileio.h)."""
 
-ALIASES = {"net.ipv4.ip_forward": "net.ipv4.conf.all.forwarding"}
-"""Two names of one switch: the later write counts (net/ipv4/devinet.c, devinet_sysctl_forward)."""
+NAMES = {
+    "net.ipv4.ip_forward": "net.ipv4.conf.all.forwarding",
+    "fs.inotify.max_user_instances": "user.max_inotify_instances",
+    "fs.inotify.max_user_watches": "user.max_inotify_watches",
+}
+ALIASES = {**NAMES, **{other: name for name, other in NAMES.items()}}
+"""Two names of one switch: the later write counts.
+
+Source: kernel, net/ipv4/devinet.c (devinet_sysctl_forward), fs/notify/inotify/inotify_user.c (inotify_table).
+"""
 
 
 class Assignment(Record):
@@ -600,7 +608,7 @@ def _usual_names(folder: str, rest: list[str]) -> tuple[str, ...]:
 def boot_setting(host: Host, key: str) -> Setting | None:
     """Return what a key will be set to at the next boot, None if nothing sets it.
 
-    Of two names of one switch (`net.ipv4.ip_forward` is `net.ipv4.conf.all.forwarding`) the later write counts.
+    Of two names of one switch (`ALIASES`) the later write counts.
     """
     settings = boot_settings(host)
     own = settings.get(key)
@@ -692,7 +700,7 @@ def export(host: Host) -> dict[str, object]:
     settings = boot_settings(host)
     answer: dict[str, object] = {}
     for key in sorted({*settings, *(OF_INTEREST if host.kind == "live" else ())}):
-        setting = settings.get(key)
+        setting = boot_setting(host, key)
         leaf: dict[str, object] = {"value": None, "path": None, "line": None}
         if setting is not None:
             leaf.update(value=setting.text, path=setting.path, line=setting.line)
@@ -702,7 +710,7 @@ def export(host: Host) -> dict[str, object]:
             current = now(host, key)
         except (Unavailable, PermissionError):
             current = None
-        if current is None and setting is None:
+        if current is None and key not in settings:
             continue
         if current is not None:
             leaf["value"] = current

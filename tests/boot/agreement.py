@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from hostcheck.facts import kernel, modules, systemd
+from hostcheck.facts import kernel, modules, sysctl, systemd
 from hostcheck.facts.boot import split_cmdline
 from hostcheck.facts.versions import parse_version_output
 from hostcheck.host import Host
@@ -49,8 +49,8 @@ MOVING = re.compile(
 )
 """Sysctls that count or are made up by the kernel or PID 1."""
 
-FOLLOWERS = {"net.ipv4.ip_forward": re.compile(r"net\.ipv4\.(conf\..*\.forwarding|ip_forward)")}
-"""What the kernel changes with a key (kernel: Documentation/networking/ip-sysctl.rst)."""
+FOLLOWERS = {"net.ipv4.ip_forward": re.compile(r"net\.ipv4\.conf\..*\.forwarding")}
+"""What the kernel changes with a key beside its other name (kernel: Documentation/networking/ip-sysctl.rst)."""
 
 NOBODYS = {"net.nonsense.of.nobody"}
 """Keys of no kernel, which the changed images set."""
@@ -181,7 +181,9 @@ def _sysctl(tally: Tally, facts: dict[str, Any], truth: dict[str, Any]) -> None:
                 "sysctl", key, before.get(key) if said is None else " ".join(str(said).split()), real
             )
     followers = [FOLLOWERS[key] for key in facts["sysctl"] if key in FOLLOWERS]
-    for key in sorted(before.keys() & early.keys() - facts["sysctl"].keys()):
+    # Of two names one may be set.
+    named = {sysctl.ALIASES[key] for key in facts["sysctl"] if key in sysctl.ALIASES}
+    for key in sorted(before.keys() & early.keys() - facts["sysctl"].keys() - named):
         if not MOVING.fullmatch(key) and not any(pattern.fullmatch(key) for pattern in followers):
             tally.compare("sysctl", f"{key}, which nothing sets", before[key], early[key])
 

@@ -30,7 +30,9 @@ FORCED = f"{HYBRID} SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"
 CHANGED = {
     # Later names and more important folders win; one file hides another of the same name.
     "etc/sysctl.d/10-first.conf": "net.ipv4.ip_forward = 1\nfs.inotify.max_user_instances = 4096\nvm.swappiness=7\n",
-    "etc/sysctl.d/90-last.conf": "net/ipv4/ip_forward = 0\n-net.nonsense.of.nobody = 1\nuser.max_user_namespaces=99\n",
+    "etc/sysctl.d/90-last.conf": "net/ipv4/ip_forward = 0\n-net.nonsense.of.nobody = 1\nuser.max_user_namespaces=99\n"
+    # The other name of what is set above.
+    "user.max_inotify_instances = 300\n",
     # As the kernel reads them: 262144, refused, and a key of the module below.
     "etc/sysctl.d/91-kernel.conf": "vm.max_map_count = 0x40000\nfs.protected_fifos = 9\n"
     "net.bridge.bridge-nf-call-arptables = 0\n",

@@ -326,6 +326,16 @@ def test_forwarding_has_two_names(text: str, value: str | None) -> None:
     assert setting.value == value
 
 
+@pytest.mark.parametrize("key", ["fs.inotify.max_user_instances", "user.max_inotify_instances"])
+def test_inotify_has_two_names(key: str) -> None:
+    text = "fs.inotify.max_user_instances=512\nuser.max_inotify_instances=64\n"
+    host = FakeHost({"/etc/sysctl.d/a.conf": text}, kind="root")
+    setting = sysctl.boot_setting(host, key)
+    assert setting is not None
+    assert (setting.value, setting.line, sysctl.decider(host, key)) == ("64", 2, "user.max_inotify_instances")
+    assert sysctl.export(host)[key] == {"value": "64", "path": "/etc/sysctl.d/a.conf", "line": 2}
+
+
 ALPINE: dict[str, Content] = {
     "/sbin/init": "-> /bin/busybox",
     "/bin/busybox": b"\x7fELF",
