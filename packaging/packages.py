@@ -25,11 +25,11 @@ from typing import Any
 PROJECT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(PROJECT), str(PROJECT / "packaging"), str(PROJECT / "packaging" / "standalone")]
 
+import completions  # noqa: E402 - found by the line above
 import manual  # noqa: E402 - found by the line above
 import pyz  # noqa: E402 - found by the line above
-import shtab  # noqa: E402
 
-from hostcheck import __version__, cli  # noqa: E402
+from hostcheck import __version__  # noqa: E402
 
 LAUNCHER = """\
 #!/usr/bin/python3
@@ -73,8 +73,8 @@ def built() -> datetime.datetime:
 
 
 def maintainer() -> str:
-    """Return who answers for the packages; the project has no address of its own."""
-    return os.environ.get("MAINTAINER") or "hostcheck maintainers <hostcheck@localhost>"
+    """Return who answers for the packages; without an address of its own, one that reaches nobody (RFC 2606)."""
+    return os.environ.get("MAINTAINER") or "hostcheck maintainers <maintainers@hostcheck.invalid>"
 
 
 def python_packages(scratch: pathlib.Path, dist: pathlib.Path) -> None:
@@ -127,8 +127,7 @@ def linux_packages(stage: pathlib.Path, dist: pathlib.Path, wheel: pathlib.Path,
     for name, text in pages.items():
         (stage / "man" / f"{name}.gz").write_bytes(gzip.compress(text.encode(), 9, mtime=0))
     for shell in ("bash", "zsh", "fish"):
-        text = shtab.complete(cli._parser(cli.COMMANDS), shell=shell)
-        (stage / "completions" / shell).write_text(text)
+        (stage / "completions" / shell).write_text(completions.completions(shell))
     (stage / "doc" / "copyright").write_text(COPYRIGHT)
     (stage / "changelog.yaml").write_text(
         json.dumps(

@@ -24,7 +24,10 @@ START = """\
 import sys
 
 if sys.version_info < (3, 9):
-    sys.exit("hostcheck needs Python 3.9 or newer; this is " + sys.version.split()[0])
+    # Any Python must understand this much; 1 would say that the host is not ready.
+    sys.stderr.write("hostcheck needs Python 3.9 or newer, and this is %s: " % sys.version.split()[0])
+    sys.stderr.write("try python3.9 to python3.14, or the executable, which needs none\\n")
+    sys.exit(2)
 # The modules that were compiled for this Python, if there are any.
 sys.path.insert(0, sys.path[0] + "/" + sys.implementation.cache_tag)
 

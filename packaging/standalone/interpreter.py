@@ -6,6 +6,7 @@ the zig of PyPI, which brings musl for both processors. What is compiled is kept
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -15,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent import futures
 
 HERE = pathlib.Path(__file__).resolve().parent
 SUITE = "trixie"
@@ -22,48 +24,23 @@ SOURCES = ("zlib", "bzip2", "xz-utils", "openssl", "python3.13")
 PROCESSORS = {"x86_64": "amd64", "aarch64": "arm64"}
 """And what Debian and Docker call them."""
 CFLAGS = "-O2 -g0"
-JOBS = os.cpu_count() or 1
+OPENSSL_CFLAGS = "-Os -g0"
+"""What works hard in it is assembler; the rest is compiled sooner this way, and smaller."""
+MAKE = ("make", "-s", f"-j{os.cpu_count() or 1}")
 
-OPENSSL = [
-    "no-shared",
-    "no-tests",
-    "no-apps",
-    "no-docs",
-    "no-dso",
-    "no-module",
-    "no-legacy",
-    "no-async",
-    "no-afalgeng",
-    "no-cmp",
-    "no-cms",
-    "no-ts",
-    "no-srp",
-    "no-dtls",
-    "no-quic",
-    "no-gost",
-    "no-idea",
-    "no-rc2",
-    "no-rc4",
-    "no-bf",
-    "no-cast",
-    "no-seed",
-    "no-camellia",
-    "no-aria",
-    "no-sm2",
-    "no-sm3",
-    "no-sm4",
-    "no-mdc2",
-    "no-whirlpool",
-    "no-rfc3779",
-    "no-ml-dsa",
-    "no-slh-dsa",
-    "no-ssl-trace",
-    "no-argon2",
-]
+OPENSSL_WITHOUT = (
+    "shared tests apps docs dso module legacy async engine afalgeng cmp cms ts srp dtls quic http "
+    "ocsp ct comp ssl-trace ui-console gost idea rc2 rc4 bf cast seed camellia aria sm2 sm3 sm4 md4 "
+    "mdc2 rmd160 whirlpool dsa ec2m ocb siphash siv rfc3779 ml-dsa slh-dsa argon2 multiblock"
+)
 """What TLS of today does not need, or what would load files."""
 
-ABSENT = ["_ctypes", "_curses", "_curses_panel", "_tkinter", "_dbm", "_gdbm", "_sqlite3", "_uuid", "readline"]
-"""Modules of Python whose libraries are not built; hostcheck imports none."""
+ABSENT = (
+    "_ctypes _curses _curses_panel _tkinter _dbm _gdbm _sqlite3 _uuid readline "
+    "_codecs_cn _codecs_hk _codecs_iso2022 _codecs_jp _codecs_kr _codecs_tw _multibytecodec "
+    "_decimal _lsprof _interpchannels _interpqueues _interpreters"
+)
+"""Modules of Python whose libraries are not built, or that no check has a use for; hostcheck imports none."""
 
 
 def run(*command: str | os.PathLike[str], cwd: pathlib.Path, log: pathlib.Path, **more: str) -> None:
@@ -179,15 +156,15 @@ class Target:
         return pathlib.Path(shutil.copytree(sources, self.folder / sources.name, symlinks=True))
 
 
-def build_libraries(target: Target, sources: dict[str, pathlib.Path]) -> None:
-    """Build what Python's modules for archives and TLS need."""
-    make = ["make", "-s", f"-j{JOBS}"]
+def build_archive_libraries(target: Target, sources: dict[str, pathlib.Path]) -> None:
+    """Build what Python's modules for archives need."""
     prefix = f"--prefix={target.prefix}"
     zlib = target.copy(sources["zlib"])
     target.run("./configure", "--static", prefix, cwd=zlib, CHOST=target.triple)
-    target.run(*make, "install", cwd=zlib)
+    target.run(*MAKE, "libz.a", cwd=zlib)
+    target.run("make", "-s", "install", cwd=zlib)
     bzip2 = target.copy(sources["bzip2"])
-    target.run(*make, "libbz2.a", *(f"{name}={value}" for name, value in target.tools.items()), cwd=bzip2)
+    target.run(*MAKE, "libbz2.a", *(f"{name}={value}" for name, value in target.tools.items()), cwd=bzip2)
     shutil.copy(bzip2 / "libbz2.a", target.prefix / "lib")
     shutil.copy(bzip2 / "bzlib.h", target.prefix / "include")
     xz = target.copy(sources["xz-utils"])
@@ -195,17 +172,22 @@ def build_libraries(target: Target, sources: dict[str, pathlib.Path]) -> None:
     target.run(
         "./configure", f"--host={target.triple}", prefix, *(f"--disable-{name}" for name in programs), cwd=xz
     )
-    target.run(*make, "install", cwd=xz)
+    target.run(*MAKE, "-C", "src/liblzma", "install", cwd=xz)
+
+
+def build_openssl(target: Target, sources: dict[str, pathlib.Path]) -> None:
+    """Build what Python's module for TLS needs."""
     openssl = target.copy(sources["openssl"])
     target.run(
-        "./Configure", f"linux-{target.processor}", prefix, "--libdir=lib", "--openssldir=/etc/ssl", *OPENSSL,
-        cwd=openssl,
+        "./Configure", f"linux-{target.processor}", f"--prefix={target.prefix}", "--libdir=lib",
+        "--openssldir=/etc/ssl", *(f"no-{name}" for name in OPENSSL_WITHOUT.split()),
+        cwd=openssl, CFLAGS=OPENSSL_CFLAGS,
     )  # fmt: skip
-    target.run(*make, "build_libs", cwd=openssl)
-    target.run(*make, "install_dev", cwd=openssl)
+    target.run(*MAKE, "build_libs", cwd=openssl)
+    target.run("make", "-s", "install_dev", cwd=openssl)
 
 
-def build_python(target: Target, sources: pathlib.Path, build_python: pathlib.Path | None) -> pathlib.Path:
+def make_python(target: Target, sources: pathlib.Path, build_python: pathlib.Path | None) -> pathlib.Path:
     """Return the folder in which Python was built; for another processor a built one of the same version helps."""
     folder = target.copy(sources)
     cross = []
@@ -229,10 +211,10 @@ def build_python(target: Target, sources: pathlib.Path, build_python: pathlib.Pa
     }
     target.run(
         "./configure", *cross, "--disable-shared", "--disable-test-modules", "--without-ensurepip",
-        "--without-readline", f"--with-openssl={target.prefix}", *(f"py_cv_module_{name}=n/a" for name in ABSENT),
-        cwd=folder, **environment,
+        "--without-readline", f"--with-openssl={target.prefix}",
+        *(f"py_cv_module_{name}=n/a" for name in ABSENT.split()), cwd=folder, **environment,
     )  # fmt: skip
-    make = ["make", "-s", f"-j{JOBS}", "LINKFORSHARED= "]
+    make = [*MAKE, "LINKFORSHARED= "]
     target.run(*make, "python", "pybuilddir.txt", cwd=folder, SOURCE_DATE_EPOCH="0")
     shutil.copy(folder / "python", folder / "plain-python")
     shutil.copy(HERE / "main.c", folder / "Programs" / "python.c")
@@ -248,25 +230,41 @@ def kept() -> pathlib.Path:
     return cache() / hashlib.sha256(recipe).hexdigest()[:12]
 
 
+def build(
+    processor: str, sources: dict[str, pathlib.Path], build_python: pathlib.Path | None
+) -> pathlib.Path:
+    """Return the folder of the Python of a processor, compiled now.
+
+    Always at the same place: the compiler knows what it has compiled before by the paths on its command line too.
+    """
+    place = cache() / "building" / processor
+    shutil.rmtree(place, ignore_errors=True)
+    target = Target(processor, place)
+    with futures.ThreadPoolExecutor() as pool:
+        # Together, because a configure script uses one processor alone.
+        steps = [pool.submit(step, target, sources) for step in (build_openssl, build_archive_libraries)]
+    for step in steps:
+        step.result()
+    return make_python(target, sources["python3.13"], build_python)
+
+
 def interpreters(processors: list[str]) -> dict[str, pathlib.Path]:
     """Return the folder of each processor's Python, compiled now where it is missing."""
     done = kept()
     own = os.uname().machine
     needed = [own, *(name for name in processors if name != own)]
-    if all((done / name / "starter").is_file() for name in needed):
-        return {name: done / name for name in needed}
-    done.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache()) as scratch:
-        apt = Apt(pathlib.Path(scratch))
-        sources = {name: apt.source(name) for name in SOURCES}
-        python = sources.pop("python3.13")
-        versions = "".join(f"{folder.name}\n" for folder in (*sources.values(), python))
-        (done / "SOURCES").write_text(versions)
-        for name in needed:
-            if (done / name / "starter").is_file():
-                continue
-            target = Target(name, pathlib.Path(scratch) / name)
-            build_libraries(target, sources)
-            folder = build_python(target, python, None if name == own else done / own / "python")
-            folder.rename(done / name)
+    with (cache() / "lock").open("w") as lock, tempfile.TemporaryDirectory(dir=cache()) as scratch:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        missing = [name for name in needed if not (done / name / "starter").is_file()]
+        if missing:
+            apt = Apt(pathlib.Path(scratch))
+            sources = {name: apt.source(name) for name in SOURCES}
+            done.mkdir(exist_ok=True)
+            (done / "SOURCES").write_text("".join(f"{folder.name}\n" for folder in sources.values()))
+        for name in missing:
+            build(name, sources, None if name == own else done / own / "python").rename(done / name)
     return {name: done / name for name in needed}
+
+
+if __name__ == "__main__":
+    interpreters(sys.argv[1:] or [os.uname().machine])

@@ -7,6 +7,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
@@ -69,3 +70,37 @@ def test_everything_is_in_it(arguments: list[str], expected: str, pyz: pathlib.P
     done = run(bare_python(), "-I", pyz, *arguments)
     assert expected in done.stdout, done.stderr
     assert "Traceback" not in done.stderr
+
+
+OLD = """\
+import sys
+sys.version_info = (3, 8, 18)
+exec(compile(open(sys.argv[1]).read(), "__main__.py", "exec"))
+"""
+
+
+def test_an_older_python_is_told(pyz: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    start = tmp_path / "__main__.py"
+    with zipfile.ZipFile(pyz) as packed:
+        start.write_bytes(packed.read("__main__.py"))
+    done = run(bare_python(), "-I", "-c", OLD, start)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("hostcheck needs Python 3.9 or newer, and this is ")
+    assert "executable" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def older_python(version: str) -> str:
+    """Return a Python of a version, of the system's or of pyenv's."""
+    pyenv = pathlib.Path(os.environ.get("PYENV_ROOT") or pathlib.Path.home() / ".pyenv")
+    for path in (pathlib.Path(f"/usr/bin/python{version}"), *pyenv.glob(f"versions/{version}.*/bin/python")):
+        if path.exists():
+            return str(path)
+    pytest.skip(f"no Python {version} here")
+
+
+@pytest.mark.parametrize("version", ["2.7", "3.6", "3.8"])
+def test_a_real_older_python_understands_it(version: str, pyz: pathlib.Path) -> None:
+    done = run(older_python(version), pyz)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("hostcheck needs Python 3.9 or newer")

@@ -131,6 +131,7 @@ def test_rpm(tmp_path: pathlib.Path) -> None:
         own.write_text("")
 
         rpm("-U", new)
+        assert root.run("test", "-d", "/usr/share/hostcheck/hostcheck/__pycache__").returncode == 0
         assert f"the rpm hostcheck {__version__}-1" in root.ok("hostcheck", "--version", "-v")
         assert changed.read_text() == CHANGED
         assert own.exists()
