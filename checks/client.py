@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 from hostcheck._typing import Any
@@ -29,6 +30,9 @@ def configs(host: Host) -> Iterator[tuple[str, dict[str, Any], str]]:
 def line_of(written: str, key: str) -> int | None:
     """Return the line in which a key stands first."""
     return next((n for n, line in enumerate(written.splitlines(), 1) if f'"{key}"' in line), None)
+
+
+LOOPBACK = r"(?:\w+://)?(?:[^@/]*@)?(?:localhost|127\.[\d.]+|\[::1\])(?=[:/]|$)"
 
 
 class ClientCredentials(Check):
@@ -147,6 +151,53 @@ class ClientContext(Check):
             return str(said["Endpoints"]["docker"]["Host"])
         except (KeyError, TypeError, ValueError, RecursionError):
             return ""
+
+
+class ClientProxies(Check):
+    """The proxies that docker commands give to containers can be reached from there.
+
+    *Why*: the client sets `http_proxy` and its like in every container that it makes or builds, as its config.json
+    says. With a proxy on this machine's loopback, as a local relay to the site's proxy is, each container asks itself:
+    "connection refused".
+
+    *Needs*: no loopback address among `proxies` of users' config.json.
+
+    *Fix*: let the proxy listen on docker0 too, and name its address there, as http://172.17.0.1:3128.
+    """
+
+    id = "client.proxies"
+    severity = Severity.RECOMMENDED
+    references = (
+        "https://docs.docker.com/engine/cli/proxy/",
+        "https://github.com/docker/cli/blob/v28.5.2/cli/config/configfile/file.go",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        silent = True
+        for path, said, written in configs(host):
+            for key, address in self._addresses(said.get("proxies")):
+                silent = False
+                where = {"value": address, "path": path, "line": line_of(written, key), "when": host.when}
+                if re.match(LOOPBACK, address):
+                    yield failed(
+                        f"{path} {key}",
+                        f"{address} is each container itself: what runs there reaches nothing through it",
+                        expected="an address that containers reach",
+                        hint="name the address of docker0, and let the proxy listen there",
+                        **where,
+                    )
+                else:
+                    yield passed(f"{path} {key}", f"{address} is not this machine's loopback", **where)
+        if silent:
+            raise NotApplicable("no user's config.json gives containers a proxy")
+
+    def _addresses(self, said: Any) -> Iterator[tuple[str, str]]:
+        """Yield each key with its proxy, of every engine that is named."""
+        for named in said.values() if isinstance(said, dict) else ():
+            for key, address in named.items() if isinstance(named, dict) else ():
+                if key != "noProxy" and isinstance(address, str) and address:
+                    yield key, address
 
 
 class ClientApi(Check):

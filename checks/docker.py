@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hostcheck._typing import TYPE_CHECKING, Optional
-from hostcheck.api import Check, Finding, Host, NotApplicable, Severity
-from hostcheck.facts import docker, engine
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Version
+from hostcheck.facts import docker, engine, versions
 
 from ._daemon import CONFIG, DAEMON, MANY, REFERENCE, configured, failed, judged, passed, shown, subject
 
@@ -307,12 +307,17 @@ class DockerStartRules(Check):
             yield passed("daemon.json", "nothing in it stops dockerd at its start", path=path, when="boot")
 
 
+V1 = "io.containerd.runtime.v1.linux"
+"""A plugin of containerd before 2.0, with a shim whose name says nothing of it (runtime/v1/linux/runtime.go)."""
+
+
 class DockerRuntimes(Check):
     """The programs of the configured runtimes are there.
 
     *Why*: no container starts with a runtime whose program is missing; with the default runtime, none at all.
 
-    *Needs*: `runtimes` of daemon.json; a path must be an executable file, a type a shim in a folder of programs.
+    *Needs*: `runtimes` of daemon.json: a path must be an executable file. For a `default-runtime` that is a type, as
+    io.containerd.kata.v2, its shim in a folder of programs.
 
     *Fix*: install the runtime, mend its path, or take it out of daemon.json.
     """
@@ -322,14 +327,19 @@ class DockerRuntimes(Check):
     references = (
         "https://docs.docker.com/engine/daemon/alternative-runtimes/",
         "https://github.com/moby/moby/blob/master/daemon/runtime_unix.go",
+        "https://github.com/containerd/containerd/blob/main/pkg/shim/util.go",
     )
 
     def run(self, host: Host) -> Iterator[Finding]:
         """Look for each program."""
         judgement = judged(host)
         runtimes = judgement.effective.get("runtimes") or {}
-        if not runtimes:
+        default = judgement.effective.get("default-runtime") or ""
+        shimmed = default not in runtimes and default.startswith("io.containerd.")
+        if not runtimes and not shimmed:
             raise NotApplicable("no runtime is configured beside runc")
+        if shimmed:
+            yield self._shim(host, default)
         facts = docker.asked(host)
         path, line = docker.where(host, "runtimes")
         for name, entry in sorted(runtimes.items())[:MANY]:
@@ -354,6 +364,25 @@ class DockerRuntimes(Check):
                 hint=f"install {name}, or take it out of {path}",
                 **where,
             )
+
+    def _shim(self, host: Host, name: str) -> Finding:
+        """Judge the shim that containerd starts for a default runtime that is named by its type."""
+        program = "containerd-shim-" + "-".join(name.split(".")[-2:])
+        own = versions.version(host, "containerd")
+        if name == V1 and own is not None and own < Version("2.0"):
+            program = "containerd-shim"
+        path, line = docker.where(host, "default-runtime")
+        where = {"path": path, "line": line, "when": "boot", "value": name}
+        if self._search(host, program) != "missing":
+            return passed("daemon.json default-runtime", f"{program} is there, or cannot be told", **where)
+        return failed(
+            "daemon.json default-runtime",
+            f"there is no {program}, which containerd starts for it: no container starts",
+            expected="runc",
+            severity=Severity.REQUIRED,
+            hint=f"install {program}, or take default-runtime out of {path}",
+            **where,
+        )
 
     def _search(self, host: Host, name: str) -> Optional[str]:
         """Look for a program by name; a host whose own runc is not seen cannot tell."""

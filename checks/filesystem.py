@@ -247,14 +247,26 @@ class FilesystemCasefold(Check):
         return bool(release) and Version(release or "0") >= Version("6.17")
 
 
+COPIES = ("vfs", "btrfs", "zfs")
+"""Drivers whose containers run on the mounts of the data root themselves."""
+
+NAMED_BY_LINKS = ("overlay2", "fuse-overlayfs")
+"""Drivers that name layers by links in the folder l, to keep mount options short."""
+
+OF_DOCKER = ("image", "containers", "network", "volumes", "plugins", "buildkit")
+"""Below the data root: folders in which dockerd writes as it starts, some of them with a disk of their own."""
+
+
 class FilesystemMountOptions(Check):
     """Nothing forbids running programs where volumes and images lie.
 
     *Why*: volumes and bind mounts out of the data root inherit its noexec, and a program in them does not
     run; with vfs, btrfs or zfs the containers themselves do not. nosuid and nodev reach volumes in the same
-    way. Hardening guides put all three on /var.
+    way. Hardening guides put all three on /var. With nosymfollow overlay2 does not find its layers, whose short names
+    are links. A disk that went wrong is mounted read-only.
 
-    *Needs*: no noexec among the options of the mount that holds the data root, now and in fstab.
+    *Needs*: no noexec, ro or nosymfollow among the options of the mount that holds the data root, now and in fstab, nor
+    noexec on one of the volumes, or ro on one of another folder of dockerd's.
 
     *Fix*: a file system of its own for the data root, or /var without noexec.
     """
@@ -274,46 +286,78 @@ class FilesystemMountOptions(Check):
             for when, mount in mounts.held(host, folder):
                 silent = False
                 yield from self._judge(host, folder, owner, when, mount)
+            if owner == "docker":
+                yield from self._inside(host, folder)
         if silent:
             raise no_mount(host)
+
+    def _inside(self, host: Host, root: str) -> Iterator[Finding]:
+        """Judge the disks that are mounted on single folders of dockerd's."""
+        chosen = known_driver(host)
+        driver = chosen.name if chosen and chosen.name else "overlay2"
+        runs = ("volumes", driver) if driver in COPIES else ("volumes",)
+        for when, known in (
+            ("now", mounts.mounted(host) if host.kind == "live" else ()),
+            ("boot", mounts.at_boot(host)),
+        ):
+            points = {mount.point: mount for mount in known}
+            for name in (*OF_DOCKER, driver):
+                mount = points.get(f"{root}/{name}")
+                if mount and "ro" in mount.options:
+                    yield self._told(mount.point, mount, when, "ro", "dockerd does not start")
+                if mount and "noexec" in mount.options and name in runs:
+                    yield self._told(mount.point, mount, when, "noexec", "programs there do not run")
 
     def _judge(
         self, host: Host, folder: str, owner: str, when: str, mount: mounts.Mount
     ) -> Iterator[Finding]:
-        where = {"path": mount.path, "line": mount.line, "when": when}
-        bad = False
+        chosen = known_driver(host) if engine.stage(host) == "installed" else None
+        driver = chosen.name if chosen else None
         # containerd keeps no volumes, and what an overlay shows runs whatever the mounts below it allow.
         noexec = (
             ("noexec", "containers of its native snapshotter do not run", Severity.INFO)
             if owner == "containerd"
             else ("noexec", "programs in volumes do not run", Severity.REQUIRED)
         )
-        for option, effect, severity in (
+        # Containers on overlay keep their setuid programs whatever lies below.
+        lesser = Severity.RECOMMENDED if driver in COPIES else Severity.INFO
+        options = [
             noexec,
             ("ro", "nothing can be written to it", Severity.REQUIRED),
-            ("nosuid", "setuid programs in volumes lose their rights", self._lesser(host)),
+            ("nosuid", "setuid programs in volumes lose their rights", lesser),
             ("nodev", "device files in volumes do not work", Severity.INFO),
-        ):
-            if option not in mount.options:
-                continue
-            bad = True
-            yield failed(
-                f"{folder} {option}",
-                f"{mount.point} is mounted {option}: {effect}",
-                value=option,
-                expected=f"without {option}",
-                severity=severity,
-                commands=forget((option,), mount) if option != "ro" else (),
-                hint="" if option != "ro" else f"mount {mount.point} read-write",
-                **where,
-            )
+        ]
+        if owner == "docker" and driver in NAMED_BY_LINKS:
+            effect = f"{driver} does not find its layers, and no container starts"
+            options.append(("nosymfollow", effect, Severity.REQUIRED))
+        bad = [option for option in options if option[0] in mount.options]
+        for option, effect, severity in bad:
+            yield self._told(folder, mount, when, option, effect, severity)
         if not bad:
+            where = {"path": mount.path, "line": mount.line, "when": when}
             yield passed(folder, f"{mount.point} allows programs", value=",".join(mount.options), **where)
 
-    def _lesser(self, host: Host) -> Severity:
-        """Return how much nosuid matters: containers on overlay keep their setuid programs whatever lies below."""
-        chosen = known_driver(host) if engine.stage(host) == "installed" else None
-        return Severity.RECOMMENDED if chosen and chosen.name in ("vfs", "btrfs", "zfs") else Severity.INFO
+    def _told(
+        self,
+        folder: str,
+        mount: mounts.Mount,
+        when: str,
+        option: str,
+        effect: str,
+        severity: Severity = Severity.REQUIRED,
+    ) -> Finding:
+        return failed(
+            f"{folder} {option}",
+            f"{mount.point} is mounted {option}: {effect}",
+            value=option,
+            expected=f"without {option}",
+            severity=severity,
+            path=mount.path,
+            line=mount.line,
+            when=when,
+            commands=forget((option,), mount) if option != "ro" else (),
+            hint="" if option != "ro" else f"mount {mount.point} read-write",
+        )
 
 
 class FilesystemPropagation(Check):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
-from hostcheck.facts import engine, files, firewall, network, sysctl
+from hostcheck.facts import engine, files, firewall, network, packets, sysctl
 
 FORWARD, DEFAULT = "net.ipv4.ip_forward", "net.ipv4.conf.default.forwarding"
 KERNEL_DOC = "https://docs.kernel.org/networking/ip-sysctl.html"
@@ -170,6 +170,17 @@ SAVED = (
 """Files of iptables-save, and what loads them at boot, before docker."""
 
 
+def rules_at_boot(host: Host) -> Iterator[tuple[str, str]]:
+    """Yield each file of rules that is loaded at boot, and its text."""
+    for path, unit in SAVED:
+        try:
+            text = files.text(host, path)
+        except Unavailable:
+            continue
+        if text and network.enabled(host, unit):
+            yield path, text
+
+
 class ForwardingDockerUser(Check):
     """The chain DOCKER-USER does not drop everything.
 
@@ -196,27 +207,20 @@ class ForwardingDockerUser(Check):
         """See `Check.run`."""
         need_bridge(host)
         text = rules_now(host)
-        found = [*(self._judge(text, "now", None) if text else ()), *self._boot(host)]
+        found = [*(self._judge(text, "now", None) if text else ())]
+        for path, saved in rules_at_boot(host):
+            found += self._judge(saved, "boot", path)
         if not found:
             seen = f"there is no {self.chain} yet" if text is not None else UNSEEN
             raise NotApplicable(f"{seen}, nor is it in a file that is loaded at boot")
         yield from found
 
-    def _boot(self, host: Host) -> Iterator[Finding]:
-        for path, unit in SAVED:
-            try:
-                text = files.text(host, path)
-            except Unavailable:
-                continue
-            if text and network.enabled(host, unit):
-                yield from self._judge(text, "boot", path)
-
     def _judge(self, text: str, when: str, path: str | None) -> Iterator[Finding]:
-        found = firewall.chain(text, self.chain)
+        found = packets.chain(text, self.chain)
         if found is None:
             return
         where = {"when": when, "path": path, "expected": "no rule that drops all"}
-        rule = firewall.drops_all(found)
+        rule = packets.drops(found)
         if rule is None:
             yield passed(self.chain, "lets through more than replies", **where)
             return
@@ -230,29 +234,67 @@ class ForwardingDockerUser(Check):
         )
 
 
+FROM, TO, BACK, OWN_IN, OWN_OUT = "from", "to", "back", "in", "out"
+"""Packets: from a container, to one, its replies to this machine, and those of this machine to itself."""
+
 WAY = (
-    ("raw", "PREROUTING"),
-    ("raw", "OUTPUT"),
-    ("mangle", "PREROUTING"),
-    ("mangle", "INPUT"),
-    ("mangle", "FORWARD"),
-    ("mangle", "OUTPUT"),
-    ("mangle", "POSTROUTING"),
-    ("filter", "INPUT"),
-    ("filter", "OUTPUT"),
+    ("raw", "PREROUTING", (FROM,)),
+    ("raw", "OUTPUT", (TO, OWN_OUT)),
+    ("mangle", "PREROUTING", (FROM,)),
+    ("mangle", "INPUT", (BACK, OWN_IN)),
+    ("mangle", "FORWARD", (FROM, TO)),
+    ("mangle", "OUTPUT", (TO, OWN_OUT)),
+    ("mangle", "POSTROUTING", (FROM, TO)),
+    ("filter", "INPUT", (BACK, OWN_IN)),
+    ("filter", "OUTPUT", (TO, OWN_OUT)),
 )
-"""The chains on the way of containers' packets and of those to a published port on this machine, but FORWARD of the
-table filter: there dockerd's rules come first."""
+"""The chains on the way of containers' packets and of those to a published port on this machine, and which come there,
+but FORWARD of the table filter: there dockerd's rules come first."""
+
+USUAL = network.parse_network("172.17.0.0/16")
+"""What docker0 gets where nobody chose and no route is in the way."""
+
+
+def container_network(host: Host) -> tuple[int, int] | None:
+    """Return the network of docker0, or the one that it will get, None where that cannot be told."""
+    told = network.parse_network(str(network.engine_option(host, "bip", "") or ""))
+    if told is not None:
+        return told
+    try:
+        routes = [route for route in network.routes(host) if route.bits]
+    except Unavailable:
+        routes = []
+    own = next((route for route in routes if route.device == BRIDGE), None)
+    if own is not None:
+        return own.base, own.bits
+    if USUAL is None or network.engine_option(host, "default-address-pools", None):
+        return None
+    taken = any(network.overlaps(USUAL, (route.base, route.bits)) for route in routes)
+    return None if taken else USUAL
+
+
+def kinds(host: Host) -> dict[str, packets.Packet]:
+    """Return the packets without which containers reach nothing, or are not reached."""
+    containers, own = container_network(host), network.parse_network("127.0.0.1/32")
+    return {
+        FROM: packets.Packet(into=BRIDGE, source=containers),
+        TO: packets.Packet(out=BRIDGE, target=containers),
+        BACK: packets.Packet(into=BRIDGE, source=containers, reply=True),
+        OWN_IN: packets.Packet(into="lo", source=own, target=own),
+        OWN_OUT: packets.Packet(out="lo", source=own, target=own),
+    }
 
 
 class ForwardingChains(Check):
     """No chain on the way of containers' packets drops everything.
 
     *Why*: a packet is judged in each table, and dockerd writes its rules to filter and nat alone: where mangle or raw
-    drops it, nothing is let through there; where INPUT or OUTPUT do, no published port answers on this machine.
+    drops it, nothing is let through there; where INPUT or OUTPUT do, no published port answers on this machine: so
+    scripts against forged addresses do, which drop what private networks send. What raw does not track is not
+    translated.
 
-    *Needs*: the rules that hold now: in none of these chains a DROP without a condition, or as the policy, before a
-    rule that accepts more than replies.
+    *Needs*: the rules that hold now, and those that are loaded at boot: in none of these chains a DROP that all packets
+    of containers come to, or a policy of DROP, and no NOTRACK.
 
     *Fix*: take the rule out, or let through what is wanted before it.
     """
@@ -261,30 +303,43 @@ class ForwardingChains(Check):
     severity = Severity.REQUIRED
     references = (
         "https://man7.org/linux/man-pages/man8/iptables.8.html",
+        "https://man7.org/linux/man-pages/man8/iptables-extensions.8.html",
         "https://docs.docker.com/engine/network/firewall-iptables/",
     )
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
         need_bridge(host)
-        if host.kind != "live":
-            raise NotApplicable("rules are those of a running host")
-        text = rules_now(host)
-        if not text:
-            raise NotApplicable("there are no rules of iptables" if text is not None else UNSEEN)
-        for table, name in WAY:
-            found = firewall.chain(text, name, table)
-            rule = firewall.drops_all(found) if found else None
-            subject = f"{table} {name}"
+        text, known = rules_now(host), kinds(host)
+        found = [*(self._judge(text, known, "now", None) if text else ())]
+        for path, saved in rules_at_boot(host):
+            found += self._judge(saved, known, "boot", path)
+        if not found:
+            seen = "there are no rules of iptables" if text is not None else UNSEEN
+            raise NotApplicable(f"{seen}, and no file of them is loaded at boot")
+        yield from found
+
+    def _judge(
+        self, text: str, known: dict[str, packets.Packet], when: str, path: str | None
+    ) -> Iterator[Finding]:
+        for table, name, ways in WAY:
+            chain, subject = packets.chain(text, name, table), f"{table} {name}"
+            where = {"when": when, "path": path, "expected": "accept"}
+            rules = [packets.drops(chain, known[way]) for way in ways] if chain else []
+            effect = "drops what containers send, or what is sent to their ports"
+            if chain and subject == "raw PREROUTING" and not any(rules):
+                rules = [packets.untracked(chain, known[FROM])]
+                effect = "keeps the kernel from translating the addresses of containers: they reach nothing"
+            rule = next((each for each in rules if each), None)
             if rule is None:
-                yield passed(subject, "does not drop everything", expected="accept")
+                yield passed(subject, "does not drop everything", **where)
                 continue
             mend = f"-P {name} ACCEPT" if rule.startswith("-P") else f"-D{rule.removeprefix('-A')}"
             yield failed(
                 subject,
-                f"`{rule}` drops what containers send, or what is sent to their ports",
+                f"`{rule}` {effect}",
                 value=rule,
-                expected="accept",
-                commands=[f"iptables -t {table} {mend}"],
-                hint="and take it out of what sets it at boot",
+                commands=[] if path else [f"iptables -t {table} {mend}"],
+                hint=f"take the rule out of {path}" if path else "and take it out of what sets it at boot",
+                **where,
             )

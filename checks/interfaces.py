@@ -260,17 +260,26 @@ class InterfacesCloudSetup(Check):
         )
 
 
+HERTZ = 100
+"""Of the times in /sys (USER_HZ)."""
+PATIENCE = 5.0
+"""Seconds that programs wait for a name server's answer (resolv.conf(5))."""
+
+
 class InterfacesBridge(Check):
     """The bridge that dockerd is told to use is there.
 
     *Why*: dockerd makes docker0 itself, and no other: with `bridge` it does not start before somebody has made
     that bridge ("must be created manually"). Nor does it start where docker0 is there and is something else
-    ("existing interface docker0 is not a bridge").
+    ("existing interface docker0 is not a bridge"). A bridge with a spanning tree passes nothing of a new container's
+    for twice its forward delay, thirty seconds as it comes: builds and short jobs reach nothing.
 
     *Needs*: `bridge` of daemon.json or of the flags. On a running host the interface; else a file of
-    systemd-networkd, ifupdown, NetworkManager, netplan or network-scripts that makes it at boot.
+    systemd-networkd, ifupdown, NetworkManager, netplan or network-scripts that makes it at boot. No spanning tree on it
+    now, or a delay of less than five seconds.
 
-    *Fix*: make it before docker starts, or take `bridge` out; remove what is called docker0 and is no bridge.
+    *Fix*: make it before docker starts, or take `bridge` out; remove what is called docker0 and is no bridge; switch
+    the spanning tree off.
     """
 
     id = "interfaces.bridge"
@@ -278,6 +287,7 @@ class InterfacesBridge(Check):
     references = (
         "https://docs.docker.com/reference/cli/dockerd/",
         "https://github.com/moby/moby/blob/v28.5.2/libnetwork/drivers/bridge/setup_device_linux.go",
+        "https://docs.kernel.org/networking/bridge.html#stp",
     )
 
     def run(self, host: Host) -> Iterator[Finding]:
@@ -299,7 +309,7 @@ class InterfacesBridge(Check):
         if host.kind != "live":
             return
         if host.exists(f"/sys/class/net/{name}/bridge"):
-            yield passed(subject, f"{name} is there", **more)
+            yield self._slow(host, name) or passed(subject, f"{name} is there", **more)
             return
         there = host.exists(f"/sys/class/net/{name}")
         yield failed(
@@ -309,6 +319,25 @@ class InterfacesBridge(Check):
             **more,
         )
 
+    def _slow(self, host: Host, name: str) -> Finding | None:
+        """Return the finding about a spanning tree, on whose ports nothing passes at first."""
+        folder = f"/sys/class/net/{name}/bridge"
+        state, delay = (
+            (files.text(host, f"{folder}/{key}") or "").strip() for key in ("stp_state", "forward_delay")
+        )
+        seconds = 2 * int(delay) / HERTZ if delay.isdigit() else 0
+        if state in ("", "0") or seconds < PATIENCE:
+            return None
+        return failed(
+            name,
+            f"has a spanning tree: a container reaches nothing in its first {seconds:.0f} seconds",
+            value=state,
+            expected="0",
+            path=f"{folder}/stp_state",
+            commands=[f"ip link set {name} type bridge stp_state 0"],
+            hint="and switch it off where the bridge is made",
+        )
+
     def _own(self, host: Host) -> Finding:
         """Judge docker0, which dockerd makes where it is not there."""
         engine.need_docker(host)
@@ -316,7 +345,9 @@ class InterfacesBridge(Check):
         if host.kind != "live" or not host.exists(folder):
             raise NotApplicable("dockerd makes docker0 itself")
         if host.exists(f"{folder}/bridge"):
-            return passed("docker0", "is a bridge", value="bridge", path=folder)
+            return self._slow(host, "docker0") or passed(
+                "docker0", "is a bridge", value="bridge", path=folder
+            )
         return failed(
             "docker0",
             "dockerd will not start: an interface docker0 is there, and is no bridge",

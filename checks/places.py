@@ -137,12 +137,13 @@ class PlacesSockets(Check):
 
     *Why*: dockerd and containerd remove the socket that another run left, and cannot remove a folder: "can't create
     unix socket /run/docker.sock: is a directory". A container that binds a socket which is not there yet
-    (`-v /var/run/docker.sock:...`) makes that folder.
+    (`-v /var/run/docker.sock:...`) makes that folder. Nor can they remove a socket that is mounted from another host,
+    as into a guest or container: "device or resource busy".
 
-    *Needs*: no folder at the unix sockets of `hosts` and of docker.socket, of containerd's grpc, ttrpc and debug, and
-    no file above them. At rest those outside of /run.
+    *Needs*: no folder and no mount at the unix sockets of `hosts` and of docker.socket, of containerd's grpc, ttrpc and
+    debug, and no file above them. At rest those outside of /run.
 
-    *Fix*: remove the folder.
+    *Fix*: remove the folder, or unmount the socket.
     """
 
     id = "places.sockets"
@@ -165,24 +166,25 @@ class PlacesSockets(Check):
             except Unavailable:
                 continue
             some = True
-            where = {"path": path, "expected": "a socket, or nothing", "when": host.when}
-            above = files.obstacle(host, posixpath.dirname(path))
-            if above:
-                text = f"lies below {above}, which is no folder: {who} cannot make its socket"
-                yield failed(path, text, value="file", hint="name another place for the socket", **where)
-                continue
-            if not is_folder:
-                yield passed(path, "can be made", value="free", **where)
-                continue
-            yield failed(
-                path,
-                f"is a folder, and {who} cannot make its socket there",
-                value="folder",
-                commands=[f"rmdir {path}", "systemctl restart containerd docker.socket docker"],
-                **where,
-            )
+            yield self._judge(host, path, who, is_folder)
         if not some:
             raise NotApplicable("the sockets lie in /run, which only a running host has")
+
+    def _judge(self, host: Host, path: str, who: str, is_folder: bool) -> Finding:
+        where = {"path": path, "expected": "a socket, or nothing", "when": host.when}
+        again = "systemctl restart containerd docker.socket docker"
+        above = files.obstacle(host, posixpath.dirname(path))
+        mount = mounts.now(host, path) if host.kind == "live" else None
+        if above:
+            text = f"lies below {above}, which is no folder: {who} cannot make its socket"
+            return failed(path, text, value="file", hint="name another place for the socket", **where)
+        if mount and mount.point == host.resolve(path):
+            text = f"is mounted from elsewhere, and {who} cannot remove it to make its socket"
+            return failed(path, text, value="mount", commands=[f"umount {path}", again], **where)
+        if is_folder:
+            text = f"is a folder, and {who} cannot make its socket there"
+            return failed(path, text, value="folder", commands=[f"rmdir {path}", again], **where)
+        return passed(path, "can be made", value="free", **where)
 
     def _places(self, host: Host) -> Iterator[tuple[str, str]]:
         """Yield each path once, and who makes a socket there."""
@@ -360,6 +362,48 @@ class PlacesSysctls(Check):
         if not host.exists(f"{self.place}/net/ipv6/conf"):
             return ""
         return "dockerd cannot switch IPv6 off for containers, and none starts"
+
+
+NULL = "/dev/null"
+
+
+class PlacesDevices(Check):
+    """Programs can open /dev/null.
+
+    *Why*: dockerd and the shims start each program with /dev/null as its input. Where that is not there, or /dev is
+    mounted nodev as a hardening script does with every tmpfs, dockerd does not start: "iptables failed: open /dev/null:
+    permission denied".
+
+    *Needs*: /dev/null, and a mount that holds it without nodev, now and in fstab.
+
+    *Fix*: take nodev out, and let the kernel mount its devtmpfs.
+    """
+
+    id = "places.devices"
+    severity = Severity.REQUIRED
+    references = (
+        "https://pkg.go.dev/os/exec#Cmd",
+        "https://man7.org/linux/man-pages/man8/mount.8.html",
+        "https://man7.org/linux/man-pages/man4/null.4.html",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        engine.need_docker(host)
+        held = [(when, mount) for when, mount in mounts.held(host, NULL) if mount.point != "/"]
+        for when, mount in held:
+            where = {"path": mount.path, "line": mount.line, "when": when, "expected": "dev"}
+            if "nodev" in mount.options:
+                text = f"{mount.point} is mounted nodev: no program is started, nor dockerd"
+                commands = [f"mount -o remount,dev {mount.point}"]
+                yield failed(NULL, text, value="nodev", commands=commands, **where)
+            else:
+                yield passed(NULL, f"{mount.point} has devices", value="dev", **where)
+        if host.kind == "live" and not host.exists(NULL):
+            text = "is not there: no program is started, nor dockerd"
+            yield failed(NULL, text, value="absent", commands=[f"mknod -m 666 {NULL} c 1 3"])
+        elif not held:
+            raise NotApplicable("the kernel makes /dev at boot")
 
 
 class PlacesTemporary(Check):

@@ -135,9 +135,11 @@ class ProgramsLoader(Check):
     run: `error while loading shared libraries`, or `no such file or directory` where the loader itself is missing.
 
     *Needs*: the loader that each program names, or the interpreter of a script; its libraries in RUNPATH, in the
-    folders of ld.so.conf or in the usual ones.
+    folders of ld.so.conf or in the usual ones. What /etc/ld.so.preload names, as agents that watch programs leave it:
+    the loader complains and goes on, and dockerd takes the complaint for an error of iptables.
 
-    *Fix*: install the library's package, or the program's package of this distribution.
+    *Fix*: install the library's package, or the program's package of this distribution; take the line out of
+    /etc/ld.so.preload.
     """
 
     id = "programs.loader"
@@ -146,11 +148,14 @@ class ProgramsLoader(Check):
         "https://man7.org/linux/man-pages/man8/ld.so.8.html",
         "https://man7.org/linux/man-pages/man2/execve.2.html",
         "https://github.com/opencontainers/runc/issues/2190",
+        f"{MOBY}/v28.5.2/libnetwork/iptables/iptables.go",
     )
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
         when = host.when
+        if uses_iptables(host):
+            yield from self._preloaded(host)
         for name, path, severity, effect in programs(host):
             absent = self._absent(host, path)
             where = {"path": path, "when": when, "expected": "present"}
@@ -167,6 +172,32 @@ class ProgramsLoader(Check):
                 yield passed(
                     name, "what it asks for is there, or it asks for nothing", value="present", **where
                 )
+
+    def _preloaded(self, host: Host) -> Iterator[Finding]:
+        """Judge what glibc's loader puts into every program, iptables among them."""
+        for name in libraries.preloaded(files.text(host, libraries.PRELOAD) or ""):
+            # $LIB and $PLATFORM lead we know not where.
+            if not name.startswith("/") or "$" in name or not self._is_loaded(host, "iptables"):
+                continue
+            where = {"path": libraries.PRELOAD, "value": name, "expected": "present", "when": host.when}
+            if host.exists(name):
+                yield passed(libraries.PRELOAD, f"{name} is there", **where)
+            else:
+                yield failed(
+                    libraries.PRELOAD,
+                    f"names {name}, which is not there: the loader says so whenever iptables runs, and dockerd stops",
+                    commands=[f"sed -i 's#{name}##' {libraries.PRELOAD}"],
+                    **where,
+                )
+
+    def _is_loaded(self, host: Host, name: str) -> bool:
+        """Return whether glibc's loader starts a program, or the shell of a script in its place."""
+        path = files.which(host, name)
+        try:
+            interpreter = elf.elf(host, host.resolve(path)).interpreter if path else None
+        except elf.NotElf:
+            return True
+        return interpreter is not None and "ld-linux" in interpreter
 
     def _absent(self, host: Host, path: str) -> tuple[str, ...]:
         """Return what a program asks for and is not there; nothing where it cannot be told."""

@@ -12,16 +12,25 @@ BRIDGES = r"docker|br-|cni|flannel|podman|cali|cilium|veth|lxc|10\.244|10\.42|17
 """What a rule names that somebody wrote for containers. Compiled where it is used, as few hosts have such rules."""
 
 
-def base_chains(text: str, hook: str) -> Iterator[tuple[int, list[str]]]:
+IP = ("ip", "inet")
+"""Families of tables that see packets of IPv4; a table of a file that names none is of ip (nft(8))."""
+
+
+TABLE = r"\btable\s+(?:(ip|ip6|inet|arp|bridge|netdev)\s+)?\S+\s*\{"
+
+
+def base_chains(text: str, hook: str, families: tuple[str, ...] = IP) -> Iterator[tuple[int, list[str]]]:
     r"""Yield each base chain of an nftables file at a hook of the filter: its line, and its statements.
 
     >>> list(base_chains("table f {\n chain x {\n  type filter hook input priority 0; policy drop;\n }\n}", "input"))
     [(2, ['type filter hook input priority 0', 'policy drop'])]
     """
     clean = re.sub(r"#[^\n]*", "", text)
+    tables = [(t.start(), t.group(1) or "ip") for t in re.finditer(TABLE, clean)]
     for found in re.finditer(r"\bchain\s+\S+\s*\{((?:[^{}]|\{[^{}]*\})*)\}", clean):
         words = [" ".join(each.split()) for each in re.split(r"[;\n]", found.group(1)) if each.strip()]
-        if any(re.match(rf"type filter hook {hook}\b", each) for each in words):
+        family = next((name for place, name in reversed(tables) if place < found.start()), "ip")
+        if family in families and any(re.match(rf"type filter hook {hook}\b", each) for each in words):
             yield clean.count("\n", 0, found.start()) + 1, words
 
 
@@ -50,6 +59,39 @@ def is_node(host: Host, needed: str) -> bool:
     return needed == "yes" or (needed == "auto" and "kubelet" in engine.installed(host))
 
 
+def drops(statements: list[str]) -> str:
+    """Return what in a chain drops the packets of containers, empty if nothing does or it cannot be told."""
+    last = statements[-1].removeprefix("counter ").split()[0]
+    found = "policy drop" if "policy drop" in statements else last
+    return found if found in ("policy drop", "drop", "reject") and not lets_through(statements) else ""
+
+
+HOOKS = (
+    (IP, ("prerouting", "forward", "postrouting"), "containers reach nothing, whatever the engine accepts"),
+    (("arp",), ("input", "output"), "containers and this host do not find each other"),
+    (
+        ("bridge",),
+        ("prerouting", "input", "output", "postrouting"),
+        "containers do not reach this host, their gateway",
+    ),
+)
+"""Where packets of containers pass: families of tables, hooks, and what comes of a chain there that drops all."""
+
+OF_IPTABLES = r"(?ms)\btable ip (?:filter|nat|mangle|raw|security) \{.*?^\}"
+"""Tables of iptables-nft, in which the engine puts its rules before those of others."""
+
+
+def rules_now(host: Host) -> str | None:
+    """Return the rules of nftables that hold now, but those of iptables; None where nobody can tell."""
+    if host.kind != "live" or firewall.asking_loads(host, "nf_tables"):
+        return None
+    try:
+        done = host.run("nft", "list", "ruleset")
+    except (FileNotFoundError, PermissionError, Unavailable):
+        return None
+    return re.sub(OF_IPTABLES, "", done.out) if done.code == 0 else None
+
+
 LOADED = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf", "/etc/nftables.nft")
 """The file that nftables.service loads, by distribution."""
 
@@ -73,8 +115,9 @@ class RulesetsNftables(Check):
     *Why*: each base chain judges for itself: what the engine accepts in its own table, a chain of
     /etc/nftables.conf with `policy drop` still drops. Containers then reach nothing, and published ports are dead.
 
-    *Needs*: the file that nftables.service loads, where it is enabled; a base chain of the hook `forward` whose policy
-    is accept, or a rule in it that accepts more than replies.
+    *Needs*: what `nft list ruleset` tells now, and the file that nftables.service loads, where it is enabled: in each
+    base chain of the hook `forward`, and of those before and after it, policy accept, or a rule that accepts more than
+    replies. The same in chains of arp and bridge that see what containers send to this host.
 
     *Fix*: accept the interfaces of containers in that chain.
     """
@@ -94,30 +137,45 @@ class RulesetsNftables(Check):
         """See `Check.run`."""
         if not engine.installed(host):
             raise NotApplicable("no engine is installed")
-        path = loaded(host, self.paths)
-        for line, statements in base_chains(files.text(host, path) or "", "forward"):
-            more = {
-                "path": path,
-                "line": line,
-                "when": "boot",
-                "expected": "the interfaces of containers accepted",
-            }
-            last = statements[-1].removeprefix("counter ").split()[0]
-            drops = "policy drop" in statements or last in ("drop", "reject")
-            if not drops or lets_through(statements):
-                yield passed("nftables forward", "lets more through than replies", **more)
-                return
-            yield failed(
-                "nftables forward",
-                "drops what is forwarded, whatever the engine accepts in its own tables: containers reach nothing",
-                value="policy drop" if "policy drop" in statements else last,
-                hint='add to that chain: iifname { "docker0", "br-*" } accept; oifname { "docker0", "br-*" } accept',
-                commands=[f"nano +{line} {path}", "systemctl reload nftables", "systemctl restart docker"],
-                **more,
-            )
+        text = rules_now(host)
+        if text is not None:
+            yield from self._judge(text, "now", None)
+        try:
+            path = loaded(host, self.paths)
+        except NotApplicable:
+            if text is None:
+                raise
             return
-        yield passed(
-            "nftables forward", "no chain of its own judges what is forwarded", path=path, when="boot"
+        yield from self._judge(files.text(host, path) or "", "boot", path)
+
+    def _judge(self, text: str, when: str, path: str | None) -> Iterator[Finding]:
+        silent = True
+        for families, hooks, effect in HOOKS:
+            for hook in hooks:
+                for line, statements in base_chains(text, hook, families):
+                    silent = False
+                    yield self._told(hook, drops(statements), effect, when, path, line)
+        if silent:
+            text = "no chain of its own judges what is forwarded"
+            yield passed("nftables forward", text, path=path, when=when)
+
+    def _told(self, hook: str, dropped: str, effect: str, when: str, path: str | None, line: int) -> Finding:
+        where = {
+            "when": when,
+            "expected": "the interfaces of containers accepted",
+            "path": path,
+            "line": line if path else None,
+        }
+        if not dropped:
+            return passed(f"nftables {hook}", "lets more through than replies", **where)
+        edit = [f"nano +{line} {path}", "systemctl reload nftables"] if path else ["nft list ruleset"]
+        return failed(
+            f"nftables {hook}",
+            f"drops what comes there: {effect}",
+            value=dropped,
+            hint='add to that chain: iifname { "docker0", "br-*" } accept; oifname { "docker0", "br-*" } accept',
+            commands=[*edit, "systemctl restart docker"],
+            **where,
         )
 
 

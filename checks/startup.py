@@ -23,20 +23,6 @@ def installed_version(host: Host) -> Version | None:
     return engine.docker_version(host)
 
 
-def dangling(host: Host, path: str) -> str | None:
-    """Return the part of a path that is a link which leads nowhere, None if no part is."""
-    here = ""
-    for part in path.strip("/").split("/"):
-        here = f"{here}/{part}"
-        try:
-            is_link = host.stat(here, follow=False).is_link
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        if is_link and not host.exists(here):
-            return here
-    return None
-
-
 class StartupDataRoot(Check):
     """The data root is there, or can be made.
 
@@ -57,13 +43,13 @@ class StartupDataRoot(Check):
         """See `Check.run`."""
         installed_version(host)
         root = docker.data_root(host)
-        link = dangling(host, root)
+        link = files.dangling(host, root)
         now = host.when
         if link is None:
             yield passed(root, "no link in its path leads nowhere", value=root, path=root, when=now)
             return
         target = host.resolve(link)
-        brought = self._brought(host, target)
+        brought = mounts.brought(host, target)
         if brought and host.kind != "live":
             yield passed(root, f"{link} leads to {target}, which {brought} brings", value=target, when="boot")
             return
@@ -76,17 +62,6 @@ class StartupDataRoot(Check):
             when=now,
             commands=[f"mount {brought}" if brought.startswith("/") else f"mkdir -p {target}"],
         )
-
-    def _brought(self, host: Host, target: str) -> str:
-        """Return what makes the folder at boot: a mount point, or a file of tmpfiles.d; empty if nothing does."""
-        mount = mounts.boot(host, target)
-        if mount and mount.point != "/":
-            return mount.point
-        for path in files.merged_conf(host, ("/etc/tmpfiles.d", "/run/tmpfiles.d", "/usr/lib/tmpfiles.d")):
-            lines = (files.text(host, path) or "").splitlines()
-            if any(line.split()[1:2] == [target] for line in lines):
-                return posixpath.basename(path)
-        return ""
 
 
 class StartupExecRoot(Check):
@@ -122,7 +97,7 @@ class StartupExecRoot(Check):
             "line": told.line if told else None,
             "when": host.when,
         }
-        link = dangling(host, root) if now else None
+        link = files.dangling(host, root) if now else None
         if not root.startswith("/"):
             yield failed("exec-root", f"{root} is relative: no container starts", **where)
         elif link is not None:

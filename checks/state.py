@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Version, failed, passed
-from hostcheck.facts import containerd, docker, engine, files, storage
+from hostcheck.facts import containerd, docker, engine, files, mounts, storage
 from hostcheck.facts.versions import version as found_version
 
 MOBY = "https://github.com/moby/moby/blob"
@@ -188,13 +188,16 @@ class StateImageNames(Check):
 class StateFolders(Check):
     """Where dockerd and containerd keep what they know there are folders.
 
-    *Why*: dockerd makes what is missing below its data root. Where a file stands in the place of a folder it does not
-    start: "mkdir /var/lib/docker/volumes: not a directory". A restored backup and a script with a typing error
-    leave one.
+    *Why*: dockerd makes what is missing below its data root. Where a file stands in the place of a folder, or a link
+    that leads nowhere, it does not start: "mkdir /var/lib/docker/volumes: not a directory", or "file exists". A
+    restored backup and a script with a typing error leave a file; a disk that images were moved to and that is not
+    mounted leaves the link.
 
-    *Needs*: folders, or nothing, in the places that both use, and in that of dockerd's configuration.
+    *Needs*: folders, or nothing, in the places that both use, and in that of dockerd's configuration. What a mount of
+    fstab or a line of tmpfiles.d will bring counts as there at the next boot. The folder of layers is no link: runc
+    refuses a root file system behind one.
 
-    *Fix*: move the file away.
+    *Fix*: move the file away; mount the disk.
     """
 
     id = "state.folders"
@@ -204,36 +207,93 @@ class StateFolders(Check):
         f"{MOBY}/v28.5.2/daemon/daemon.go",
         f"{MOBY}/v28.5.2/volume/local/local.go",
         f"{MOBY}/v28.5.2/plugin/manager.go",
+        "https://github.com/opencontainers/runc/blob/v1.3.3/libcontainer/configs/validate/validator.go",
     )
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
         engine.need_docker(host)
-        when = host.when
         some = False
-        places = list(self._places(host))
-        for path in places:
-            if files.obstacle(host, path) is None and host.exists(path):
+        wrong: dict[str, Finding] = {}
+        for path in (*self._made(host), *self._looked_into(host)):
+            found = self._obstacle(host, path) or self._lost(host, path) or self._linked(host, path)
+            if found is not None:
+                wrong.setdefault(found.subject, found)
+            elif host.exists(path):
                 some = True
-                yield passed(path, "is a folder", value="folder", expected="folder", path=path, when=when)
-        for obstacle in dict.fromkeys(files.obstacle(host, place) for place in places):
-            if obstacle is None:
-                continue
-            some = True
-            yield failed(
-                obstacle,
-                "is no folder, and none can be made there: dockerd does not start, or starts no container",
-                value="file",
-                expected="folder",
-                path=obstacle,
-                when=when,
-                commands=[f"mv {obstacle} {obstacle}.away", "systemctl restart containerd docker"],
-            )
-        if not some:
+                where = {"path": path, "when": host.when}
+                yield passed(path, "is a folder", value="folder", expected="folder", **where)
+        yield from wrong.values()
+        if not some and not wrong:
             raise NotApplicable("dockerd has made none of its folders yet")
 
-    def _places(self, host: Host) -> Iterator[str]:
-        """Yield where folders must be."""
+    def _obstacle(self, host: Host, place: str) -> Finding | None:
+        """Return the finding about what stands in a folder's way."""
+        found = files.obstacle(host, place)
+        if found is None:
+            return None
+        return failed(
+            found,
+            "is no folder, and none can be made there: dockerd does not start, or starts no container",
+            value="file",
+            expected="folder",
+            path=found,
+            when=host.when,
+            commands=[f"mv {found} {found}.away", "systemctl restart containerd docker"],
+        )
+
+    def _lost(self, host: Host, place: str) -> Finding | None:
+        """Return the finding about a link that leads nowhere; one above the data root is for startup.data_root."""
+        link = files.dangling(host, place)
+        known = link is None or link == files.dangling(host, storage.data_root(host)[0])
+        if link is None or known or place in self._looked_into(host):
+            return None
+        target = host.resolve(link)
+        disk = mounts.brought(host, target)
+        if disk and host.kind != "live":
+            return None
+        return failed(
+            link,
+            f"leads to {target}, which is not there, and no folder can be made: dockerd does not start",
+            value=target,
+            expected="folder",
+            path=link,
+            when=host.when,
+            commands=[f"mount {disk}" if disk.startswith("/") else f"mkdir -p {target}"],
+        )
+
+    def _linked(self, host: Host, place: str) -> Finding | None:
+        """Return the finding about the folder of layers being a link, which runc's root of a container may not be."""
+        chosen = storage.driver(host)
+        layers = f"{storage.data_root(host)[0]}/{chosen.name}"
+        runc = docker.setting(host, "default-runtime") in (None, "", "runc")
+        if (
+            place != layers
+            or not runc
+            or not host.exists(place)
+            or not host.stat(place, follow=False).is_link
+        ):
+            return None
+        target = host.resolve(place)
+        return failed(
+            place,
+            f"is a link to {target}: runc takes no root file system behind a link, and no container starts",
+            value=target,
+            expected="folder",
+            path=place,
+            when=host.when,
+            commands=[f"rm {place}", f"mkdir {place}", f"mount --bind {target} {place}"],
+            hint="put the bind mount into /etc/fstab, or move the whole data root",
+        )
+
+    def _looked_into(self, host: Host) -> tuple[str, ...]:
+        """Return folders that nobody makes: a link that leads nowhere does no harm there."""
+        version, own = engine.docker_version(host), posixpath.dirname(docker.config_file(host))
+        makes_key = version is not None and version < Version("23.0")
+        return (*(() if makes_key else (own,)), posixpath.dirname(containerd.config_path(host)))
+
+    def _made(self, host: Host) -> Iterator[str]:
+        """Yield the folders that are made where they are missing."""
         version = engine.docker_version(host)
         root, chosen = storage.data_root(host)[0], storage.driver(host)
         own = chosen.store != "containerd" and bool(chosen.name)
@@ -243,7 +303,6 @@ class StateFolders(Check):
             if own or name not in OWN_IMAGES:
                 yield f"{root}/{name.format(driver=chosen.name)}"
         yield posixpath.dirname(docker.config_file(host))
-        yield posixpath.dirname(containerd.config_path(host))
         for key in ("state", "temp"):
             place = containerd.top(host, key)
             if place and not place.startswith("/run/"):

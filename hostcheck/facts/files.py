@@ -94,6 +94,20 @@ def obstacle(host: Host, path: str) -> str | None:
     return None
 
 
+def dangling(host: Host, path: str) -> str | None:
+    """Return the part of a path that is a link which leads nowhere, None if no part is."""
+    here = ""
+    for part in path.strip("/").split("/"):
+        here = f"{here}/{part}"
+        try:
+            is_link = host.stat(here, follow=False).is_link
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if is_link and not host.exists(here):
+            return here
+    return None
+
+
 def which(host: Host, name: str, folders: Sequence[str] = PROGRAM_FOLDERS) -> str | None:
     """Return the path of the program of that name, as a shell would find it, None if there is none."""
     for folder in folders:

@@ -179,64 +179,6 @@ def forwards_nothing(text: str) -> bool:
     return "\n:FORWARD DROP " in text and "\n-A FORWARD " not in text
 
 
-class Chain(Record):
-    """A chain as iptables-save prints it."""
-
-    policy: str
-    """`ACCEPT` or `DROP`; `-` where somebody made the chain."""
-    rules: tuple[str, ...]
-
-
-def chain(text: str, name: str, table: str = "filter") -> Chain | None:
-    r"""Return a chain of the rules that iptables-save prints, None where there is none.
-
-    >>> chain("*nat\n:MINE - [0:0]\nCOMMIT\n*filter\n:MINE - [0:0]\n-A MINE -j DROP\nCOMMIT\n", "MINE")
-    Chain(policy='-', rules=('-A MINE -j DROP',))
-    """
-    current, policy, rules = "", "", []
-    for line in text.splitlines():
-        if line.startswith("*"):
-            current = line[1:].strip()
-        elif current == table and line.startswith(f":{name} "):
-            policy = line.split()[1]
-        elif current == table and line.startswith(f"-A {name} "):
-            rules.append(line.strip())
-    return Chain(policy, tuple(rules)) if policy else None
-
-
-_COMMENT = re.compile(r"""-m comment --comment (?:"[^"]*"|\S+)""")
-_REPLIES = re.compile(
-    r"-m (?:conntrack --ctstate|state --state) (?:RELATED|ESTABLISHED)(?:,(?:RELATED|ESTABLISHED))*"
-)
-_GOES_ON = frozenset({"LOG", "NFLOG", "MARK", "CONNMARK", "TRACE", "TCPMSS"})
-"""Targets after which the next rule is looked at (iptables-extensions(8))."""
-
-
-_EVERY = ("", "-i docker0")
-"""Conditions that all packets of containers fulfil."""
-
-
-def drops_all(chain: Chain) -> str | None:
-    """Return the rule, or the policy, that drops all packets of containers but replies, None if there is none.
-
-    >>> drops_all(Chain("-", ("-A X -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "-A X -j DROP")))
-    '-A X -j DROP'
-    >>> drops_all(Chain("DROP", ("-A X -s 10.0.0.0/8 -j DROP",)))
-    '-P DROP'
-    >>> drops_all(Chain("DROP", ("-A X -s 10.0.0.0/8 -j RETURN", "-A X -j DROP")))
-    >>> drops_all(Chain("ACCEPT", ("-A X -s 10.0.0.0/8 -j DROP",)))
-    """
-    for rule in chain.rules:
-        before, jumps, after = _COMMENT.sub("", rule).partition(" -j ")
-        target, conditions = after.split(" ")[0], " ".join(before.split()[2:])
-        if target in ("DROP", "REJECT"):
-            if conditions in _EVERY:
-                return rule
-        elif jumps and target not in _GOES_ON and not _REPLIES.fullmatch(conditions):
-            return None
-    return "-P DROP" if chain.policy == "DROP" else None
-
-
 def has_rules(host: Host, backend: str) -> bool | None:
     """Return whether a back end holds IPv4 rules now, None where that cannot be had."""
     text = saved(host, backend)

@@ -24,6 +24,19 @@ _INCLUDES_LIMIT = 100
 DEFAULT = ("/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib", "/lib32", "/usr/lib32")
 
 
+PRELOAD = "/etc/ld.so.preload"
+
+
+def preloaded(text: str) -> tuple[str, ...]:
+    r"""Return the libraries that ld.so.preload names (rtld.c).
+
+    >>> preloaded("# of an agent\n/lib/a.so:/lib/b.so # both\n")
+    ('/lib/a.so', '/lib/b.so')
+    """
+    lines = (line.partition("#")[0] for line in text.splitlines())
+    return tuple(name for line in lines for name in line.replace(":", " ").split())
+
+
 class Dynamic(Record):
     """What a program's dynamic section says."""
 

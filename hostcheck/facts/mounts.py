@@ -428,3 +428,15 @@ def _value(mount: Mount | None) -> dict[str, object] | None:
     if mount is None:
         return None
     return {"source": mount.source, "type": mount.type, "options": ",".join(dict.fromkeys(mount.options))}
+
+
+def brought(host: Host, folder: str) -> str:
+    """Return what makes a folder at boot: a mount point, or a file of tmpfiles.d; empty if nothing does."""
+    mount = boot(host, folder)
+    if mount and mount.point != "/":
+        return mount.point
+    for path in merged_conf(host, ("/etc/tmpfiles.d", "/run/tmpfiles.d", "/usr/lib/tmpfiles.d")):
+        lines = (text(host, path) or "").splitlines()
+        if any(line.split()[1:2] == [folder] for line in lines):
+            return path.rpartition("/")[2]
+    return ""

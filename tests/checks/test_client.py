@@ -30,6 +30,24 @@ def host(said: Any, kind: str, more: dict[str, Content]) -> FakeHost:
 
 
 @pytest.mark.parametrize(
+    "proxies, fails",
+    [
+        ({"default": {"httpProxy": "http://127.0.0.1:3128"}}, True),
+        ({"default": {"httpsProxy": "localhost:3128"}}, True),
+        ({"tcp://other:2376": {"allProxy": "socks5://u:p@[::1]:1080"}}, True),
+        ({"default": {"httpProxy": "http://172.17.0.1:3128", "noProxy": "127.0.0.1"}}, False),
+        ({"default": {"httpProxy": "http://localhost.example:3128"}}, False),
+        ({"default": {"httpProxy": 1}}, None),
+        ([], None),
+    ],
+)
+def test_proxies(proxies: Any, fails: bool | None) -> None:
+    result = ask(client.ClientProxies, host({"proxies": proxies}, "live", {}))
+    expected = {True: Outcome.FAIL, False: Outcome.PASS, None: Outcome.SKIP}
+    assert result.outcome is expected[fails]
+
+
+@pytest.mark.parametrize(
     "said, more, keys",
     [
         ({"credsStore": "desktop"}, {}, ["credsStore"]),

@@ -191,6 +191,25 @@ def test_user_remapping_needs_ids() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "shim", "containerd", "expected"),
+    [
+        ("io.containerd.runc.v2", "containerd-shim-runc-v2", "2.1.5", False),
+        ("io.containerd.kata.v2", "containerd-shim-runc-v2", "2.1.5", True),
+        ("io.containerd.kata.v2", "containerd-shim-kata-v2", "2.1.5", False),
+        # A plugin of containerd before 2.0.
+        ("io.containerd.runtime.v1.linux", "containerd-shim", "1.7.24", False),
+        ("io.containerd.runtime.v1.linux", "containerd-shim", "2.1.5", True),
+    ],
+)
+def test_a_runtime_that_is_a_type_has_a_shim(name: str, shim: str, containerd: str, expected: bool) -> None:
+    status = f"Package: containerd\nStatus: install ok installed\nVersion: {containerd}\n\n"
+    files = {f"/usr/bin/{shim}": ELF, "/usr/bin/containerd": ELF, "/var/lib/dpkg/status": status}
+    text = f'{{"default-runtime": "{name}"}}'
+    found = failures(ask(checks.DockerRuntimes, host(text, "28.5.2", files)))
+    assert found == [("daemon.json default-runtime", "required")] * expected
+
+
+@pytest.mark.parametrize(
     ("default", "there", "expected"),
     [
         ("", False, [("daemon.json runtimes.nvidia", "info")]),

@@ -181,6 +181,37 @@ def test_mount_options_that_only_volumes_feel() -> None:
     assert worst(ask(checks.FilesystemMountOptions, live(vfs))) is Severity.RECOMMENDED
 
 
+@pytest.mark.parametrize(
+    ("folder", "option", "daemon", "fails"),
+    [
+        ("volumes", "noexec", "{}", True),
+        ("volumes", "ro", "{}", True),
+        ("volumes", "nosuid", "{}", False),
+        ("image", "ro", "{}", True),
+        ("containers", "ro", "{}", True),
+        # An overlay is a mount of its own; copies are not.
+        ("overlay2", "noexec", '{"storage-driver": "overlay2"}', False),
+        ("vfs", "noexec", '{"storage-driver": "vfs"}', True),
+        # Nothing that dockerd writes to.
+        ("mine", "ro", "{}", False),
+    ],
+)
+def test_disks_below_the_data_root(folder: str, option: str, daemon: str, fails: bool) -> None:
+    point = f"/var/lib/docker/{folder}"
+    files = info(f"{point} rw,{option} - xfs /dev/b rw") | {"/etc/docker/daemon.json": daemon}
+    fstab = {"/etc/fstab": f"a / ext4\nb {point} xfs rw,{option} 0 0\n", "/etc/docker/daemon.json": daemon}
+    for host in (live(files), tree(fstab)):
+        failures = ask(checks.FilesystemMountOptions, host).failures
+        assert [f.subject for f in failures] == [f"{point} {option}"] * fails
+
+
+@pytest.mark.parametrize(("driver", "fails"), [("overlay2", True), ("vfs", False)])
+def test_links_that_are_not_followed(driver: str, fails: bool) -> None:
+    files = info("/var rw,nosymfollow - xfs /dev/b rw")
+    files["/etc/docker/daemon.json"] = f'{{"storage-driver": "{driver}"}}'
+    assert (worst(ask(checks.FilesystemMountOptions, live(files))) is Severity.REQUIRED) == fails
+
+
 def test_noexec_under_containerd_stops_nothing() -> None:
     files = info("/var/lib/containerd rw,noexec - xfs /dev/b rw") | {"/usr/bin/containerd": "\x7fELF"}
     assert worst(ask(checks.FilesystemMountOptions, live(files))) is Severity.INFO

@@ -143,20 +143,75 @@ def test_docker_user(rules: str, fails: bool) -> None:
     assert ask(forwarding.ForwardingDockerUser, FakeHost(files, kind="root")).outcome is Outcome.SKIP
 
 
+ANSWERS = "-A {} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
+
+
 @pytest.mark.parametrize(
     ("saved", "expected"),
     [
         ("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\nCOMMIT\n", []),
         ("*filter\n:INPUT DROP [0:0]\nCOMMIT\n", ["filter INPUT"]),
-        ("*filter\n:INPUT DROP [0:0]\n-A INPUT -i lo -j ACCEPT\nCOMMIT\n", []),
+        ("*filter\n:INPUT DROP [0:0]\n-A INPUT -i lo -j ACCEPT\nCOMMIT\n", ["filter INPUT"]),
         ("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -s 10.0.0.1/32 -j DROP\nCOMMIT\n", []),
         ("*mangle\n:FORWARD DROP [0:0]\nCOMMIT\n*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n", ["mangle FORWARD"]),
         ("*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -i docker0 -j DROP\nCOMMIT\n", ["raw PREROUTING"]),
+        ("*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j CT --notrack\nCOMMIT\n", ["raw PREROUTING"]),
+        ("*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p udp -j CT --notrack\nCOMMIT\n", []),
+        ("*raw\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j CT --notrack\nCOMMIT\n", []),
+        # What private networks send, and what is sent to them.
+        ("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -s 172.16.0.0/12 -j DROP\nCOMMIT\n", ["filter INPUT"]),
+        ("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -s 172.16.0.0/12 -i eth0 -j DROP\nCOMMIT\n", []),
+        ("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -s 172.17.0.2/32 -j DROP\nCOMMIT\n", []),
+        ("*filter\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -d 172.16.0.0/12 -j REJECT\nCOMMIT\n", ["filter OUTPUT"]),
+        # Replies come in, and new connections to containers do not go out.
+        (f"*filter\n:INPUT DROP [0:0]\n-A INPUT -i lo -j ACCEPT\n{ANSWERS.format('INPUT')}COMMIT\n", []),
+        (
+            f"*filter\n:OUTPUT DROP [0:0]\n-A OUTPUT -o lo -j ACCEPT\n{ANSWERS.format('OUTPUT')}COMMIT\n",
+            ["filter OUTPUT"],
+        ),
+        ("*filter\n:OUTPUT DROP [0:0]\n-A OUTPUT -p tcp -j ACCEPT\nCOMMIT\n", []),
+        (
+            "*mangle\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -o docker0 -j DROP\nCOMMIT\n",
+            ["mangle POSTROUTING"],
+        ),
     ],
 )
 def test_chains(saved: str, expected: list[str]) -> None:
     failures = ask(forwarding.ForwardingChains, with_rules(saved)).failures
     assert [finding.subject for finding in failures] == expected
+
+
+INPUT = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -s {} -j DROP\nCOMMIT\n"
+
+
+@pytest.mark.parametrize(
+    ("dropped", "more", "fails"),
+    [
+        ("10.0.0.0/8", {}, False),
+        ("10.0.0.0/8", {"/etc/docker/daemon.json": '{"bip": "10.9.0.1/24"}'}, True),
+        ("172.16.0.0/12", {"/etc/docker/daemon.json": '{"bip": "10.9.0.1/24"}'}, False),
+        # docker0 is there, and where another network is it gets none of the usual.
+        (
+            "10.0.0.0/8",
+            {"/proc/net/route": "Iface\ndocker0\t0000090A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\n"},
+            True,
+        ),
+        (
+            "172.17.0.0/16",
+            {"/proc/net/route": "Iface\nvpn\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\n"},
+            False,
+        ),
+        ("172.17.0.0/16", {"/etc/docker/daemon.json": '{"default-address-pools": []}'}, True),
+    ],
+)
+def test_chains_ask_for_the_network_of_containers(
+    dropped: str, more: dict[str, Content], fails: bool
+) -> None:
+    """At boot, by files that netfilter-persistent loads, and now."""
+    rules = INPUT.format(dropped)
+    host = with_rules(rules)
+    host.files.update(more)
+    assert bool(ask(forwarding.ForwardingChains, host).failures) == fails
 
 
 @pytest.mark.parametrize("name", ["ForwardingInterfaces", "ForwardingDockerUser", "ForwardingChains"])

@@ -192,6 +192,22 @@ def test_bridge(files: dict[str, Any], kind: str, outcome: Outcome) -> None:
     assert result.outcome is outcome, result.findings or result.reason
 
 
+@pytest.mark.parametrize(
+    ("state", "delay", "fails"),
+    [("0", "1500", False), ("1", "1500", True), ("1", "200", False), ("2", "1500", True)],
+)
+@pytest.mark.parametrize("name", ["docker0", "br0"])
+def test_bridge_with_a_spanning_tree(name: str, state: str, delay: str, fails: bool) -> None:
+    folder = f"/sys/class/net/{name}/bridge"
+    files: dict[str, Content] = {
+        "/usr/bin/dockerd": "\x7fELF",
+        f"{folder}/stp_state": f"{state}\n",
+        f"{folder}/forward_delay": f"{delay}\n",
+        JSON: f'{{"bridge": "{name}"}}',
+    }
+    assert bool(ask(checks.InterfacesBridge, FakeHost(files)).failures) == fails
+
+
 FLAGS = "/sys/class/net/lo/flags"
 OWN = {"/proc/net/fib_trie": "Local:\n  |-- 127.0.0.1\n     /32 host LOCAL\n"}
 NOT_OWN = {"/proc/net/fib_trie": "Local:\n  |-- 10.0.0.1\n     /32 host LOCAL\n"}

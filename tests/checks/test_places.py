@@ -98,6 +98,31 @@ def test_sockets(laid: dict[str, Content], expected: list[str]) -> None:
     assert subjects(places.PlacesSockets, host(laid)) == expected
 
 
+def test_a_socket_that_is_mounted() -> None:
+    mounted = ROOT + "23 20 0:23 /docker.sock /run/docker.sock rw - tmpfs tmpfs rw\n"
+    machine = host({"/run/docker.sock": "x"}, mounted=mounted)
+    assert subjects(places.PlacesSockets, machine) == ["/var/run/docker.sock"]
+
+
+DEV = "24 20 0:24 / /dev {} - devtmpfs udev rw\n"
+
+
+@pytest.mark.parametrize(
+    ("laid", "mounted", "whens"),
+    [
+        ({}, DEV.format("rw,nosuid"), []),
+        ({}, DEV.format("rw,nosuid,nodev"), ["now"]),
+        ({"/dev/null": GONE}, DEV.format("rw"), ["now"]),
+        ({"/etc/fstab": "udev /dev devtmpfs rw,nodev 0 0\n"}, DEV.format("rw"), ["boot"]),
+        # A folder of /, as in a container.
+        ({}, "", []),
+    ],
+)
+def test_devices(laid: dict[str, Content], mounted: str, whens: list[str]) -> None:
+    machine = host({"/dev/null": "", **laid}, mounted=ROOT + mounted)
+    assert [finding.when for finding in ask(places.PlacesDevices, machine).failures] == whens
+
+
 def test_sockets_at_rest() -> None:
     """Only those that do not lie in /run."""
     assert ask(places.PlacesSockets, host({"/run/": GONE}, kind="root")).outcome is Outcome.SKIP
@@ -202,7 +227,8 @@ def test_temporary_at_rest(laid: dict[str, Content], fails: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["PlacesRun", "PlacesSockets", "PlacesVarRun", "PlacesSysctls", "PlacesTemporary"]
+    "name",
+    ["PlacesRun", "PlacesSockets", "PlacesVarRun", "PlacesSysctls", "PlacesTemporary", "PlacesDevices"],
 )
 def test_nothing_is_said_before_docker_is_installed(name: str) -> None:
     assert ask(getattr(places, name), FakeHost({"/run/docker.sock/": ""})).outcome is Outcome.SKIP

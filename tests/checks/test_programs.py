@@ -107,6 +107,11 @@ def failures(name: str, changes: Mapping[str, Content | None]) -> dict[str, str]
         ({"/usr/sbin/runc": "#!/none\n"}, {"runc": "required"}),
         ({"/usr/sbin/runc": "#! /bin/sh -e\nexec crun\n"}, {}),
         ({"/usr/sbin/xtables-nft-multi": "#!/usr/bin/env bash\n"}, {"iptables": "required"}),
+        ({"/etc/ld.so.preload": "/usr/lib/libsnoopy.so\n"}, {"/etc/ld.so.preload": "required"}),
+        ({"/etc/ld.so.preload": "/usr/lib/libsnoopy.so\n", "/usr/lib/libsnoopy.so": ""}, {}),
+        ({"/etc/ld.so.preload": "/$LIB/libagent.so\n"}, {}),
+        ({"/etc/ld.so.preload": "/usr/lib/libsnoopy.so\n", "/usr/sbin/xtables-nft-multi": GO}, {}),
+        ({"/etc/ld.so.preload": "/usr/lib/libsnoopy.so\n", DAEMON: '{"iptables": false}'}, {}),
     ],
 )  # fmt: skip
 def test_loader(changes: dict[str, Content | None], want: dict[str, str]) -> None:

@@ -153,3 +153,44 @@ def test_names(rules: tuple[str, ...], policy: str, fails: bool) -> None:
     }
     machine = host("/etc/nftables.conf", text, "nftables.service", **programs)
     assert bool(ask(rulesets.RulesetsNames, machine).failures) is fails
+
+
+def now(rules: str, **more: Content) -> FakeHost:
+    """Make a running host with an engine, of which nft tells these rules."""
+    laid: dict[str, Content] = {"/usr/bin/dockerd": b"\x7fELF", "/proc/modules": "nf_tables 1 0 - Live 0x0\n"}
+    laid.update({"/" + name.replace("__", "/"): content for name, content in more.items()})
+    return FakeHost(laid, commands={("nft", "list", "ruleset"): rules})
+
+
+DROPS = "table {} {} {{\n\tchain x {{\n\t\ttype filter hook {} priority filter; policy drop;\n\t}}\n}}\n"
+
+
+@pytest.mark.parametrize(
+    "rules, hooks",
+    [
+        ("", []),
+        (DROPS.format("inet", "guard", "forward"), ["forward"]),
+        (DROPS.format("inet", "guard", "forward").replace("drop;", "drop;\n\t\ttcp dport 22 accept"), []),
+        (DROPS.format("ip", "guard", "prerouting"), ["prerouting"]),
+        # A server lets in what it is asked for, and that of another family is no matter of containers.
+        (DROPS.format("inet", "guard", "input"), []),
+        (DROPS.format("ip6", "guard", "forward"), []),
+        # In these dockerd comes first.
+        ("# managed by iptables-nft\n" + DROPS.format("ip", "filter", "forward"), []),
+        (DROPS.format("arp", "filter", "input"), ["input"]),
+        (DROPS.format("bridge", "filter", "input"), ["input"]),
+        # What one container sends to another.
+        (DROPS.format("bridge", "filter", "forward"), []),
+        (DROPS.format("ip", "nat", "forward") + DROPS.format("arp", "x", "output"), ["output"]),
+    ],
+)
+def test_nftables_now(rules: str, hooks: list[str]) -> None:
+    failures = ask(rulesets.RulesetsNftables, now(rules)).failures
+    assert [(finding.subject, finding.when) for finding in failures] == [
+        (f"nftables {hook}", "now") for hook in hooks
+    ]
+
+
+def test_nft_is_not_asked_where_that_would_load_its_module() -> None:
+    asked = now(DROPS.format("inet", "guard", "forward"), proc__modules="")
+    assert ask(rulesets.RulesetsNftables, asked).outcome is Outcome.SKIP

@@ -112,6 +112,13 @@ AWAY = {f"{ROOT}/overlay2/l/": None}
         ({"/etc/containerd/config.toml": 'root = "/srv/c"\n', "/srv": "x"}, "26.1.5", "required"),
         # A link is what it leads to.
         ({f"{ROOT}/volumes": "-> /srv/volumes", "/srv/volumes/": ""}, "26.1.5", "pass"),
+        ({f"{ROOT}/volumes": "-> /srv/volumes"}, "26.1.5", "required"),
+        ({f"{ROOT}/overlay2": "-> /mnt/overlay2", **AWAY}, "26.1.5", "required"),
+        # dockerd before 23.0 makes a key there.
+        ({"/etc/docker": "-> /mnt/etc"}, "20.10.24", "required"),
+        ({"/etc/docker": "-> /mnt/etc"}, "26.1.5", "pass"),
+        ({"/etc/containerd": "-> /mnt/etc"}, "20.10.24", "pass"),
+        ({f"{ROOT}/overlay2": "-> /srv/overlay2", "/srv/overlay2/l/": "", **AWAY}, "26.1.5", "required"),
         # dockerd makes a new folder there, whatever it was.
         ({f"{ROOT}/tmp": "x"}, "20.10.24", "pass"),
         # Of releases before 23.0 only.
@@ -125,6 +132,19 @@ AWAY = {f"{ROOT}/overlay2/l/": None}
 )
 def test_folders(files: dict[str, Any], docker: str, expected: str) -> None:
     assert outcomes("StateFolders", files, docker) == [expected] * 2
+
+
+@pytest.mark.parametrize(
+    "bringing",
+    [
+        {"/etc/fstab": "a / ext4\nb /mnt ext4\n"},
+        {"/usr/lib/tmpfiles.d/x.conf": "d /mnt/volumes 0755 root root -\n"},
+    ],
+)
+def test_what_the_boot_brings_is_no_lost_folder(bringing: dict[str, Any]) -> None:
+    """The running host has it not, whatever the boot will bring."""
+    files = {f"{ROOT}/volumes": "-> /mnt/volumes", **bringing}
+    assert outcomes("StateFolders", files, "26.1.5") == ["required", "pass"]
 
 
 def test_layers() -> None:

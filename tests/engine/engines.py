@@ -52,7 +52,7 @@ def run(suite: str = "bookworm", **spec: Any) -> dict[str, Any]:
 def _roots(word: str) -> str:
     """Return a word of a command with the names of suites replaced by where their roots lie."""
     return re.sub(
-        r"\{(\w+)\}", lambda found: found[0] if found[1] == "root" else str(roots.need(found[1])), word
+        r"\{([\w-]+)\}", lambda found: found[0] if found[1] == "root" else str(roots.need(found[1])), word
     )
 
 
