@@ -301,6 +301,36 @@ CONFLICTS: tuple[Conflict, ...] = (
         "2021-05",
         ("nodes in containers", "few connections"),
     ),
+    Conflict(
+        "k3s iptables check",
+        (("iptables", "1.8.10 - 1.8.11"),),
+        RECOMMENDED,
+        "this iptables-nft says of rules that are there that they are not, and k3s adds them without end",
+        "upgrade iptables to 1.8.11, or start k3s with --prefer-bundled-bin",
+        "https://github.com/cloudnativelabs/kube-router/issues/1789",
+        "2024-12",
+        ("iptables-nft", "k3s"),
+    ),
+    Conflict(
+        "network files of CNI",
+        (("containernetworking-plugins", "- 1.0"),),
+        REQUIRED,
+        "a file of /etc/cni/net.d is of version 1.0.0, which these plugins do not know: its network is not there",
+        'install containernetworking-plugins 1.0 or later, or write "cniVersion": "0.4.0" into the file',
+        "https://github.com/actions/runner-images/issues/7753",
+        "2023-06",
+        ("CNI files of 1.0.0",),
+    ),
+    Conflict(
+        "podman AppArmor signals",
+        (("podman", "4.0 - 5.2"),),
+        RECOMMENDED,
+        "the profile that podman gives to containers takes no signal from a crun with a profile: podman stop fails",
+        "upgrade podman (Ubuntu 24.04: to 4.9.3+ds1-1ubuntu0.1 or later)",
+        "https://github.com/containers/common/issues/1898",
+        "2024-03",
+        ("AppArmor profile of crun", "podman without its distribution's fix"),
+    ),
 )
 
 RELEASES: tuple[tuple[str, str, str, str], ...] = (

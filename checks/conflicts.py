@@ -13,13 +13,16 @@ from hostcheck.facts import (
     engine,
     firewall,
     kernel,
+    kubelet,
     modules,
     packages,
     releases,
+    resources,
     security,
     systemd,
 )
-from hostcheck.facts.files import which
+from hostcheck.facts import os as os_facts
+from hostcheck.facts.files import names, text, which
 from hostcheck.facts.packages import removed
 from hostcheck.facts.versions import (
     TOOLS,
@@ -165,13 +168,17 @@ def _makers_runc(host: Host, _when: str) -> bool:
     return found is not None and found.package not in ("runc", "moby-runc")
 
 
-def _unpatched_crun(host: Host, _when: str) -> bool:
-    """Return whether crun is no update of Debian 12 or Ubuntu 22.04, which took the fix into an older release."""
-    try:
-        package = packages.installed(host, "crun")
-    except (PermissionError, Unavailable):
-        return False
-    return package is None or re.search(r"deb1[12]u|ubuntu\d+\.", package.version) is None
+def _unpatched(name: str) -> Callable[[Host, str], bool]:
+    """Return whether a package is no update of Debian or Ubuntu, which took the fix into an older release."""
+
+    def holds(host: Host, _when: str) -> bool:
+        try:
+            package = packages.installed(host, name)
+        except (PermissionError, Unavailable):
+            return False
+        return package is None or re.search(r"deb1[12]u|ubuntu\d+\.", package.version) is None
+
+    return holds
 
 
 def _no_option(name: str) -> Callable[[Host, str], bool]:
@@ -205,10 +212,27 @@ def _few_connections(host: Host, _when: str) -> bool:
     """Return whether the table is smaller than what kube-proxy asks for: 32768 a processor, 131072 at least."""
     try:
         limit = int(host.read("/proc/sys/net/netfilter/nf_conntrack_max"))
-        processors = len(re.findall(r"(?m)^processor\s*:", host.read("/proc/cpuinfo")))
+        processors, _path = resources.cpus(host)
     except (OSError, Unavailable, ValueError):
         return False
     return limit < max(131072, 32768 * processors)
+
+
+def _nodes_in_containers(host: Host, when: str) -> bool:
+    """Return whether nodes are containers here: this host is a guest of LXC and a node, or it has tools for them."""
+    if host.kind == "live" and (os_facts.container(host) or ("",))[0] == "lxc":
+        return kubelet.is_node(host)
+    return _there("kind", "minikube", "k3d")(host, when)
+
+
+def _new_networks(host: Host, _when: str) -> bool:
+    """Return whether a file of /etc/cni/net.d is of version 1.0.0 or later."""
+    folder = "/etc/cni/net.d"
+    try:
+        files = [text(host, f"{folder}/{name}") for name in names(host, folder) if name.endswith(".conflist")]
+    except (OSError, Unavailable):
+        return False
+    return any(re.search(r'"cniVersion"\s*:\s*"1\.', each or "") for each in files)
 
 
 def _nvidia(host: Host, when: str) -> bool:
@@ -230,9 +254,11 @@ CIRCUMSTANCES: dict[str, Callable[[Host, str], bool]] = {
     "nvidia": _nvidia,
     "iptables-nft": lambda host, _when: firewall.backend(host) == "nft",
     "runc of its makers": _makers_runc,
-    "crun without its distribution's fix": _unpatched_crun,
+    "crun without its distribution's fix": _unpatched("crun"),
+    "podman without its distribution's fix": _unpatched("podman"),
     "ipv6.disable=1": boot.without_ipv6,
     "no CONFIG_IP_SET": _no_option("IP_SET"),
+    "AppArmor profile of crun": _there("/etc/apparmor.d/crun"),
     "AppArmor profile of runc": _there("/etc/apparmor.d/runc", "/etc/apparmor.d/usr.sbin.runc"),
     "AppArmor without its parser": _no_parser,
     "systemd": lambda host, _when: not systemd.other_init(host),
@@ -241,7 +267,8 @@ CIRCUMSTANCES: dict[str, Callable[[Host, str], bool]] = {
     "32-bit": _narrow,
     # Images built since then are what a host is asked to run.
     "images since 2021-08": lambda host, _when: host.today() >= "2021-08",
-    "nodes in containers": _there("kind", "minikube", "k3d"),
+    "nodes in containers": _nodes_in_containers,
+    "CNI files of 1.0.0": _new_networks,
     "few connections": _few_connections,
 }
 """What a conflict may depend on beside the releases."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterator
 
-from hostcheck._typing import Optional
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import docker, engine, files, kubelet, network, packages
 
@@ -121,15 +120,8 @@ class InterfacesNetworkManager(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        said: Optional[tuple[str, files.Source]] = None
-        there = False
-        for path, section in network.nm_sections(host):
-            there = True
-            if section.name == "keyfile":
-                for key, value, line in section.entries:
-                    if key.rstrip("+") == "unmanaged-devices":
-                        earlier = said[0] + ";" if said and key.endswith("+") else ""
-                        said = (earlier + value, files.Source(path, line))
+        there = any(True for _ in network.nm_sections(host))
+        said = network.unmanaged(host)
         if not there or (host.kind != "live" and not network.enabled(host, "NetworkManager.service")):
             raise NotApplicable("NetworkManager is not here, or has no configuration")
         subject = "NetworkManager.conf unmanaged-devices"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 
 from hostcheck._typing import Any
@@ -348,3 +349,62 @@ def parse_uid(status: str) -> int | None:
         if words[:1] == ["Uid:"] and len(words) > 2 and words[2].isdecimal():
             return int(words[2])
     return None
+
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def built(version: str) -> str:
+    """Return the day on which a kernel was built, by /proc/version; empty where it does not say it.
+
+    >>> built("Linux version 6.1.0-26-amd64 (gcc) #1 SMP PREEMPT_DYNAMIC Debian 6.1.112-1 (2024-09-30)")
+    '2024-09-30'
+    >>> built("Linux version 5.14.0-1.el9 (mockbuild) (gcc) #1 SMP PREEMPT_DYNAMIC Fri Mar 1 10:31:02 UTC 2024")
+    '2024-03-01'
+    """
+    found = re.search(r"\((\d{4}-\d\d-\d\d)\)\s*$", version)
+    if found:
+        return found[1]
+    found = re.search(rf"({'|'.join(MONTHS)})\s+(\d+) \d\d:\d\d:\d\d (?:\S+ )?(\d{{4}})\s*$", version)
+    return f"{found[3]}-{MONTHS.index(found[1]) + 1:02}-{int(found[2]):02}" if found else ""
+
+
+class OsClock(Check):
+    """The clock is not behind.
+
+    *Why*: a board without a battery, or a machine that nothing gives the time, comes up in the past. No certificate is
+    valid yet, so that nothing can be pulled (`x509: certificate has expired or is not yet valid`) and no node joins.
+
+    *Needs*: on a running host, the time of its boot by /proc/stat, which is not before the day on which its kernel was
+    built. How far a later clock is wrong cannot be told from within.
+
+    *Fix*: set the clock, and enable chrony or systemd-timesyncd.
+    """
+
+    id = "os.clock"
+    severity = Severity.RECOMMENDED
+    references = (
+        "https://github.com/rancher/os/issues/2424",
+        "https://man7.org/linux/man-pages/man5/proc_stat.5.html",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        if host.kind != "live":
+            raise NotApplicable("the clock is that of a running host")
+        shown = re.search(r"(?m)^btime (\d+)$", text(host, "/proc/stat") or "")
+        since = built((text(host, "/proc/version") or "").strip())
+        if shown is None or not since:
+            raise Unavailable("neither the time of the boot nor the kernel's day is told")
+        booted = time.strftime("%Y-%m-%d", time.gmtime(int(shown[1]) + 86400))
+        more: dict[str, Any] = {"value": booted, "expected": f">= {since}", "path": "/proc/stat"}
+        if booted >= since:
+            yield passed("clock", "is not before the kernel was built", **more)
+            return
+        yield failed(
+            "clock",
+            f"says that this host booted before {booted}, and its kernel was built on {since}: no certificate is valid",
+            commands=["timedatectl set-ntp true"],
+            hint="or set it by hand: date -s",
+            **more,
+        )

@@ -1,4 +1,4 @@
-"""Where dockerd pulls from: mirrors, registries without certificates, proxies."""
+"""Where dockerd pulls from: mirrors, registries with certificates and without, proxies."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from hostcheck._typing import Any, Optional
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity
 from hostcheck.facts import docker
+from hostcheck.facts.files import names
 
 from ._daemon import LOOPBACK, MANY, failed, host_of, is_local, judged, passed, shown, spot, subject
 from ._mirrors import MIRRORS, OFFICIAL, fault
@@ -237,3 +238,60 @@ class RegistryProxies(Check):
                 )
             else:
                 yield passed(subject(name), safe, value=safe, **where)
+
+
+CERTIFICATES = ("/etc/docker/certs.d", "/etc/containers/certs.d")
+"""Folders with a folder for each registry, of docker and of podman."""
+
+
+class RegistryCertificates(Check):
+    """The certificates of registries are found.
+
+    *Why*: in the folder of a registry the endings tell what a file is: `.crt` is an authority's certificate, `.cert`
+    and `.key` are a client's. With another ending a file is not looked at (`certificate signed by unknown authority`);
+    a `.cert` without its key, or a key without its certificate, fails every pull (`missing key ca.key for client
+    certificate ca.cert`).
+
+    *Needs*: the names of the files in /etc/docker/certs.d/HOST:PORT and /etc/containers/certs.d/HOST:PORT.
+
+    *Fix*: rename the file: an authority's certificate is ca.crt.
+    """
+
+    id = "registry.certificates"
+    severity = Severity.RECOMMENDED
+    references = (
+        "https://docs.docker.com/engine/security/certificates/",
+        "https://github.com/moby/moby/blob/v28.5.2/registry/registry.go",
+        "https://man.archlinux.org/man/containers-certs.d.5",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        silent = True
+        for top in CERTIFICATES:
+            for name in names(host, top)[:MANY]:
+                folder = f"{top}/{name}"
+                said = self._fault(names(host, folder))
+                silent = False
+                where: dict[str, Any] = {"path": folder, "when": "boot", "value": name}
+                if said:
+                    hint = (
+                        "an authority's certificate is called ca.crt, a client's client.cert and client.key"
+                    )
+                    yield failed(f"certs.d {name}", said, expected="ca.crt", hint=hint, **where)
+                else:
+                    yield passed(f"certs.d {name}", "every file has an ending that is looked for", **where)
+        if silent:
+            raise NotApplicable("no registry has a certificate of its own")
+
+    def _fault(self, files: tuple[str, ...]) -> str:
+        """Return what is wrong with the names in a registry's folder, empty if nothing is."""
+        for name in files:
+            stem, _, ending = name.rpartition(".")
+            other = {"cert": f"{stem}.key", "key": f"{stem}.cert"}.get(ending)
+            if other and other not in files:
+                return f"{name} is there without {other}: every pull from this registry fails"
+        strange = [name for name in files if name.endswith((".pem", ".cer", ".ca", ".der"))]
+        if strange and not any(name.endswith((".crt", ".cert")) for name in files):
+            return f"{strange[0]} has an ending that is not looked for: the registry's certificate is not trusted"
+        return ""

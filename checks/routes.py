@@ -1,11 +1,12 @@
-"""Routes that a host loses when it begins to forward."""
+"""Routes that a host loses when it begins to forward, and the one that a node has to have."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
-from hostcheck.facts import files, network, sysctl
+from hostcheck.facts import files, kubelet, network, sysctl, systemd
 
 ADVERTISED = 0x40000
 """The flag of a route in /proc/net/ipv6_route that came of a router's advertisement: RTF_ADDRCONF."""
@@ -98,3 +99,64 @@ class RoutesAdvertised(Check):
             )
         if not there:
             yield passed("accept_ra", "the kernel has set up no interface by advertisements")
+
+
+TOLD = re.compile(r"(?:^|[\s-])(?:node-ip|advertise-address|bind-address)\b")
+"""What tells a node its address."""
+
+
+class RoutesDefault(Check):
+    """A node has a default route.
+
+    *Why*: kubeadm, k3s and RKE2 take the address of the node from the interface with the default route, and exit where
+    there is none: `no default routes found in "/proc/net/route"`. Without any, packets to services have no way even
+    where the address was given by hand. Machines without a way out need one too.
+
+    *Needs*: on a running node, a default route of IPv4 or IPv6, through a dummy interface if need be.
+
+    *Fix*: `ip route add default via GATEWAY`, and the same in what sets up the network at boot.
+    """
+
+    id = "routes.default"
+    severity = Severity.REQUIRED
+    references = (
+        "https://docs.k3s.io/installation/airgap#prerequisites",
+        "https://github.com/kubernetes/apimachinery/blob/v0.31.0/pkg/util/net/interface.go",
+        "https://github.com/k3s-io/k3s/issues/1144",
+        "https://github.com/kubernetes/kubernetes/issues/57534",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        if host.kind != "live" or not kubelet.is_node(host):
+            raise NotApplicable("no node runs here")
+        more = {"expected": "a default route", "path": "/proc/net/route"}
+        # What leads nowhere has the interface lo.
+        sixth = any(
+            len(words) == 10 and words[1] == "00" and words[9] != "lo"
+            for words, _flags in _table(host, "/proc/net/ipv6_route", 8)
+        )
+        if sixth or any(not each.bits for each in network.routes(host)):
+            yield passed("default route", "is there", **more)
+            return
+        yield failed(
+            "default route",
+            "is missing: the node finds no address of its own, and packets to services have no way",
+            value="missing",
+            severity=Severity.RECOMMENDED if self._told(host) else None,
+            commands=[
+                "ip link add dummy0 type dummy && ip link set dummy0 up && ip addr add 203.0.113.254/31 dev dummy0",
+                "ip route add default via 203.0.113.255 dev dummy0 metric 1000",
+            ],
+            hint="or give this machine a gateway",
+            **more,
+        )
+
+    def _told(self, host: Host) -> bool:
+        """Return whether the node was given its address by hand."""
+        if kubelet.flags(host).get("node-ip"):
+            return True
+        lines = [line for path in kubelet.K3S_CONFIGS for line in (files.text(host, path) or "").splitlines()]
+        for unit in kubelet.K3S_UNITS:
+            lines += [word for command in systemd.exec_start(host, unit) for word in command.argv]
+        return any(TOLD.search(line) for line in lines)

@@ -341,6 +341,17 @@ def nm_sections(host: Host) -> Iterator[tuple[str, Section]]:
             yield path, section
 
 
+def unmanaged(host: Host) -> tuple[str, files.Source] | None:
+    """Return which devices NetworkManager is told to leave alone, and where; None if no file says it."""
+    said: tuple[str, files.Source] | None = None
+    for path, section in nm_sections(host):
+        for key, value, line in section.entries if section.name == "keyfile" else ():
+            if key.rstrip("+") == "unmanaged-devices":
+                earlier = said[0] + ";" if said and key.endswith("+") else ""
+                said = (earlier + value, files.Source(path, line))
+    return said
+
+
 OTHERS_BRIDGES = (
     "docker",
     "virbr",

@@ -22,7 +22,6 @@ CONTAINERS_DROP_INS = "/etc/containers/containers.conf.d"
 STORAGE = ("/etc/containers/storage.conf", "/usr/share/containers/storage.conf")
 """The first that is there is the one that counts."""
 REGISTRIES = "/etc/containers/registries.conf"
-REGISTRIES_DROP_INS = "/etc/containers/registries.conf.d"
 POLICY = "/etc/containers/policy.json"
 HOOKS = ("/usr/share/containers/oci/hooks.d", "/etc/containers/oci/hooks.d")
 
@@ -88,6 +87,12 @@ def _containers(host: Host) -> tuple[Document, ...]:
     return (*(each for each in found if each), *_drop_ins(host, CONTAINERS_DROP_INS))
 
 
+def documents(host: Host, path: str) -> tuple[Document, ...]:
+    """Return a file and those of the folder beside it with `.d` in its name, in the order in which they are read."""
+    found = document(host, path)
+    return (*((found,) if found else ()), *_drop_ins(host, f"{path}.d"))
+
+
 def storage(host: Host) -> Document | None:
     """Return the storage.conf that counts, None if there is none."""
     return next((found for found in (document(host, path) for path in STORAGE) if found), None)
@@ -95,8 +100,7 @@ def storage(host: Host) -> Document | None:
 
 def registries(host: Host) -> tuple[Document, ...]:
     """Return registries.conf and its drop-ins, in the order in which they are read."""
-    found = document(host, REGISTRIES)
-    return (*((found,) if found else ()), *_drop_ins(host, REGISTRIES_DROP_INS))
+    return documents(host, REGISTRIES)
 
 
 def lookup(values: Mapping[str, Any], key: str) -> Any:
@@ -111,7 +115,12 @@ def lookup(values: Mapping[str, Any], key: str) -> Any:
 
 def setting(host: Host, key: str) -> Setting | None:
     """Return what containers.conf sets a dotted key to, such as `engine.runtime`; None if nothing does."""
-    for found in reversed(containers(host)):
+    return last(containers(host), key)
+
+
+def last(documents: tuple[Document, ...], key: str) -> Setting | None:
+    """Return what the last of some files that has a dotted key sets it to; None if none does."""
+    for found in reversed(documents):
         value = lookup(found.values, key)
         if value is not None:
             return Setting(value, found.path, found.line(key))

@@ -61,6 +61,8 @@ APPARMOR: dict[str, Content] = {
     "boot__config-6.12.1": 'CONFIG_SECURITY_APPARMOR=y\nCONFIG_LSM="apparmor"\n',
 }
 
+CNI: dict[str, Content] = {"etc__cni__net.d__a.conflist": '{"cniVersion": "1.0.0", "plugins": []}'}
+
 HIT: list[Row] = [
     ("runc kernel memory limit", {"linux": "5.16.11-1-generic", "runc": "1.0.0-rc92"}, {"mounts": V1}),
     (
@@ -112,6 +114,23 @@ HIT: list[Row] = [
             "proc__sys__net__netfilter__nf_conntrack_max": "65536\n",
             "proc__cpuinfo": "processor\t: 0\n",
         },
+    ),
+    (
+        "kube-proxy conntrack",
+        {"linux": "6.1.0-13-amd64"},
+        {
+            "run__systemd__container": "lxc\n",
+            "var__lib__kubelet__config.yaml": "kind: KubeletConfiguration\n",
+            "proc__sys__net__netfilter__nf_conntrack_max": "262144\n",
+            "sys__devices__system__cpu__online": "0-31\n",
+        },
+    ),
+    ("k3s iptables check", {"iptables": "1.8.10"}, {"usr__local__bin__k3s": ELF}),
+    ("network files of CNI", {"containernetworking-plugins": "0.9.1+ds1-1"}, CNI),
+    (
+        "podman AppArmor signals",
+        {"podman": "4.9.3+ds1-1build2"},
+        {"etc__apparmor.d__crun": "profile crun /usr/bin/crun flags=(unconfined) {}\n"},
     ),
 ]
 
@@ -172,6 +191,20 @@ BESIDE: list[Row] = [
     ),
     ("podman crun", {"podman": "4.9.3", "crun": "1.14.1"}, {}),
     ("kube-proxy conntrack", {"linux": "5.12.2-arch1-1"}, {"usr__bin__kind": ELF}),
+    (
+        "kube-proxy conntrack",
+        {"linux": "6.1.0-13-amd64"},
+        {
+            "var__lib__kubelet__config.yaml": "kind: KubeletConfiguration\n",
+            "proc__sys__net__netfilter__nf_conntrack_max": "262144\n",
+            "sys__devices__system__cpu__online": "0-31\n",
+        },
+    ),
+    ("k3s iptables check", {"iptables": "1.8.11"}, {"usr__local__bin__k3s": ELF}),
+    ("k3s iptables check", {"iptables": "1.8.10"}, {}),
+    ("network files of CNI", {"containernetworking-plugins": "1.1.1+ds1-3"}, CNI),
+    ("network files of CNI", {"containernetworking-plugins": "0.9.1+ds1-1"}, {}),
+    ("podman AppArmor signals", {"podman": "4.9.3+ds1-1build2"}, {}),
 ]
 
 

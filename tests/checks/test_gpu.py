@@ -43,3 +43,24 @@ def test_toolkit(config: str, more: dict[str, str], expected: list[str]) -> None
 
 def test_no_toolkit() -> None:
     assert ask(gpu.GpuToolkit, FakeHost({"/usr/bin/dockerd": "\x7fELF"})).outcome is Outcome.SKIP
+
+
+MODULE = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.14  Thu Feb 22 01:44:30 UTC 2024\n"
+OPEN = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  550.54.14  Release Build\n"
+LIBRARY = "/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.{}"
+
+
+@pytest.mark.parametrize(
+    ("module", "library", "kind", "expected"),
+    [
+        (MODULE, "550.54.14", "live", []),
+        (MODULE, "550.90.07", "live", ["nvidia module"]),
+        (OPEN, "550.90.07", "live", ["nvidia module"]),
+        # A link names no release.
+        (MODULE, "1", "live", []),
+        (MODULE, "550.90.07", "image", []),
+    ],
+)
+def test_driver(module: str, library: str, kind: str, expected: list[str]) -> None:
+    files = {**BASE, gpu.DRIVER: module, LIBRARY.format(library): "\x7fELF"}
+    assert [each.subject for each in ask(gpu.GpuToolkit, FakeHost(files, kind=kind)).failures] == expected

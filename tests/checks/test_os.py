@@ -162,3 +162,24 @@ def test_repositories_of_apt(source: str, date: str, outcome: Outcome) -> None:
     path = "/etc/apt/sources.list.d/x.sources" if "URIs" in source else "/etc/apt/sources.list"
     result = ask(checks.OsRepositories, FakeHost({path: source}, kind="root"), date=date)
     assert result.outcome is outcome
+
+
+DEBIAN = "Linux version 6.1.0-26-amd64 (gcc-12) #1 SMP PREEMPT_DYNAMIC Debian 6.1.112-1 (2024-09-30)\n"
+ROCKY = "Linux version 5.14.0-427.el9.x86_64 (mockbuild@x) (gcc) #1 SMP PREEMPT_DYNAMIC Fri Mar  1 10:31:02 UTC 2024\n"
+
+
+@pytest.mark.parametrize(
+    ("version", "boot", "outcome"),
+    [
+        (DEBIAN, 1727740800, Outcome.PASS),
+        # The day before, as somewhere it is.
+        (DEBIAN, 1727654400 - 7200, Outcome.PASS),
+        (DEBIAN, 1406592000, Outcome.FAIL),
+        (ROCKY, 1406592000, Outcome.FAIL),
+        (ROCKY, 1709300000, Outcome.PASS),
+        ("Linux version 6.1.0 (gcc) #1 SMP\n", 0, Outcome.UNKNOWN),
+    ],
+)
+def test_clock(version: str, boot: int, outcome: Outcome) -> None:
+    files = {"/proc/version": version, "/proc/stat": f"cpu 1 2 3\nbtime {boot}\nprocesses 9\n"}
+    assert ask(checks.OsClock, FakeHost(files)).outcome is outcome

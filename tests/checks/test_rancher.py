@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hostcheck.finding import Outcome
+from hostcheck.finding import Outcome, Severity
 from hostcheck.testing import FakeHost, ask
 
 rancher: Any = importlib.import_module("hostcheck.checks.rancher")
@@ -77,3 +77,28 @@ def test_only_the_user() -> None:
 def test_agent() -> None:
     wants = {"__etc__systemd__system__multi-user.target.wants__rke2-agent.service": ""}
     assert ask(rancher.RancherProfile, tree(RKE2, "profile: cis\n", **wants)).outcome is Outcome.PASS
+
+
+DATABASE = {"/var/lib/dpkg/status": "Package: base-files\nStatus: install ok installed\nVersion: 1\n"}
+ENFORCING = {
+    "/etc/selinux/config": "SELINUX=enforcing\nSELINUXTYPE=targeted\n",
+    "/usr/local/bin/rke2": "\x7fELF",
+}
+POLICY = {"/var/lib/selinux/targeted/active/modules/200/rke2/hll": "x"}
+
+
+@pytest.mark.parametrize(
+    ("more", "config", "severity"),
+    [
+        (ENFORCING, "selinux: true\n", Severity.REQUIRED),
+        (ENFORCING, "# selinux: true\n", Severity.RECOMMENDED),
+        ({**ENFORCING, "/etc/selinux/config": "SELINUX=permissive\n"}, "", Severity.INFO),
+        ({**ENFORCING, **POLICY}, "selinux: true\n", None),
+        ({**ENFORCING, "/etc/selinux/config": "SELINUX=disabled\n"}, "", None),
+        ({"/etc/selinux/config": "SELINUX=enforcing\n"}, "selinux: true\n", None),
+    ],
+)
+def test_selinux(more: dict[str, str], config: str, severity: Severity | None) -> None:
+    host = FakeHost({**DATABASE, RKE2: config, **more}, kind="image")
+    result = ask(rancher.RancherProfile, host)
+    assert [result.severity_of(each) for each in result.failures] == ([severity] if severity else [])

@@ -172,3 +172,27 @@ def test_nothing_to_say(name: str) -> None:
     assert ask(check, host("{}")).outcome in (Outcome.PASS, Outcome.SKIP)
     assert ask(check, host("{")).outcome is Outcome.SKIP
     assert ask(check, FakeHost({}, kind="root")).outcome is Outcome.SKIP
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (("ca.crt",), True),
+        (("ca.crt", "client.cert", "client.key"), True),
+        (("ca.cert",), False),
+        (("client.key", "ca.crt"), False),
+        (("harbor.cer",), False),
+        (("ca.pem",), False),
+        # What else lies beside the right one harms nothing.
+        (("ca.crt", "ca.pem"), True),
+        (("hosts.toml",), True),
+    ],
+)
+@pytest.mark.parametrize("top", ["/etc/docker/certs.d", "/etc/containers/certs.d"])
+def test_certificates(top: str, files: tuple[str, ...], expected: bool) -> None:
+    host = FakeHost({f"{top}/registry.example.com:5000/{name}": "x" for name in files})
+    assert [each.ok for each in ask(checks.RegistryCertificates, host).findings] == [expected]
+
+
+def test_no_certificates() -> None:
+    assert ask(checks.RegistryCertificates, FakeHost({"/etc/docker/": ""})).outcome is Outcome.SKIP

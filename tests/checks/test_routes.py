@@ -51,3 +51,38 @@ def test_advertised(address: str, route: str, accept: str, severity: Severity | 
 def test_without_ipv6() -> None:
     files = {**DOCKER, "/etc/docker/daemon.json": "{}", "/proc/net/if_inet6": ADDRESS.format("00")}
     assert ask(routes.RoutesAdvertised, FakeHost(files)).outcome is Outcome.SKIP
+
+
+HEAD = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
+OWN = "eth0\t000000C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
+WAY_OUT = "eth0\t00000000\t010000C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
+REJECT = ROUTE.format("00200200").replace("eth0", "lo")
+K3S = {"/etc/rancher/k3s/k3s.yaml": ""}
+TOLD = {"/etc/rancher/k3s/config.yaml": "node-ip: 192.0.2.4\n"}
+
+
+@pytest.mark.parametrize(
+    ("fourth", "sixth", "more", "severity"),
+    [
+        (OWN, "", K3S, Severity.REQUIRED),
+        (OWN, REJECT, K3S, Severity.REQUIRED),
+        (OWN, "", TOLD, Severity.RECOMMENDED),
+        (OWN + WAY_OUT, "", K3S, None),
+        (OWN, ROUTE.format("00000003"), K3S, None),
+    ],
+)
+def test_default(fourth: str, sixth: str, more: dict[str, str], severity: Severity | None) -> None:
+    result = ask(
+        routes.RoutesDefault,
+        FakeHost({"/proc/net/route": HEAD + fourth, "/proc/net/ipv6_route": sixth, **more}),
+    )
+    assert result.outcome is not Outcome.ERROR, result.reason
+    assert [result.severity_of(each) for each in result.failures] == ([severity] if severity else [])
+
+
+@pytest.mark.parametrize(("more", "kind"), [({}, "live"), (K3S, "image")])
+def test_no_node(more: dict[str, str], kind: str) -> None:
+    assert (
+        ask(routes.RoutesDefault, FakeHost({"/proc/net/route": HEAD, **more}, kind=kind)).outcome
+        is Outcome.SKIP
+    )

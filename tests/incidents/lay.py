@@ -15,7 +15,7 @@ from typing import Any
 import hosts
 import rpms
 
-from hostcheck.host import Completed
+from hostcheck.host import Completed, DiskUsage
 from hostcheck.host.recorded import RecordedHost
 from hostcheck.testing import FakeHost
 
@@ -56,6 +56,7 @@ class Layout:
         self.files = hosts.tree(self.kind.tree)
         self.commands: dict[tuple[str, ...], str | Completed | Exception] = {}
         self.usage = dict(hosts.USAGE)
+        self.modes: dict[str, int] = {}
         self.mounts = hosts.mounts(self.kind)
         self.release = next(
             path.removeprefix("/boot/vmlinuz-") for path in self.files if path.startswith("/boot/vmlinuz-")
@@ -97,7 +98,7 @@ class Layout:
         return FakeHost(
             files,
             commands=self.commands,
-            modes={path: 0o4755 for path in hosts.SETUID if path in files},
+            modes={path: 0o4755 for path in hosts.SETUID if path in files} | self.modes,
             usage=self.usage,
             pids=self.pids,
             assumptions={"date": self.day, "stage": self.stage},
@@ -125,7 +126,7 @@ class Layout:
                 "kind": "live",
                 "complete": True,
                 "pids": dict(host.processes),
-                "disk_usage": {path: list(usage) for path, usage in hosts.USAGE.items()},
+                "disk_usage": {path: list(usage) for path, usage in self.usage.items()},
             },
         }
         for name, document in documents.items():
@@ -275,6 +276,13 @@ class Layout:
             self.remove(self._real(path))
         for line, printed in (live.get("commands") or {}).items():
             self.commands[tuple(shlex.split(line))] = str(printed)
+        for path, mode in (facts.get("modes") or {}).items():
+            self.modes[path] = int(mode, 8)
+        for path, percent in (live.get("free") or {}).items():
+            whole = hosts.USAGE["/"]
+            self.usage[path] = DiskUsage(
+                whole.total, whole.total * percent // 100, whole.inodes, whole.inodes_free
+            )
 
 
 def _mountinfo(lines: list[str]) -> str:
