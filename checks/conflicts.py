@@ -421,7 +421,7 @@ class ConflictsPackages(Check):
             if name in have and not (name == "docker" and have[name].manager == "deb")
         ]
         engines = [name for name in ("docker-ce", "containerd.io") if name in makers]
-        gone = "docker-ce" in removed(host) and "docker-ce-cli" in have and "containerd.io" not in have
+        gone = "docker-ce-cli" in have and "containerd.io" not in have and "docker-ce" in removed(host)
         found = False
         for name in theirs:
             path = have[name].path

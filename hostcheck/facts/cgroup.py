@@ -566,9 +566,8 @@ def _at_boot(host: Host, name: str, v1: str, options: tuple[str, ...], now: bool
     except (OSError, Unavailable) as error:
         return None, f"what boots is not known: {error}", None, None
     release, config, trouble = _config(host, booted)
-    off = bool(config and name == "memory" and "MEMCG_DISABLED" in config)
-    if config and name == "memory":
-        off = off or "CGROUP_MEM_RES_CTLR_DISABLED" in config
+    options_off = ("MEMCG_DISABLED", "CGROUP_MEM_RES_CTLR_DISABLED") if name == "memory" else ()
+    off = config is not None and any(option in config for option in options_off)
     pi = is_pi_kernel(release) or (booted.loader == "raspberry-pi" and not _from_distribution(release))
     word = disabled_by(
         booted.cmdline, v1, off or (pi and name == "memory" and booted.cmdline is not None), pi or off

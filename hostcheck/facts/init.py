@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from hostcheck._typing import Optional
 from hostcheck.facts import boot as boot_facts
 from hostcheck.facts.files import names, text
-from hostcheck.facts.packages import packages
+from hostcheck.facts.packages import known
 from hostcheck.host import Host, Unavailable
 from hostcheck.record import Record
 
@@ -82,14 +82,7 @@ def _init(host: Host) -> Init | None:
     for folder in SYSTEMD_FOLDERS:
         if _is_there(host, f"{folder}/systemd"):
             return _systemd(host, f"{folder}/systemd")
-    return _systemd(host, None) if "systemd" in _packages(host) else None
-
-
-def _packages(host: Host) -> dict[str, tuple[str, str]]:
-    try:
-        return {name: (package.version, package.path) for name, package in packages(host).items()}
-    except (PermissionError, Unavailable):
-        return {}
+    return _systemd(host, None) if known(host, "systemd") else None
 
 
 def _named(host: Host, path: str) -> Init | None:
@@ -107,19 +100,15 @@ def _named(host: Host, path: str) -> Init | None:
             return _other(host, "openrc", path)
         if base == "busybox":
             return Init("busybox", path)
-        have = _packages(host)
-        if "upstart" in have:
+        if known(host, "upstart"):
             return _other(host, "upstart", path)
         return _other(host, "sysvinit", path)
     return Init(base, path)
 
 
 def _other(host: Host, name: str, path: str) -> Init:
-    have = _packages(host)
-    for package in (name, "sysvinit-core") if name == "sysvinit" else (name,):
-        if package in have:
-            return Init(name, path, *have[package])
-    return Init(name, path)
+    package = known(host, *((name, "sysvinit-core") if name == "sysvinit" else (name,)))
+    return Init(name, path, package.version, package.path) if package else Init(name, path)
 
 
 def _is_there(host: Host, path: str) -> bool:
@@ -130,9 +119,9 @@ def _is_there(host: Host, path: str) -> bool:
 
 
 def _systemd(host: Host, path: str | None) -> Init:
-    version = _packages(host).get("systemd")
-    if version:
-        return Init("systemd", path, *version)
+    package = known(host, "systemd")
+    if package:
+        return Init("systemd", path, package.version, package.path)
     for library in systemd_libraries(host):
         number = posixpath.basename(library)[len("libsystemd-shared-") : -len(".so")]
         return Init("systemd", path, number, library)

@@ -51,46 +51,6 @@ CONFIG_LIMIT = 8 * 1024 * 1024
 _HEADER = re.compile(r"^# (?:Linux/\S+ (\S+) Kernel Configuration|Linux kernel version: (\S+))", re.MULTILINE)
 
 
-def parse_config(text: str) -> dict[str, str]:
-    r"""Return the options that are set, without CONFIG_: `y`, `m`, a number or a text in quotes.
-
-    What is `not set`, commented out or never mentioned is missing; of two lines the last counts
-    (scripts/kconfig/confdata.c, conf_read_simple).
-
-    >>> parse_config("CONFIG_VETH=m\n# CONFIG_BRIDGE is not set\n# CONFIG_KEYS=y\nCONFIG_NET=n\nCONFIG_HZ=250\n")
-    {'VETH': 'm', 'HZ': '250'}
-    """
-    return _scan(text)[0]
-
-
-def _scan(text: str) -> tuple[dict[str, str], dict[str, int]]:
-    """Return the options that are set, and the lines of those that are set or said not to be.
-
-    One pass without a regex: a distribution's configuration has ten thousand lines, and every run reads it.
-    """
-    options: dict[str, str] = {}
-    lines: dict[str, int] = {}
-    for number, line in enumerate(text.split("\n"), 1):
-        # Slices, which take half of what startswith() takes.
-        if line[:7] == "CONFIG_":
-            name, equals, value = line[7:].partition("=")
-            if not equals:
-                continue
-            # For y, m and n kconfig reads the first letter alone (conf_set_sym_val): `m # a remark` is m.
-            value = value[0] if value[:1] in ("y", "m", "n") else value.rstrip()
-            if value == "n":
-                options.pop(name, None)
-            else:
-                options[name] = value
-        elif line[:9] == "# CONFIG_" and line.rstrip().endswith(" is not set"):
-            name = line[9:].partition(" ")[0]
-            options.pop(name, None)
-        else:
-            continue
-        lines[name] = number
-    return options, lines
-
-
 def parse_header_version(text: str) -> str | None:
     r"""Return the kernel version that the configuration was made for, None if it does not say.
 
@@ -134,31 +94,57 @@ def unpack_gzip(data: bytes, limit: int = CONFIG_LIMIT) -> bytes:
 
 
 class Config(Mapping[str, str]):
-    """A kernel's configuration: option (without CONFIG_) to `y`, `m` or another value; `n` is missing."""
+    r"""A kernel's configuration: option (without CONFIG_) to `y`, `m`, a number or a text in quotes.
+
+    What is `n`, `not set`, commented out or never mentioned is missing; of two lines the last counts
+    (scripts/kconfig/confdata.c, conf_read_simple).
+
+    >>> dict(Config("", "CONFIG_VETH=m\n# CONFIG_BRIDGE is not set\n# CONFIG_KEYS=y\nCONFIG_NET=n\nCONFIG_HZ=250\n"))
+    {'VETH': 'm', 'HZ': '250'}
+    """
 
     def __init__(self, path: str, text: str) -> None:
-        """Parse `text`, which was read from `path`."""
+        """Take `text`, which was read from `path`."""
         self.path = path
-        self.options, self._lines = _scan(text)
         self.version = version_of(parse_header_version(text))
         """The version that the header tells, None where there is no header."""
+        self._lines = text.replace("\r\n", "\n").split("\n")
+        # What each line says is read when it is asked for: a distribution's configuration has ten thousand lines, of
+        # which a run asks for two hundred. A line that sets something is found by what stands before `=`.
+        self._numbers = {line.partition("=")[0]: number for number, line in enumerate(self._lines, 1)}
 
     def __getitem__(self, name: str) -> str:
-        return self.options[name]
+        number = self._set_in(name)
+        value = self._lines[number - 1].partition("=")[2].rstrip() if number > self._unset_in(name) else "n"
+        # For y, m and n kconfig reads the first letter alone (conf_set_sym_val): `m # a remark` is m.
+        value = value[0] if value[:1] in ("y", "m", "n") else value
+        if value in ("n", ""):
+            raise KeyError(name)
+        return value
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.options)
+        named = (start[7:] for start in self._numbers if start.startswith("CONFIG_"))
+        return (name for name in named if name in self)
 
     def __len__(self) -> int:
-        return len(self.options)
+        return sum(1 for _ in self)
+
+    def __bool__(self) -> bool:
+        return any(True for _ in self)
 
     def enabled(self, name: str) -> bool:
         """Return whether the option is `y` or `m`."""
-        return self.options.get(name) in ("y", "m")
+        return self.get(name) in ("y", "m")
 
     def line(self, name: str) -> int | None:
         """Return the line that decides the option, from 1; None where it is not mentioned."""
-        return self._lines.get(name)
+        return max(self._set_in(name), self._unset_in(name)) or None
+
+    def _set_in(self, name: str) -> int:
+        return self._numbers.get(f"CONFIG_{name}", 0)
+
+    def _unset_in(self, name: str) -> int:
+        return self._numbers.get(f"# CONFIG_{name} is not set", 0)
 
 
 class Kernel(Record):
@@ -358,7 +344,7 @@ def config_in(path: str, data: bytes) -> Config:
         except ValueError as error:
             raise Unavailable(f"{path}: {error}") from None
     found = Config(path, data[:CONFIG_LIMIT].decode("utf-8", "replace"))
-    if not found.options:
+    if not found:
         raise Unavailable(f"{path} is no kernel configuration")
     return found
 

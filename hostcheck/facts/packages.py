@@ -11,6 +11,7 @@ from hostcheck.host import Host, Unavailable
 from hostcheck.record import Record
 
 DPKG = "/var/lib/dpkg"
+STATUS = DPKG + "/status"
 APK = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")
 PACMAN = "/var/lib/pacman/local"
 RPM = tuple(
@@ -23,8 +24,9 @@ RPM = tuple(
 RPM_LIST = "rpm -qa"
 """What shows the packages where a person wrote down what it printed."""
 
-# `triggers-*` is installed and working, only a cache is to be refreshed (dpkg(1), package states).
-_INSTALLED = frozenset(("installed", "triggers-pending", "triggers-awaited"))
+# `triggers-*` is installed and working, only a cache is to be refreshed (dpkg(1), package states); without a Status
+# it is a stanza of a distroless image.
+_INSTALLED = frozenset(("installed", "triggers-pending", "triggers-awaited", ""))
 
 
 class Package(Record):
@@ -40,11 +42,57 @@ class Package(Record):
     """The database that says so."""
 
 
-def packages(host: Host) -> Mapping[str, Package]:
-    """Return the installed packages by name; none where there is no database that we know.
+class Packages(Mapping[str, Package]):
+    """The installed packages by name.
 
     Of several architectures or versions of one name the first that is listed has the plain name (of rpm
     packages the one installed last), the others are `name:arch`.
+    """
+
+    def __init__(self, stanzas: Iterable[tuple[str, bytes]] = ()) -> None:
+        """Start with those of dpkg's status file, each by its name."""
+        # What a stanza says is read when its package is asked for: a desktop has 3000, a run asks for forty.
+        self._unread: dict[str, list[bytes]] = {}
+        self._found: dict[str, Package] = {}
+        self.managers: set[str] = set()
+        """The package managers that have installed something."""
+        for name, stanza in stanzas:
+            self._unread.setdefault(name, []).append(stanza)
+        if self._unread:
+            self.managers.add("deb")
+
+    def add(self, package: Package) -> None:
+        """Add a package, behind those of the same name that dpkg lists."""
+        self._read(package.name)
+        self.managers.add(package.manager)
+        if package.name not in self._found:
+            self._found[package.name] = package
+        else:
+            self._found.setdefault(f"{package.name}:{package.arch}", package)
+
+    def _read(self, name: str) -> None:
+        for stanza in self._unread.pop(name, ()):
+            if _state(stanza) in _INSTALLED:
+                self.add(_package(stanza))
+
+    def __getitem__(self, name: str) -> Package:
+        self._read(name.partition(":")[0])
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        for name in tuple(self._unread):
+            self._read(name)
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __bool__(self) -> bool:
+        return bool(self._found) or any(name in self for name in tuple(self._unread))
+
+
+def packages(host: Host) -> Packages:
+    """Return the installed packages; none where there is no database that we know.
 
     Raises:
         PermissionError, Unavailable: there is a database, and it cannot be read.
@@ -53,15 +101,14 @@ def packages(host: Host) -> Mapping[str, Package]:
     return host.fact(_packages)
 
 
-def _packages(host: Host) -> Mapping[str, Package]:
-    found: dict[str, Package] = {}
-    for reader in (_deb, _apk, _pacman, _rpm):
+def _packages(host: Host) -> Packages:
+    found = Packages(host.fact(_dpkg_status))
+    for reader in (_distroless, _apk, _pacman, _rpm):
         for package in reader(host):
-            if package.name not in found:
-                found[package.name] = package
-            else:
-                found.setdefault(f"{package.name}:{package.arch}", package)
-    return {**found, **_typed_rpms(host)} if host.written_by_hand else found
+            found.add(package)
+    for package in _typed_rpms(host).values() if host.written_by_hand else ():
+        found.add(package)
+    return found
 
 
 def _typed_rpms(host: Host) -> Mapping[str, Package]:
@@ -89,7 +136,7 @@ def parse_rpm_list(text: str) -> Iterator[Package]:
             )
 
 
-def parse_dpkg_status(text: str, path: str = DPKG + "/status") -> Iterator[Package]:
+def parse_dpkg_status(text: str, path: str = STATUS) -> Iterator[Package]:
     r"""Yield the packages of a dpkg status file that are installed, also those on hold.
 
     >>> [p.version for p in parse_dpkg_status("Package: runc\nStatus: hold ok installed\nVersion: 1.1\n")]
@@ -97,38 +144,47 @@ def parse_dpkg_status(text: str, path: str = DPKG + "/status") -> Iterator[Packa
     >>> list(parse_dpkg_status("Package: runc\nStatus: deinstall ok config-files\nVersion: 1.1\n"))
     []
     """
-    for package, state in _stanzas(text.encode("utf-8", "replace"), path):
-        if not state or state in _INSTALLED:
-            yield package
+    for _name, stanza in _stanzas(text.encode("utf-8", "replace")):
+        if _state(stanza) in _INSTALLED:
+            yield _package(stanza, path)
 
 
-# One pass in C over undecoded bytes: a desktop has 3000 stanzas, of which four fields count. An empty line ends one.
-_STANZA = re.compile(
-    rb"\n\n(?=(?:.+\n)*?Package: (.*))"
-    rb"(?:(?=(?:.+\n)*?Status: (.*)))?(?:(?=(?:.+\n)*?Architecture: (.*)))?(?:(?=(?:.+\n)*?Version: (.*)))?"
-)
+def _stanzas(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield the packages of a status file, whatever their state: name and stanza."""
+    stanzas = data.split(b"\n\n")
+    # Decoded at once, and not looked for one by one: dpkg writes the name first.
+    heads = b"\n".join([stanza.partition(b"\n")[0] for stanza in stanzas]).decode("utf-8", "replace")
+    for head, stanza in zip(heads.split("\n"), stanzas):
+        name = head[9:].strip() if head[:9] == "Package: " else _field(stanza, b"Package")
+        if name:
+            yield name, stanza
 
 
-def _stanzas(data: bytes, path: str) -> Iterator[tuple[Package, str]]:
-    """Yield each package of a status file and its state: the last word of Status, empty where that is missing."""
-    for fields in _STANZA.findall(b"\n\n" + data):
-        name, status, arch, version = b"\0".join(fields).decode("utf-8", "replace").split("\0")[:4]
-        if name.strip():
-            state = status.strip().rpartition(" ")[2]
-            yield Package(name.strip(), version.strip(), arch.strip(), "deb", path), state
+def _package(stanza: bytes, path: str = STATUS) -> Package:
+    name, version, arch = (_field(stanza, field) for field in (b"Package", b"Version", b"Architecture"))
+    return Package(name, version, arch, "deb", path)
 
 
-def _dpkg_status(host: Host) -> tuple[tuple[Package, str], ...]:
-    path = DPKG + "/status"
+def _state(stanza: bytes) -> str:
+    """Return the last word of Status, empty where that is missing."""
+    return _field(stanza, b"Status").rpartition(" ")[2]
+
+
+def _field(stanza: bytes, name: bytes) -> str:
+    """Return what a stanza says in a field, empty where that is missing."""
+    value = (b"\n" + stanza).partition(b"\n" + name + b": ")[2]
+    return value.partition(b"\n")[0].decode("utf-8", "replace").strip()
+
+
+def _dpkg_status(host: Host) -> tuple[tuple[str, bytes], ...]:
     try:
-        return tuple(_stanzas(host.read_bytes(path), path))
+        return tuple(_stanzas(host.read_bytes(STATUS)))
     except FileNotFoundError:
         return ()
 
 
-def _deb(host: Host) -> Iterator[Package]:
-    yield from (package for package, state in host.fact(_dpkg_status) if not state or state in _INSTALLED)
-    # Distroless images have one file a package instead, without a Status.
+def _distroless(host: Host) -> Iterator[Package]:
+    """Yield the packages of distroless images, which have one file a package, without a Status."""
     for name in names(host, DPKG + "/status.d"):
         if not name.endswith(".md5sums"):
             path = f"{DPKG}/status.d/{name}"
@@ -236,7 +292,7 @@ def removed(host: Host) -> frozenset[str]:
 
 
 def _removed(host: Host) -> frozenset[str]:
-    return frozenset(package.name for package, state in host.fact(_dpkg_status) if state == "config-files")
+    return frozenset(name for name, stanza in host.fact(_dpkg_status) if _state(stanza) == "config-files")
 
 
 def spellings(path: str) -> tuple[str, ...]:
@@ -263,24 +319,23 @@ def owner(host: Host, path: str, likely: Iterable[str] = ()) -> Package | None:
     `likely` names packages whose lists are read first: the right guess saves reading all of them.
     """
     have = packages(host)
-    managers = {package.manager for package in have.values()}
     wanted = _same_files(host, path)
-    if "deb" in managers:
+    if "deb" in have.managers:
         name = _deb_owner(host, wanted, likely)
         if name:
             return have.get(name) or have.get(name.partition(":")[0])
-    database = _rpm_database(host) if "rpm" in managers else None
+    database = _rpm_database(host) if "rpm" in have.managers else None
     if database:
         from hostcheck.facts import rpmdb
 
         name = rpmdb.owner(host, database, wanted)
         if name:
             return have.get(name)
-    if "apk" in managers:
+    if "apk" in have.managers:
         for database in APK:
             if host.exists(database):
                 return have.get(parse_apk_owner(host.read(database), wanted) or "")
-    if "pacman" in managers:
+    if "pacman" in have.managers:
         return _pacman_owner(host, have, wanted)
     return None
 

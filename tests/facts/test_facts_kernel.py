@@ -40,8 +40,8 @@ CONFIG = "#\n# Linux/x86 6.1.76 Kernel Configuration\n#\nCONFIG_VETH=m\n"
         ("", {}),
     ],
 )
-def test_parse_config(text: str, options: dict[str, str]) -> None:
-    assert kernel.parse_config(text) == options
+def test_options(text: str, options: dict[str, str]) -> None:
+    assert dict(kernel.Config("/c", text)) == options
 
 
 def test_lines_are_those_that_decide() -> None:
@@ -218,7 +218,7 @@ def test_counts_of_the_corpus(corpora: pathlib.Path) -> None:
     for row in rows:
         data = (folder / "raw" / f"{row['file']}.gz").read_bytes()
         text = gzip.decompress(data).decode("utf-8", "replace")
-        values = list(kernel.parse_config(text).values())
+        values = list(kernel.Config(row["file"], text).values())
         same += (values.count("y"), values.count("m")) == (row["y"], row["m"])
     print(f"configurations with the same counts: {same} of {len(rows)}")
     assert same == len(rows)
