@@ -518,15 +518,16 @@ def _superblock(host: Host, mount: mounts.Mount) -> Iterable[str]:
     except Unavailable:
         pass  # Not a disk image: the tools of the running host know.
     if mount.type == "xfs":
+        block = _first_bytes(host, mount.source)
+        if block is not None:
+            return superblock_of.xfs_features(block)
         told = _output(host, "xfs_info", mount.point)
-        if told is not None:
-            return [f"{name}={value}" for name, value in parse_xfs_info(told).items()]
-        return superblock_of.xfs_features(_first_bytes(host, mount.source))
+        return [f"{name}={value}" for name, value in parse_xfs_info(told or "").items()]
     if mount.type in ("ext2", "ext3", "ext4") and mount.source.startswith("/"):
-        told = _output(host, "dumpe2fs", "-h", mount.source)
-        if told is not None:
-            return parse_ext_features(told)
-        return superblock_of.ext_features(_first_bytes(host, mount.source)[superblock_of.EXT_OFFSET :])
+        block = _first_bytes(host, mount.source)
+        if block is not None:
+            return superblock_of.ext_features(block[superblock_of.EXT_OFFSET :])
+        return parse_ext_features(_output(host, "dumpe2fs", "-h", mount.source) or "")
     return ()
 
 
@@ -539,16 +540,16 @@ def _output(host: Host, *argv: str) -> str | None:
     return None if done.code else done.out
 
 
-def _first_bytes(host: Host, device: str) -> bytes:
-    """Return the first 2 KiB of a block device, read by od, which every system has; none where it cannot be read.
+def _first_bytes(host: Host, device: str) -> bytes | None:
+    """Return the first 2 KiB of a block device, read by od; None where that cannot be had.
 
-    Minimal systems have neither dumpe2fs nor xfs_info.
+    Every system has od, minimal ones have neither dumpe2fs nor xfs_info, which besides take longer.
     """
     told = _output(host, "od", "-A", "n", "-v", "-t", "x1", "-N", "2048", device)
     try:
-        return bytes.fromhex(told or "")
+        return bytes.fromhex(told) if told else None
     except ValueError:
-        return b""
+        return None
 
 
 def dtype(host: Host, mount: mounts.Mount) -> bool | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import subprocess
+import signal
 import time
 from typing import Any, Callable
 
@@ -58,20 +58,20 @@ def test_is_ended(
 ) -> None:
     # A busy machine may take more than a second to print much; what hangs hangs from its first moment on.
     monkeypatch.setattr(command, "SECONDS", 1.0 if reason == NO_ANSWER else 300.0)
-    started: list[subprocess.Popen[bytes]] = []
+    started: list[int] = []
+    spawn = os.posix_spawn
 
-    class Noted(subprocess.Popen[bytes]):
-        def __init__(self, *arguments: Any, **named: Any) -> None:
-            super().__init__(*arguments, **named)
-            started.append(self)
+    def noted(*arguments: Any, **named: Any) -> int:
+        started.append(spawn(*arguments, **named))
+        return started[-1]
 
-    monkeypatch.setattr(subprocess, "Popen", Noted)
+    monkeypatch.setattr(os, "posix_spawn", noted)
     here = program(body)
     host = LiveHost()
     with pytest.raises(Unavailable, match=f"tool {reason}"):
         host.run("tool")
     # It leads a group of its own. What was killed beside it ends by itself, a little later.
-    group = str(started[0].pid)
+    group = str(started[0])
     for _ in range(1200):
         if not living(group):
             break
@@ -87,6 +87,33 @@ def test_answers(program: Callable[[str], pathlib.Path]) -> None:
     program('printf "%s\\377" "$1"; echo no >&2; pwd; exit 3')
     done = LiveHost().run("tool", "; id")
     assert (done.code, done.out, done.err) == (3, "; id�/\n", "no\n")
+
+
+def test_leaves_the_process_as_it_was(
+    program: Callable[[str], pathlib.Path], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program("pwd")
+    monkeypatch.chdir(tmp_path)
+    before = sorted(os.listdir("/proc/self/fd"))
+    assert LiveHost().run("tool").out == "/\n"
+    assert (os.getcwd(), sorted(os.listdir("/proc/self/fd"))) == (str(tmp_path), before)
+
+
+def test_a_closed_pipe_ends_it(program: Callable[[str], pathlib.Path]) -> None:
+    """As from a shell: Python ignores the signal, and its children would write on and complain."""
+    program("yes | head -n 1")
+    done = LiveHost().run("tool")
+    assert (done.out, done.err) == ("y\n", "")
+
+
+def test_children_that_nobody_waits_for(program: Callable[[str], pathlib.Path]) -> None:
+    program("echo done; exit 3")
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        done = LiveHost().run("tool")
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert (done.code, done.out) == (0, "done\n")
 
 
 def test_absent() -> None:
