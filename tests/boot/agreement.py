@@ -44,7 +44,7 @@ CONSOLES = "serial-getty@.service"
 
 MOVING = re.compile(
     r"fs\.(dentry-state|file-nr|inode-nr|inode-state|quota\.\w+|aio-nr|epoll\.\w+)"
-    r"|kernel\.(random\.\w+|ns_last_pid|pty\.nr|hostname|tainted|cap_last_cap|pid_max|printk)"
+    r"|kernel\.(random\.\w+|sched_domain\..*\.max_newidle_lb_cost|ns_last_pid|pty\.nr)"
     r"|net\.netfilter\.nf_conntrack_count"
 )
 """Sysctls that count or are made up by the kernel or PID 1."""
