@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hostcheck.api import Finding, Host, NotApplicable, Unavailable
-from hostcheck.facts import containerd, engine
+from hostcheck.facts import containerd, engine, toml
 from hostcheck.facts.versions import Found
 
 
@@ -26,7 +26,7 @@ def containerd_configuration(host: Host) -> containerd.Config:
         raise NotApplicable("containerd is not installed")
     try:
         return containerd.config(host)
-    except containerd.BadConfig as error:
+    except toml.BadConfig as error:
         raise Unavailable(f"{error.path} is no TOML: see containerd.config") from None
 
 

@@ -32,6 +32,9 @@ def _commands(host: Host, plus: str, minus: str) -> list[str]:
     if loader == "raspberry-pi" and path:
         edit = f"1 s/$/ {plus}/" if plus else f"1 s/ *{_literal(minus)}//"
         return [f"sed -i '{edit}' {path}", "reboot"]
+    if boot_facts.is_ostree(host):
+        option = f"--append-if-missing={_quoted(plus)}" if plus else f"--delete-if-present={_quoted(minus)}"
+        return [f"rpm-ostree kargs {option}", "reboot"]
     if {"rhel", "fedora"}.intersection(family):
         option = f"--args={_quoted(plus)}" if plus else f"--remove-args={_quoted(minus)}"
         lines = [f"grubby --update-kernel=ALL {option}", "reboot"]

@@ -149,7 +149,8 @@ class BootEntries(Check):
 
     def _next(self, host: Host, booted: boot.Boot, mine: dict[str, str]) -> Iterator[Finding]:
         """Words that the next kernel's entry will not have, and words that wait for the configuration to be made."""
-        if booted.loader not in ("grub", "bls", "systemd-boot"):
+        if booted.loader not in ("grub", "bls", "systemd-boot") or boot.is_ostree(host):
+            # ostree gives the words of the entry that boots to the next one.
             return
         settings = boot.generator(host)
         if settings is None:

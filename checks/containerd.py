@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import cgroup, containerd, engine
+from hostcheck.facts import cgroup, containerd, engine, toml
 from hostcheck.facts.versions import found_tool, package_of, version
 
 from . import _runtime_floors as floors
@@ -101,7 +101,7 @@ class ContainerdConfig(Check):
             raise NotApplicable("containerd is not installed")
         try:
             found = host.fact(containerd.config)
-        except containerd.BadConfig as error:
+        except toml.BadConfig as error:
             yield failed(
                 "config.toml",
                 f"is no TOML, and containerd does not start: {error.reason}",
@@ -393,7 +393,7 @@ class ContainerdCgroupDriver(Check):
             raise NotApplicable("containerd is not installed")
         try:
             found = host.fact(containerd.config)
-        except containerd.BadConfig as error:
+        except toml.BadConfig as error:
             raise Unavailable(f"{error.path} is no TOML: see containerd.config") from None
         has = "systemd" if containerd.systemd_cgroup_of(found) else "cgroupfs"
         wants, path, line = _kubelet_driver(host)

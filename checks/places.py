@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import containerd, docker, engine, files, firewall, mounts, systemd
+from hostcheck.facts import containerd, docker, engine, files, firewall, mounts, systemd, toml
 from hostcheck.facts.versions import version
 
 MOBY = "https://github.com/moby/moby/blob/v28.5.2"
@@ -198,13 +198,13 @@ class PlacesSockets(Check):
     def _of_containerd(self, host: Host) -> Iterator[tuple[str, str]]:
         try:
             address = containerd.address(host)[0] or containerd.SOCKET
-        except (containerd.BadConfig, OSError, Unavailable):
+        except (toml.BadConfig, OSError, Unavailable):
             address = containerd.SOCKET
         yield address, "containerd"
         yield f"{address}.ttrpc", "containerd"
         try:
             table = containerd.config(host).values.get("debug")
-        except (containerd.BadConfig, OSError, Unavailable):
+        except (toml.BadConfig, OSError, Unavailable):
             return
         if isinstance(table, dict) and isinstance(table.get("address"), str):
             yield table["address"], "containerd"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
-from hostcheck.facts import containerd
+from hostcheck.facts import containerd, toml
 from hostcheck.facts.files import names, text
 
 FOLDERS = ("/etc/containerd/certs.d", "/etc/docker/certs.d")
@@ -64,7 +64,7 @@ class PullsHostsToml(Check):
 
     def _problem(self, content: str) -> str:
         try:
-            containerd.parse_toml(content)
-        except containerd.BadConfig as error:
+            toml.parse_toml(content)
+        except toml.BadConfig as error:
             return f"line {error.line}: {error.reason}"
         return ""

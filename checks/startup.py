@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import containerd, docker, engine, files, mounts, rootless, systemd
+from hostcheck.facts import containerd, docker, engine, files, mounts, rootless, systemd, toml
 from hostcheck.facts.unitvalues import Unit
 
 MOBY = "https://github.com/moby/moby/blob"
@@ -349,7 +349,7 @@ class StartupContainerdAddress(Check):
         asked = socket_path(str(told.value))
         try:
             listens, path, line = containerd.address(host)
-        except containerd.BadConfig as error:
+        except toml.BadConfig as error:
             raise Unavailable(f"{error.path} is no TOML: see containerd.config") from None
         if listens is None:
             raise NotApplicable("no containerd.service is there to listen")

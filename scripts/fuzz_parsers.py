@@ -15,7 +15,7 @@ from typing import Any, Callable
 import atheris  # type: ignore[import-not-found,unused-ignore]
 
 with atheris.instrument_imports(include=["hostcheck"]):
-    from hostcheck.facts import containerd, elf, gojson, grub, kubelet, rpmdb, sysctl, unitexec, unitfile
+    from hostcheck.facts import elf, gojson, grub, kubelet, rpmdb, sysctl, toml, unitexec, unitfile
     from hostcheck.host import Unavailable
     from hostcheck.testing import FakeHost
 
@@ -58,8 +58,8 @@ PARSERS: dict[str, tuple[Callable[[bytes], None], tuple[type[Exception], ...], I
         (b'menuentry "a" --id b {\nlinux /vmlinuz-1 ro\n}\nif [ $a = b ]; then set d=1; fi\n',),
     ),
     "toml": (
-        _text(containerd.parse_toml_plainly),
-        (containerd.BadConfig,),
+        _text(toml.parse_toml_plainly),
+        (toml.BadConfig,),
         (b'a = 1\n[b."c"]\nd = [1, "e", {f = 2}]\n',),
     ),
     "kubelet": (_text(kubelet.parse_config), (), (b"kind: KubeletConfiguration\nfailSwapOn: false\n",)),

@@ -9,7 +9,7 @@ from hostcheck._typing import Optional
 from hostcheck.facts import grub, loaders
 from hostcheck.facts.files import kernel_text, names, text
 from hostcheck.facts.loaders import Entry
-from hostcheck.facts.os import parse_assignments
+from hostcheck.facts.os import architecture, parse_assignments
 from hostcheck.facts.releases import installed_releases
 from hostcheck.host import Host, Unavailable
 from hostcheck.record import Record
@@ -21,6 +21,8 @@ ESPS = ("/boot/efi", "/efi", "/boot")
 DEFAULT_GRUB = "/etc/default/grub"
 KERNEL_CMDLINE = ("/etc/kernel/cmdline", "/usr/lib/kernel/cmdline")
 """What kernel-install(8) makes new entries with, the first that exists."""
+
+BOOTC_KARGS = "/usr/lib/bootc/kargs.d"
 
 PI_FOLDERS = ("/boot/firmware", "/boot")
 """Where a Raspberry Pi's firmware partition is mounted: since Debian 12, and before."""
@@ -146,6 +148,14 @@ def options(cmdline: str | None, name: str) -> list[str]:
     return [value or "" for each, value in parse_cmdline(cmdline or "") if each.replace("-", "_") == wanted]
 
 
+def is_ostree(host: Host) -> bool:
+    """Return whether the entry that boots leads into a deployment of ostree, as far as that can be seen."""
+    try:
+        return option(boot(host).cmdline, "ostree") is not None
+    except (OSError, Unavailable):
+        return False
+
+
 def boot(host: Host) -> Boot:
     """Return what the host boots next, as far as its files tell.
 
@@ -229,7 +239,7 @@ def generator(host: Host) -> Generator | None:
     """Return the words with which the next kernel's entry will be made, None where no file holds any.
 
     /etc/default/grub and /etc/default/grub.d/*.cfg (grub-mkconfig), else /etc/kernel/cmdline
-    (kernel-install), else what a board's tools keep.
+    (kernel-install), else what a bootc image brings.
     """
     return host.fact(_generator)
 
@@ -243,7 +253,39 @@ def _generator(host: Host) -> Generator | None:
         if content is not None:
             lines = [line for line in content.split("\n") if line.strip() and not line.startswith("#")]
             return _words(" ".join(lines), path, 1)
-    return None
+    return _bootc(host)
+
+
+def _bootc(host: Host) -> Generator | None:
+    """Return the words that a bootc image brings for the entry of the machine that it is installed on.
+
+    Source: bootc, docs/src/building/kernel-arguments.md: files by name; `match-architectures` leaves some out.
+    """
+    words: list[tuple[str, str, int]] = []
+    for name in names(host, BOOTC_KARGS):
+        path = f"{BOOTC_KARGS}/{name}"
+        content = text(host, path) if name.endswith(".toml") else None
+        if content is None:
+            continue
+        # Imported here: few images have such files.
+        from hostcheck.facts.toml import BadConfig, parse_toml
+
+        try:
+            said = parse_toml(content)
+        except BadConfig:
+            continue
+        kargs, ours = said.get("kargs"), said.get("match-architectures")
+        if not isinstance(kargs, list) or (isinstance(ours, list) and architecture(host) not in ours):
+            continue
+        for word in kargs:
+            words += [(each, path, _line_of(content, each)) for each in split_cmdline(str(word))]
+    if not words:
+        return None
+    return Generator(" ".join(word for word, _path, _line in words), words[0][1], words[0][2], tuple(words))
+
+
+def _line_of(content: str, word: str) -> int:
+    return content[: max(0, content.find(word))].count("\n") + 1
 
 
 def _words(cmdline: str, path: str, line: int) -> Generator:

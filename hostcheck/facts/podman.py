@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 
 from hostcheck._typing import Any, Optional
 from hostcheck.facts import engine, files, versions
-from hostcheck.facts.containerd import BadConfig, leaves, parse_toml
+from hostcheck.facts.containerd import leaves
+from hostcheck.facts.toml import BadConfig, parse_toml
 from hostcheck.host import Host, NotApplicable, Unavailable
 from hostcheck.record import Record
 from hostcheck.versions import Version

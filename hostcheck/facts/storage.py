@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from hostcheck._typing import Optional
-from hostcheck.facts import containerd, docker, engine, kernel, modules, mounts, packages, releases
+from hostcheck.facts import containerd, docker, engine, kernel, modules, mounts, packages, releases, toml
 from hostcheck.facts.files import text, which
 from hostcheck.host import Host, NotApplicable, Unavailable
 from hostcheck.host import superblock as superblock_of
@@ -131,7 +131,7 @@ def containerd_root(host: Host) -> tuple[str, str | None, int | None]:
     """Return containerd's own root, and the file and line that set it; the default where its file is broken."""
     try:
         found = containerd.config(host)
-    except (containerd.BadConfig, OSError, Unavailable):
+    except (toml.BadConfig, OSError, Unavailable):
         return CONTAINERD_ROOT, None, None
     root = found.values.get("root")
     if not isinstance(root, str) or not root.startswith("/"):

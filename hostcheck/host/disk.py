@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from importlib import import_module
 
 from hostcheck._typing import Any, BinaryIO, cast
-from hostcheck.host import READ_LIMIT, FileStat, FileSystem, NoTarget, Unavailable
+from hostcheck.host import READ_LIMIT, FileStat, FileSystem, NoTarget, Unavailable, ostree
 from hostcheck.host.root import RestingHost
 from hostcheck.host.superblock import EXT_OFFSET, ext_features, xfs_features
 from hostcheck.record import Record
@@ -308,13 +308,14 @@ class DiskHost(RestingHost):
         self._inside_of: dict[str, dict[str, Any]] = {}
         self._mounted: dict[str, _Volume] = {}
         root = next(filter(None, map(_root_of, volumes)), None)
-        if root is None:
+        if root is not None:
+            self._mount("/", root)
+        elif not self._mount_deployment(volumes):
             seen = ", ".join(sorted({volume.type for volume in volumes})) or "none that is known"
             raise NoTarget(
                 f"{name} holds no root file system (file systems: {seen}): it may be encrypted, of a kind that cannot "
                 "be read, or an empty disk"
             )
-        self._mount("/", root)
         for spec, point, options in self._fstab():
             other = next((v for v in volumes if _is_named(v, spec)), None)
             if other is not None and point != "/" and point.startswith("/"):
@@ -327,6 +328,22 @@ class DiskHost(RestingHost):
         self._entries = {}
         self._inside_of = {}
         self._links = {}
+
+    def _mount_deployment(self, volumes: Sequence[_Volume]) -> bool:
+        """Mount what an ostree system boots as its root; False if none of the volumes holds one."""
+        disk = next((v for v in volumes if not v.role and _holds(v, ostree.DEPLOY)), None)
+        if disk is None:
+            return False
+        boot = next(
+            (v for v in volumes if v is not disk and _holds(v, "/loader") and _holds(v, "/ostree")), None
+        )
+        boot = boot or disk._replace(files=ostree.Below(disk.files, "/boot"))
+        self._mount("/", disk)
+        self._mount("/boot", boot)
+        root, var = (disk._replace(files=ostree.Below(disk.files, at)) for at in ostree.deployment(self))
+        for point, volume in (("/", root), ("/sysroot", disk), ("/var", var), ("/boot", boot)):
+            self._mount(point, volume)
+        return True
 
     def _mount_boot(self, volumes: Sequence[_Volume]) -> None:
         """Mount the boot partitions that fstab does not name, as systemd does (systemd-gpt-auto-generator(8))."""
@@ -485,6 +502,14 @@ def _subvolume(volume: _Volume, options: str) -> _Volume:
     return volume
 
 
+def _holds(volume: _Volume, path: str) -> bool:
+    try:
+        volume.files.get(path)
+    except Exception:
+        return False
+    return True
+
+
 def _root_of(volume: _Volume) -> _Volume | None:
     """Return the volume, or the btrfs subvolume of it, that holds a root; None if it holds none."""
     if volume.role:
@@ -497,9 +522,6 @@ def _root_of(volume: _Volume) -> _Volume | None:
             candidates = [volume]
     for candidate in candidates:
         for path in ("/etc/os-release", "/usr/lib/os-release", "/etc/fstab", "/etc/passwd", "/usr/bin"):
-            try:
-                candidate.files.get(path)
-            except Exception:
-                continue
-            return candidate
+            if _holds(candidate, path):
+                return candidate
     return None

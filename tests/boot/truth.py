@@ -93,6 +93,15 @@ def engine() -> dict[str, Any]:
     return found
 
 
+def unit_files(times: int = 5) -> str:
+    """Return what systemctl lists; on a slow machine it may give up waiting for an answer."""
+    for _ in range(times):
+        code, out = run("systemctl", "list-unit-files", "--plain", "--no-legend", "--no-pager")
+        if code == 0:
+            return out
+    raise RuntimeError(out)
+
+
 def truth() -> dict[str, Any]:
     names = ("mounts", "cmdline", "cgroups", "modules", "filesystems", "sys/kernel/osrelease")
     found: dict[str, Any] = {name: text(f"/proc/{name}") for name in names}
@@ -104,7 +113,7 @@ def truth() -> dict[str, Any]:
     found["threads"] = [text("/proc/sys/kernel/pid_max"), text("/proc/sys/kernel/threads-max")]
     found["controllers"] = text("/sys/fs/cgroup/cgroup.controllers")
     found["failed"] = run("systemctl", "--failed", "--plain", "--no-legend")[1]
-    found["enabled"] = run("systemctl", "list-unit-files", "--plain", "--no-legend", "--no-pager")[1]
+    found["enabled"] = unit_files()
     found["programs"] = {program: run(program, "--version") for program in PROGRAMS}
     found["report"] = hostcheck("-f", "json", "--no-plugins")
     found["recorded"] = run(sys.executable, "-m", "hostcheck", "record", "/run/recording.tar.gz")

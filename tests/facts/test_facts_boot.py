@@ -281,6 +281,24 @@ def test_a_tree_without_a_loader_is_guessed_from_its_settings() -> None:
     assert "guess" in found.how
 
 
+KARGS: dict[str, Content] = {
+    "/usr/lib/bootc/kargs.d/10-a.toml": '# words\nkargs = ["quiet", "a=1 b"]\n',
+    "/usr/lib/bootc/kargs.d/20-b.toml": 'kargs = ["c"]\nmatch-architectures = ["aarch64"]\n',
+    "/usr/lib/bootc/kargs.d/30-c.toml": "kargs = [",
+    "/usr/lib/bootc/kargs.d/README": 'kargs = ["d"]\n',
+    "/usr/lib/modules/6.12.0-1.el10.x86_64/vmlinuz": "",
+    "/usr/bin/true": b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\x3e\x00",
+}
+
+
+def test_a_bootc_image_brings_words() -> None:
+    found = boot.boot(FakeHost(KARGS, kind="root"))
+    assert (found.release, found.cmdline, found.path, found.line) == (
+        "6.12.0-1.el10.x86_64", "quiet a=1 b", "/usr/lib/bootc/kargs.d/10-a.toml", 2,
+    )  # fmt: skip
+    assert boot.boot(FakeHost({"/usr/lib/bootc/kargs.d/a.toml": "kargs = 1\n"}, kind="root")).cmdline is None
+
+
 def test_nothing_at_all() -> None:
     found = boot.boot(FakeHost({"/etc/hostname": "x"}, kind="root"))
     assert found[:4] == (None, None, None, None)

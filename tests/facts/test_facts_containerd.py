@@ -14,15 +14,8 @@ import debs
 import pytest
 
 from hostcheck.facts import containerd
-from hostcheck.facts.containerd import (
-    BadConfig,
-    config,
-    export,
-    merge,
-    parse_toml,
-    parse_toml_plainly,
-    systemd_cgroup,
-)
+from hostcheck.facts.containerd import config, export, merge, systemd_cgroup
+from hostcheck.facts.toml import BadConfig, parse_toml, parse_toml_plainly
 from hostcheck.testing import Content, FakeHost, ask
 from hostcheck.versions import Version
 

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hostcheck.facts
-from hostcheck.facts.containerd import BadConfig
 from hostcheck.facts.gojson import Syntax
 from hostcheck.facts.rpmdb import Damaged
+from hostcheck.facts.toml import BadConfig
 
 Parser = Callable[..., Any]
 
@@ -36,8 +36,8 @@ def parsers() -> Iterator[tuple[str, Parser]]:
 
 PARSERS = dict(parsers())
 EXPECTED: dict[str, tuple[type[Exception], ...]] = {
-    "containerd.parse_toml": (BadConfig,),
-    "containerd.parse_toml_plainly": (BadConfig,),
+    "toml.parse_toml": (BadConfig,),
+    "toml.parse_toml_plainly": (BadConfig,),
     "gojson.parse": (Syntax,),
     "rpmdb.parse_header": (Damaged, struct.error, IndexError, ValueError),  # its one caller takes them all
     "unitexec.parse_commands": (ValueError,),
@@ -46,9 +46,7 @@ EXPECTED: dict[str, tuple[type[Exception], ...]] = {
 
 SEEDS: dict[str, list[tuple[Any, ...]]] = {
     "_govalues.parse_ip": [("::ffff:1.2.3.4",)],
-    "containerd.parse_toml_plainly": [
-        ('version = 2\n[a."b.c"]\nd = [1, "e", {f = 0x1F}]\n[[g]]\nh = """x"""\n',)
-    ],
+    "toml.parse_toml_plainly": [('version = 2\n[a."b.c"]\nd = [1, "e", {f = 0x1F}]\n[[g]]\nh = """x"""\n',)],
     "rpmdb.parse_header": [
         (struct.pack(">IIIIiIIIiI", 2, 8, 1000, 6, 0, 1, 1001, 6, 4, 1) + b"abc\x001.0\x00",),
     ],

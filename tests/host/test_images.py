@@ -18,6 +18,7 @@ from typing import Any, Callable
 import pytest
 
 from hostcheck import plugins
+from hostcheck.facts import boot
 from hostcheck.host import FileSystem, Host, NoTarget, Unavailable
 from hostcheck.host import layers as layers_module
 from hostcheck.host.target import open_target
@@ -275,6 +276,59 @@ def test_lvm(tmp_path: pathlib.Path) -> None:
     host = open_target(str(disk))
     assert host.read("/var/here") == "yes"
     assert [system.point for system in host.file_systems()] == ["/", "/var"]
+
+
+def deployed(top: pathlib.Path, *sums: str) -> None:
+    """Make the disk of an ostree system: a deployment for each sum, in the order of the menu."""
+    group = top / "ostree/deploy/fcos"
+    (group / "var/lib").mkdir(parents=True)
+    (group / "var/lib/here").write_text("of all deployments")
+    entries = top / "boot/loader.1/entries"
+    entries.mkdir(parents=True)
+    (top / "boot/loader").symlink_to("loader.1")
+    (top / "ostree/boot.1").symlink_to("boot.1.1")
+    for number, checksum in enumerate(sums):
+        tree = group / f"deploy/{checksum}.0"
+        for folder in ("etc", "usr/lib", "var", "boot"):
+            (tree / folder).mkdir(parents=True)
+        (tree / "usr/lib/os-release").write_text(f"ID=fedora\nVARIANT_ID={checksum}\n")
+        (tree / "etc/os-release").symlink_to("../usr/lib/os-release")
+        (group / f"deploy/{checksum}.0.origin").write_text("[origin]\n")
+        link = top / f"ostree/boot.1.1/fcos/{checksum}/0"
+        link.parent.mkdir(parents=True)
+        link.symlink_to(f"../../../deploy/fcos/deploy/{checksum}.0")
+        (entries / f"ostree-{len(sums) - number}.conf").write_text(
+            f"title Fedora\nversion {len(sums) - number}\nlinux /ostree/fcos-{checksum}/vmlinuz-6.12.5\n"
+            f"options rw ostree=/ostree/boot.1/fcos/{checksum}/0 {checksum}\n"
+        )
+
+
+@pytest.mark.parametrize("kind", ["ext4", "btrfs", "squashfs"])
+def test_ostree(kind: str, tmp_path: pathlib.Path) -> None:
+    """The root is the deployment that boots, with the /var of all of them and the disk's /boot."""
+    pytest.importorskip("dissect.target")
+    deployed(tmp_path / "tree", "aaa", "bbb")
+    host = open_target(str(disks(kind, tmp_path, tmp_path / "tree")))
+    assert "VARIANT_ID=aaa" in host.read("/etc/os-release")
+    assert host.read("/var/lib/here") == "of all deployments"
+    booted = boot.boot(host)
+    assert (booted.loader, booted.release) == ("bls", "6.12.5")
+    assert [(entry.cmdline or "").rpartition(" ")[2] for entry in booted.entries] == ["aaa", "bbb"]
+    assert boot.is_ostree(host)
+
+
+@pytest.mark.parametrize("sums", [["aaa"], ["aaa", "bbb"]])
+def test_ostree_without_entries(sums: list[str], tmp_path: pathlib.Path) -> None:
+    """One deployment is the root, of two it is not known."""
+    pytest.importorskip("dissect.target")
+    deployed(tmp_path / "tree", *sums)
+    (tmp_path / "tree/boot/loader").unlink()
+    file = disks("ext4", tmp_path, tmp_path / "tree")
+    if len(sums) == 1:
+        assert "VARIANT_ID=aaa" in open_target(str(file)).read("/etc/os-release")
+    else:
+        with pytest.raises(NoTarget, match="2 deployments"):
+            open_target(str(file))
 
 
 def write_lvm(disk: pathlib.Path, volumes: dict[str, tuple[int, int]], extent: int) -> None:
