@@ -447,9 +447,9 @@ def _present_ids(configured: Sequence[Configured]) -> dict[str, str]:
     return plugins.present_ids(item.check for item in configured)
 
 
-def _configured(options: argparse.Namespace) -> tuple[Policy, list[Configured]]:
-    """Return the policy, and its checks ready to run."""
-    policy = Policy.load(options.policy)
+def _configured(options: argparse.Namespace, policy: Policy | None = None) -> tuple[Policy, list[Configured]]:
+    """Return the policy, the one that the options name unless it is given, and its checks ready to run."""
+    policy = policy or Policy.load(options.policy)
     # An unchanged policy names no check of another family, so only the selected ones are imported.
     patterns = (
         options.select if options.select and options.policy == DEFAULT and not options.ignore else ["*"]
@@ -462,30 +462,28 @@ def _configured(options: argparse.Namespace) -> tuple[Policy, list[Configured]]:
 
 def _serve(options: argparse.Namespace) -> int:
     from hostcheck import exporter
-    from hostcheck.web_config import WebConfigError
 
     if options.render:
         return _render(options)
     try:
         return exporter.serve(options, sys.argv[1:])
-    except (ValueError, WebConfigError) as error:
+    except ValueError as error:
         raise UsageError(str(error)) from None
-    except OSError as error:
-        raise UsageError(f"cannot listen: {error.strerror or error}") from None
 
 
 def _render(options: argparse.Namespace) -> int:
     """Run the checks once, and hand every page to the process that serves them."""
     from hostcheck import exporter_run
 
-    policy, configured = _configured(options)
+    kept = exporter_run.kept_policy(sys.stdin.buffer.read()) if options.kept_policy else None
+    policy, configured = _configured(options, kept)
     host = _assuming(_host_at(options.root), options)
     report = policy.judge(
         host,
         configured,
         lambda checks, host: exporter_run.run_limited(checks, host, options.check_timeout),
     )
-    exporter_run.send(exporter_run.bundle(report, options.interval))
+    exporter_run.send(exporter_run.bundle(report, policy, options.interval))
     return OK
 
 

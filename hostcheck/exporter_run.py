@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from hostcheck._typing import Any, cast
 from hostcheck.finding import Report, Result
 from hostcheck.host import Host
+from hostcheck.policy import Policy
 from hostcheck.runner import Configured, run_one
 
 GZIP_LEVEL = 6
@@ -49,8 +50,8 @@ def run_limited(configured: Sequence[Configured], host: Host, seconds: float) ->
     return results
 
 
-def bundle(report: Report, interval: float) -> dict[str, bytes]:
-    """Return every page by its name: metrics in both formats, the report as JSON and as HTML."""
+def bundle(report: Report, policy: Policy, interval: float) -> dict[str, bytes]:
+    """Return every page by its name: metrics in both formats, the report as JSON and as HTML; and the policy."""
     from prometheus_client import CollectorRegistry, generate_latest
     from prometheus_client.openmetrics import exposition
 
@@ -70,7 +71,14 @@ def bundle(report: Report, interval: float) -> dict[str, bytes]:
         "openmetrics": cast(Any, exposition).generate_latest(registry),
         "json": text.getvalue().encode("utf-8", "replace"),
         "html": page.encode("utf-8", "replace"),
+        "policy": json.dumps({"name": policy.name, "policy": policy.to_dict()}, default=str).encode(),
     }
+
+
+def kept_policy(data: bytes) -> Policy:
+    """Return the policy that an earlier run handed over, as the process that serves kept it."""
+    kept = json.loads(gzip.decompress(data))
+    return Policy.from_dict(kept["name"], kept["policy"])
 
 
 def send(pages: dict[str, bytes]) -> None:

@@ -173,6 +173,24 @@ class Policy:
             waivers=waivers,
         )
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as a policy's file says it, with what it extends."""
+        return {
+            "description": self.description,
+            "select": list(self.select),
+            "ignore": list(self.ignore),
+            "parameters": self.parameters,
+            "severities": {check: str(severity) for check, severity in self.severities.items()},
+            "waivers": [waiver.to_dict() for waiver in self.waivers],
+        }
+
+    @classmethod
+    def from_dict(cls, name: str, data: Mapping[str, Any]) -> Policy:
+        """Return the policy that `to_dict` gave."""
+        policy = cls(name)
+        policy._take(name, data)
+        return policy
+
     @classmethod
     def load(cls, name: str) -> Policy:
         """Return the policy of that name, or of that YAML file.

@@ -65,7 +65,7 @@ def table_of_metrics() -> str:
     from prometheus_client import CollectorRegistry, generate_latest
     from prometheus_client.parser import text_string_to_metric_families
 
-    from hostcheck import exporter, metrics
+    from hostcheck import exporter_pages, metrics
     from hostcheck.finding import Outcome, Report, Result, Severity, failed
 
     result = Result("a.b", "", Severity.REQUIRED, Outcome.FAIL, [failed("s", "m")])
@@ -75,7 +75,7 @@ def table_of_metrics() -> str:
     )
     registry = CollectorRegistry()
     registry.register(metrics.ReportCollector(report))
-    state = exporter.State()
+    state = exporter_pages.State()
     state.take({"text": gzip.compress(generate_latest(registry))})
     lines = ["| metric | kind | labels | what |", "|---|---|---|---|"]
     for family in text_string_to_metric_families(state.page("text", packed=False).decode()):

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import gzip
-import http.client
 import json
 import os
 import pathlib
-import re
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import textwrap
@@ -25,73 +19,9 @@ import pytest
 
 pytest.importorskip("h11")
 
-from hostcheck import exporter
-from hostcheck.web_config import WebConfig, WebConfigError
+from exporters import START_SECONDS, TREE, Service, free_port, serving
 
-TREE = str(pathlib.Path(__file__).resolve().parent / "hosts" / "debian-12")
-START_SECONDS = 60.0
-
-
-class Service:
-    """A running exporter."""
-
-    def __init__(self, *arguments: str, check: str = "") -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "hostcheck", "serve", "--root", TREE),
-                *("--web.listen-address", f"127.0.0.1:{self.port}", *arguments),
-            ],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        with contextlib.closing(connection):
-            connection.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
-            answer = connection.getresponse()
-            return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
-
-    def wait(self, path: str = "/-/ready") -> None:
-        limit = time.monotonic() + START_SECONDS
-        while time.monotonic() < limit:
-            with contextlib.suppress(OSError):
-                if self.get(path)[0] == 200:
-                    return
-            if self.process.poll() is not None:
-                raise AssertionError(f"ended: {self.process.communicate()[1]}")
-            time.sleep(0.05)
-        raise AssertionError(f"{path} did not become 200")
-
-    def metric(self, name: str) -> float:
-        text = self.get("/metrics")[2].decode()
-        found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
-        assert found, f"no {name}"
-        return float(found[1])
-
-    def until(self, name: str, value: float, equal: bool = True) -> None:
-        limit = time.monotonic() + START_SECONDS
-        while (self.metric(name) == value) is not equal:
-            assert time.monotonic() < limit, f"{name} stays {self.metric(name)}"
-            time.sleep(0.1)
-
-    def end(self) -> tuple[int, str]:
-        self.process.send_signal(signal.SIGTERM)
-        _, told = self.process.communicate(timeout=30)
-        return self.process.returncode, told
-
-
-@contextlib.contextmanager
-def serving(*arguments: str) -> Iterator[Service]:
-    service = Service(*arguments)
-    try:
-        yield service
-    finally:
-        if service.process.poll() is None:
-            service.process.kill()
-            service.process.communicate()
+from hostcheck import http_accept
 
 
 @pytest.fixture(scope="module")
@@ -113,13 +43,6 @@ def test_pages(service: Service) -> None:
     assert (status, headers["allow"]) == (405, "GET, HEAD")
 
 
-def test_head_is_get_without_a_body(service: Service) -> None:
-    _, with_body, body = service.get("/report.json")
-    status, without, nothing = service.get("/report.json", "HEAD")
-    assert (status, nothing, without["content-length"]) == (200, b"", str(len(body)))
-    assert with_body["content-type"] == without["content-type"]
-
-
 def test_metrics_are_as_prometheus_wants_them(service: Service) -> None:
     promtool = shutil.which("promtool")
     if not promtool:
@@ -137,7 +60,7 @@ def test_openmetrics_parses(service: Service) -> None:
 
     accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2"
     status, headers, body = service.get("/metrics", Accept=accept)
-    assert (status, headers["content-type"]) == (200, exporter._OPENMETRICS)
+    assert (status, headers["content-type"]) == (200, http_accept.OPENMETRICS % "1.0.0")
     parse: Any = text_string_to_metric_families
     names = {family.name for family in parse(body.decode())}
     assert {
@@ -146,77 +69,6 @@ def test_openmetrics_parses(service: Service) -> None:
         "process_cpu_seconds",
         "hostcheck_last_run_success",
     } <= names
-
-
-@pytest.mark.parametrize("path", ["/", "/metrics", "/report.json"])
-def test_gzip_is_the_same(path: str, service: Service) -> None:
-    status, headers, body = service.get(path, Accept_Encoding="gzip")
-    assert (status, headers["content-encoding"]) == (200, "gzip")
-    plain = service.get(path)[2]
-    own = re.compile(rb"(?m)^process_.*$")
-    assert own.sub(b"", gzip.decompress(body)) == own.sub(b"", plain)
-
-
-def test_one_connection_takes_many_requests(service: Service) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
-    for _ in range(50):
-        connection.request("GET", "/metrics")
-        assert len(connection.getresponse().read()) > 1000
-    connection.close()
-
-
-def test_pipelined_requests_are_answered_in_order(service: Service) -> None:
-    with socket.create_connection(("127.0.0.1", service.port), 30) as raw:
-        raw.sendall(
-            b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\nGET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-        )
-        answer = b"".join(iter(lambda: raw.recv(65536), b""))
-    assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"200", b"404"]
-
-
-@pytest.mark.parametrize(
-    "request_bytes",
-    [
-        b"\x00\x01\x02\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
-        b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET / HTTP/1.1\r\n\r\n",
-        b"GET / HTTP/9.9\r\nHost: x\r\n\r\n",
-        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nzzz\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 50,
-    ],
-)
-def test_bad_requests_are_refused(request_bytes: bytes, service: Service) -> None:
-    """With an answer or without one; the connection ends, and the next client is served."""
-    with socket.create_connection(("127.0.0.1", service.port), 30) as raw, contextlib.suppress(OSError):
-        raw.sendall(request_bytes)
-        answer = b"".join(iter(lambda: raw.recv(65536), b""))
-        assert not answer or re.match(rb"HTTP/1.1 [45]\d\d", answer)
-    assert service.get("/-/healthy")[0] == 200
-
-
-def test_slow_clients_do_not_keep_others_out(service: Service) -> None:
-    """Half a request on each of 300 connections, and a client that asks and does not read."""
-    with contextlib.ExitStack() as stack:
-        for _ in range(300):
-            raw = stack.enter_context(socket.create_connection(("127.0.0.1", service.port), 30))
-            raw.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-")
-        deaf = stack.enter_context(socket.create_connection(("127.0.0.1", service.port), 30))
-        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
-        deaf.sendall(b"GET /report.json HTTP/1.1\r\nHost: x\r\n\r\n" * 200)
-        assert service.get("/metrics")[0] == 200
-
-
-def test_too_many_connections_cost_the_stillest(service: Service) -> None:
-    with contextlib.ExitStack() as stack:
-        many = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", service.port), 30))
-            for _ in range(exporter.CONNECTIONS_LIMIT + 20)
-        ]
-        assert service.get("/metrics")[0] == 200
-        many[0].settimeout(30)
-        with contextlib.suppress(ConnectionResetError):
-            assert many[0].recv(1) == b""
 
 
 def test_term_ends_it() -> None:
@@ -301,177 +153,121 @@ def test_hup_runs_now_with_the_policy_as_it_is(tmp_path: pathlib.Path) -> None:
     assert ids == ["kernel.version"]
 
 
+def test_a_broken_policy_keeps_the_one_before(tmp_path: pathlib.Path) -> None:
+    """Runs go on, with the last policy that could be used and with what it extended; the metrics say so."""
+    (tmp_path / "base.yaml").write_text(
+        "extends: docker\nselect: [os.*]\nwaivers: [{id: os.root, reason: known, expires: 2999-01-01}]\n"
+    )
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("extends: ./base.yaml\nseverities: {os.support: info}\n")
+
+    def told(running: Service) -> dict[str, str]:
+        results = json.loads(running.get("/report.json")[2])["results"]
+        return {result["id"]: result["severity"] for result in results}
+
+    with serving("--policy", str(policy), "--interval", "1000") as running:
+        running.wait()
+        before = told(running)
+        running.until("hostcheck_config_last_reload_successful", 1)
+        (tmp_path / "base.yaml").write_text("extends: [")
+        running.process.send_signal(signal.SIGHUP)
+        running.until("hostcheck_config_last_reload_successful", 0)
+        running.until("hostcheck_runs_total", 2)
+        assert running.metric("hostcheck_last_run_success") == 1
+        assert told(running) == before
+        (tmp_path / "base.yaml").write_text("extends: docker\nselect: [kernel.version]\n")
+        policy.write_text("extends: ./base.yaml\n")
+        running.process.send_signal(signal.SIGHUP)
+        running.until("hostcheck_config_last_reload_successful", 1)
+        assert list(told(running)) == ["kernel.version"]
+        _, said = running.end()
+    assert before["os.support"] == "info"
+    assert "policy.waivers" in before
+    assert said.count("the last policy that could be used stands in") == 1
+    assert "base.yaml:2:1: " in said
+
+
+def test_before_the_first_report_it_tells_of_itself(tmp_path: pathlib.Path) -> None:
+    folder = folder_with(tmp_path, "time.sleep(1000)\nyield passed('x', 'y')\n")
+    with serving("--checks-dir", folder, "--check-timeout", "1000") as running:
+        running.wait("/-/healthy")
+        assert running.metric("hostcheck_runs_total") == running.metric("hostcheck_last_run_success") == 0
+        assert running.get("/metrics", Accept="application/openmetrics-text")[2].endswith(b"# EOF\n")
+        for path in ("/", "/report.json", "/-/ready"):
+            assert running.get(path)[0] == 503
+
+
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "code", "words"),
     [
-        (["--policy", "/none.yaml"], "/none.yaml"),
-        (["--web.config.file", "/none.yml"], "/none.yml"),
-        (["--web.listen-address", "nowhere"], "not an address"),
-        (["--web.listen-address", "203.0.113.7:1"], "cannot listen"),
-        (["--interval", "0"], "--interval"),
+        (["--policy", "/none.yaml"], 2, "/none.yaml"),
+        (["--web.config.file", "/none.yml"], 2, "/none.yml"),
+        (["--web.listen-address", "nowhere"], 2, "not an address"),
+        (["--web.listen-address", "::1:80"], 2, "in brackets, as in [::1]"),
+        (["--web.listen-address", ":65536"], 2, "not an address"),
+        (["--web.systemd-socket"], 2, "systemd hands over no socket"),
+        (["--interval", "0"], 2, "--interval"),
+        # These may be had a moment later, so that systemd shall try again.
+        (["--web.listen-address", "203.0.113.7:1"], 1, "cannot listen on 203.0.113.7:1: Cannot assign"),
+        (["--web.listen-address", "name.invalid:1"], 1, "cannot listen on name.invalid:1: "),
     ],
 )
-def test_what_cannot_work_ends_at_once(arguments: Sequence[str], words: str) -> None:
+def test_what_cannot_work_ends_at_once(arguments: Sequence[str], code: int, words: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "hostcheck", "serve", "--root", TREE, *arguments],
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
-    assert done.returncode == 2
+    assert done.returncode == code
     assert words in done.stderr
     assert "Traceback" not in done.stderr
 
 
-# TLS and passwords
-
-
-def certificate(folder: pathlib.Path, name: str = "localhost", signer: str = "") -> None:
-    """Make NAME.crt and NAME.key, signed by SIGNER or by itself."""
-    if not shutil.which("openssl"):
-        pytest.skip("openssl is not installed")
-    signed = ["-CA", f"{signer}.crt", "-CAkey", f"{signer}.key"] if signer else []
-    argv = [
-        *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
-        *("-keyout", f"{name}.key", "-out", f"{name}.crt", "-days", "2", "-subj", f"/CN={name}"),
-        *("-addext", f"subjectAltName=DNS:{name}", *signed),
-    ]
-    subprocess.run(argv, cwd=folder, check=True, capture_output=True, timeout=60)
-
-
-@pytest.fixture
-def secured(tmp_path: pathlib.Path) -> Iterator[tuple[Service, pathlib.Path]]:
-    bcrypt = pytest.importorskip("bcrypt")
-    certificate(tmp_path)
-    hashed = bcrypt.hashpw(b"right", bcrypt.gensalt(5)).decode()
-    (tmp_path / "web.yml").write_text(
-        "tls_server_config: {cert_file: localhost.crt, key_file: localhost.key}\n"
-        f"basic_auth_users: {{prometheus: '{hashed}'}}\n"
-        "http_server_config: {headers: {X-Frame-Options: SAMEORIGIN}}\n"
-    )
-    with serving("--web.config.file", str(tmp_path / "web.yml")) as running:
-        limit = time.monotonic() + START_SECONDS
-        while time.monotonic() < limit:
-            with contextlib.suppress(OSError):
-                if ask(running, tmp_path, "/-/ready")[0] == 200:
-                    break
-            time.sleep(0.1)
-        yield running, tmp_path
-
-
-def ask(
-    service: Service, folder: pathlib.Path, path: str, user: str = "prometheus:right"
-) -> tuple[int, dict[str, str], bytes]:
-    context = ssl.create_default_context(cafile=str(folder / "localhost.crt"))
-    connection = http.client.HTTPSConnection("localhost", service.port, timeout=30, context=context)
-    header = {"Authorization": "Basic " + base64.b64encode(user.encode()).decode()} if user else {}
-    with contextlib.closing(connection):
-        connection.request("GET", path, headers=header)
-        answer = connection.getresponse()
-        return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
-
-
-def test_tls_and_passwords(secured: tuple[Service, pathlib.Path]) -> None:
-    service, folder = secured
-    status, headers, _ = ask(service, folder, "/metrics")
-    assert (status, headers["x-frame-options"]) == (200, "SAMEORIGIN")
-    for user in ("prometheus:wrong", "nobody:right", "", "prometheus", "prometheus:" + "x" * 5000):
-        status, headers, body = ask(service, folder, "/report.json", user)
-        assert (status, body) == (401, b"Unauthorized\n"), user
-        assert headers["www-authenticate"].startswith("Basic ")
-    with contextlib.suppress(OSError, http.client.HTTPException):
-        assert service.get("/-/healthy")[0] != 200
-
-
-def test_a_changed_certificate_is_taken(secured: tuple[Service, pathlib.Path]) -> None:
-    service, folder = secured
-    certificate(folder)
-    limit = time.monotonic() + START_SECONDS
-    while time.monotonic() < limit:
-        # Only the new certificate is trusted.
-        with contextlib.suppress(ssl.SSLError):
-            assert ask(service, folder, "/metrics")[0] == 200
-            return
-        time.sleep(0.2)
-    raise AssertionError("the old certificate is still served")
-
-
-def test_a_broken_change_keeps_what_worked(secured: tuple[Service, pathlib.Path]) -> None:
-    service, folder = secured
-    (folder / "web.yml").write_text("basic_auth_users: [nonsense")
-    time.sleep(exporter.WATCH_SECONDS + 1)
-    assert ask(service, folder, "/metrics")[0] == 200
-    assert ask(service, folder, "/metrics", "")[0] == 401
-    _, told = service.end()
-    assert "stays as it was" in told
+def test_two_beside_each_other(service: Service) -> None:
+    """On the same address the second says so and ends; on another it runs."""
+    with serving("--web.listen-address", f"127.0.0.1:{service.port}") as second:
+        told = second.process.communicate(timeout=60)[1]
+        assert second.process.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{service.port}: Address already in use" in told
+    assert service.get("/-/healthy")[0] == 200
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("address", "hosts"),
     [
-        ("basic_auth_users: {a: plain}", "not a bcrypt hash"),
-        ("tls_config: {}", "'tls_config' is not known"),
-        ("tls_server_config: {cert_file: a}", "needs both"),
-        ("tls_server_config: {cert_file: none, key_file: none}", "none"),
-        (
-            "tls_server_config: {CERT, min_version: SSL3}",
-            "no TLS version",
-        ),
-        (
-            "tls_server_config: {CERT, cipher_suites: [X]}",
-            "not known here",
-        ),
-        (
-            "tls_server_config: {CERT, client_auth_type: RequireAnyClientCert}",
-            "cannot be had here",
-        ),
-        (
-            "tls_server_config: {CERT, client_auth_type: RequireAndVerifyClientCert}",
-            "go together",
-        ),
-        ("[]", "mapping"),
-        ("{", "web.yml"),
-        ("http_server_config: {headers: {X-Evil: a}}", "X-Evil"),
+        ("[::]", ["127.0.0.1", "::1"]),
+        ("", ["127.0.0.1", "::1"]),
+        ("[::1]", ["::1"]),
+        ("localhost", ["127.0.0.1"]),
     ],
 )
-def test_bad_web_configuration(text: str, words: str, tmp_path: pathlib.Path) -> None:
-    certificate(tmp_path)
-    text = text.replace("CERT", "cert_file: localhost.crt, key_file: localhost.key")
-    (tmp_path / "web.yml").write_text(text)
-    with pytest.raises(WebConfigError, match=re.escape(words)):
-        WebConfig(str(tmp_path / "web.yml"))
+def test_ipv6(address: str, hosts: Sequence[str]) -> None:
+    """Every address means both kinds, as with the exporters in Go."""
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    port = free_port()
+    with serving("--web.listen-address", f"{address}:{port}") as running:
+        running.wait("/-/healthy")
+        for host in hosts:
+            with socket.create_connection((host, port), 30) as raw:
+                raw.sendall(b"GET /-/healthy HTTP/1.0\r\n\r\n")
+                assert raw.recv(64).startswith(b"HTTP/1.1 200")
 
 
-def test_client_certificates(tmp_path: pathlib.Path) -> None:
-    """Without one of the authority's the handshake fails; with one whose name is not wanted nothing is said."""
-    for name in ("localhost", "good", "other"):
-        certificate(tmp_path, name)
-    (tmp_path / "clients.crt").write_text(
-        (tmp_path / "good.crt").read_text() + (tmp_path / "other.crt").read_text()
-    )
-    (tmp_path / "web.yml").write_text(
-        "tls_server_config: {cert_file: localhost.crt, key_file: localhost.key, client_ca_file: clients.crt,\n"
-        "  client_auth_type: RequireAndVerifyClientCert, client_allowed_sans: [good]}\n"
-    )
-
-    def status(service: Service, client: str) -> Any:
-        context = ssl.create_default_context(cafile=str(tmp_path / "localhost.crt"))
-        if client:
-            context.load_cert_chain(tmp_path / f"{client}.crt", tmp_path / f"{client}.key")
-        connection = http.client.HTTPSConnection("localhost", service.port, timeout=30, context=context)
-        with contextlib.closing(connection):
-            connection.request("GET", "/-/healthy")
-            return connection.getresponse().status
-
-    with serving("--web.config.file", str(tmp_path / "web.yml")) as service:
-        limit = time.monotonic() + START_SECONDS
-        answer = None
-        while answer is None and service.process.poll() is None and time.monotonic() < limit:
-            with contextlib.suppress(ConnectionRefusedError):
-                answer = status(service, "good")
-            time.sleep(0.1)
-        assert answer == 200
-        for client in ("", "other"):
-            with pytest.raises((OSError, http.client.HTTPException)):
-                status(service, client)
+def test_sockets_of_systemd() -> None:
+    """systemd hands a socket over as file descriptor 3, and says for which process it is."""
+    script = 'exec env LISTEN_PID=$$ LISTEN_FDS=1 "$0" "$@" 3<&0'
+    with socket.create_server(("127.0.0.1", 0)) as given:
+        command = [sys.executable, "-m", "hostcheck", "serve", "--root", TREE, "--web.systemd-socket"]
+        with subprocess.Popen(
+            ["sh", "-c", script, *command], stdin=given.fileno(), stderr=subprocess.PIPE
+        ) as process:
+            assert process.stderr is not None
+            assert b"listens on http://127.0.0.1:" in process.stderr.readline()
+            with socket.create_connection(given.getsockname(), 30) as raw:
+                raw.sendall(b"GET /-/healthy HTTP/1.0\r\n\r\n")
+                assert raw.recv(64).startswith(b"HTTP/1.1 200")
+            process.terminate()
+            assert process.wait(30) == 0
 
 
 def test_memory_is_flat_over_many_runs() -> None:
