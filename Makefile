@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-boot test-faults test-hurt test-install proof fuzz lint format bench bench-images docs pyz \
+.PHONY: run test test-boot test-faults test-hurt test-install proof fuzz lint format bench bench-images soak docs pyz \
 	standalone packages test-oldest clean
 
 # 1 says that the host is not ready: that is an answer, not a failure of make.
@@ -59,6 +59,10 @@ docs: $(VENV)/test.stamp
 bench: $(VENV)/test.stamp
 	$(BIN)/python scripts/bench.py
 	$(BIN)/python scripts/bench_exporter.py
+
+# The exporter over SOAK_RUNS (10000) runs: its memory and open files; a few minutes.
+soak: $(VENV)/test.stamp
+	$(BIN)/python scripts/soak.py --runs $(or $(SOAK_RUNS),10000)
 
 # A root of 1 GiB as a folder and as an image, sixteen images, and a machine booted from one; as root, 3 GiB of disk.
 bench-images: $(VENV)/test.stamp
