@@ -63,9 +63,7 @@ def bundle(report: Report, policy: Policy, interval: float) -> dict[str, bytes]:
     registry.register(ReportCollector(report))
     text = io.StringIO()
     json_reporter.write(report, text, Style())
-    page = html.page(
-        [report], age=f"as of {report.started}; checked every {interval:g} s", refresh=int(interval)
-    )
+    page = html.page([report], age=f", and every {interval:g} s", refresh=int(interval))
     return {
         "text": generate_latest(registry),
         "openmetrics": cast(Any, exposition).generate_latest(registry),

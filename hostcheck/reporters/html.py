@@ -58,7 +58,6 @@ def _view(report: Report) -> dict[str, Any]:
         ),
         ("storage driver", host.get("storage_driver")),
         ("policy", report.policy),
-        ("checked", report.started),
     ]
     rows = [_row(report, result) for result in sorted(report.results, key=_rank)]
     kinds = ("required", "recommended", "info", "unknown", "error", "waived", "pass", "skip")
@@ -70,6 +69,7 @@ def _view(report: Report) -> dict[str, Any]:
         "rows": rows,
         "counts": [(kind, count) for kind in kinds if (count := sum(row["kind"] == kind for row in rows))],
         "version": report.version,
+        "started": report.started,
     }
 
 
