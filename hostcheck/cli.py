@@ -461,12 +461,18 @@ def _configured(options: argparse.Namespace, policy: Policy | None = None) -> tu
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from hostcheck import exporter
-
     if options.render:
         return _render(options)
     try:
-        return exporter.serve(options, sys.argv[1:])
+        from hostcheck import exporter_loop
+    except ImportError as error:
+        if error.name != "h11":
+            raise
+        raise UsageError(
+            "serve needs a library: pip install 'hostcheck[exporter]' (Debian: python3-h11)"
+        ) from None
+    try:
+        return exporter_loop.serve(options, sys.argv[1:])
     except ValueError as error:
         raise UsageError(str(error)) from None
 

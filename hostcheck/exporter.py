@@ -7,7 +7,6 @@ starts it, exporter_pages.py keeps its pages, and exporter_http.py hands out the
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 
 PORT = 10973
 """Above the list of Prometheus exporters, which has filled 9100 to 9999, and free on it."""
@@ -90,22 +89,3 @@ def parse_address(text: str) -> tuple[str | None, int]:
     if ":" in host and not bracketed:
         raise ValueError(f"{text}: an IPv6 address stands in brackets, as in [::1]:{PORT}")
     return (host[1:-1] if bracketed else host) or None, int(port)
-
-
-def serve(options: argparse.Namespace, arguments: Sequence[str]) -> int:
-    """Serve until SIGTERM; return the exit code.
-
-    Raises:
-        ValueError: an address is none, or the library for HTTP is missing.
-
-    """
-    # Part of an extra; `hostcheck --help` must show this command all the same. And a run needs neither of them.
-    try:
-        import h11  # noqa: F401
-    except ImportError:
-        raise ValueError(
-            "serve needs a library: pip install 'hostcheck[exporter]' (Debian: python3-h11)"
-        ) from None
-    from hostcheck import exporter_loop
-
-    return exporter_loop.serve(options, arguments)

@@ -243,7 +243,7 @@ def _shown(sock: socket.socket, scheme: str) -> str:
 
 async def _serve(options: argparse.Namespace, command: Sequence[str], config: WebConfig) -> int:
     loop = asyncio.get_running_loop()
-    state = State()
+    state = State(options.interval)
     server = Server(state, config)
     now, look, end = asyncio.Event(), asyncio.Event(), asyncio.Event()
 

@@ -50,8 +50,9 @@ def exposition(families: list[Family], openmetrics: bool) -> bytes:
 class State:
     """The last pages, and how the runs go."""
 
-    def __init__(self) -> None:
-        """Start with nothing run."""
+    def __init__(self, interval: float = 300.0) -> None:
+        """Start with nothing run; a run begins every `interval` seconds."""
+        self.interval = interval
         # Packed: most clients want them so, and a tenth of the memory is enough.
         self.pages: dict[str, bytes] = {}
         self.policy = b""
@@ -85,6 +86,7 @@ class State:
         """Return how the runs go."""
         current = self.policy_is_current and self.web_config_is_current()
         return [
+            ("hostcheck_run_interval_seconds", "gauge", "Between two runs.", self.interval),
             ("hostcheck_runs", "counter", "Runs that ended, with a report or without.", self.runs),
             ("hostcheck_run_failures", "counter", "Runs that ended without a report.", self.failures),
             (

@@ -14,6 +14,7 @@ import pytest
 from kernel_host import GOOD, MODULAR, V1, V2, config, finding, live, modular, table, tree
 
 from hostcheck.finding import Finding, Outcome, Severity
+from hostcheck.host import FileStat
 from hostcheck.testing import Content, FakeHost, ask
 
 kernel: Any = importlib.import_module("hostcheck.checks.kernel")
@@ -448,6 +449,28 @@ def test_user_namespaces_where_users_are_remapped() -> None:
     found = option(live(text=config(USER_NS="n"), files=files), "USER_NS")
     assert found is not None
     assert found.severity is Severity.REQUIRED
+
+
+@pytest.mark.parametrize(("vxlan", "reason"), [("m", None), ("n", "no")])
+def test_a_swarm_that_only_root_may_see(
+    vxlan: str, reason: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without VXLAN it matters whether there is one; all other options are told in any case."""
+    text = config(VXLAN=vxlan, VETH="n")
+    host = live(text=text)
+    stat = host.stat
+
+    def forbidden(path: str, follow: bool = True) -> FileStat:
+        if path.startswith("/var/lib/docker/"):
+            raise PermissionError("no")
+        return stat(path, follow)
+
+    monkeypatch.setattr(host, "stat", forbidden)
+    result = ask(kernel.KernelConfigNetwork, host)
+    assert result.reason == reason
+    assert "CONFIG_VETH" in [f.subject for f in result.failures if result.severity_of(f) is Severity.REQUIRED]
+    seen = ask(kernel.KernelConfigNetwork, live(text=text))
+    assert [f.subject for f in result.findings] == [f.subject for f in seen.findings]
 
 
 LEGACY_TABLES = ("IP_NF_", "IP6_NF_")

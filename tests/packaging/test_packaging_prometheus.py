@@ -54,6 +54,17 @@ def test_every_alert_is_tried() -> None:
     assert set(alerts) == tried
 
 
+def test_every_alert_has_its_runbook() -> None:
+    """With the severity that the rule has."""
+    rules = re.findall(
+        r"- alert: (\w+)\n(?:(?!- alert).*\n)*?\s+severity: (\w+)\n",
+        (RULES / "hostcheck.rules.yml").read_text(),
+    )
+    told = re.findall(r"(?m)^\| `(Hostcheck\w+)` \| (\w+) \|", (PROJECT / "docs" / "exporter.md").read_text())
+    assert len(rules) > 5
+    assert sorted(rules) == sorted(told)
+
+
 LOST = """
 import json, sys
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
