@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from hostcheck._typing import Optional
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import docker, engine, files, kubelet, network
+from hostcheck.facts import docker, engine, files, kubelet, network, routing
 from hostcheck.facts.versions import version as found_version
 
 
@@ -36,9 +36,10 @@ class AddressesOverlap(Check):
 
     *Why*: dockerd takes for each network the first pool that no route of the host covers. Where a VPN covers
     all of them it refuses to start: "could not find an available, non-overlapping IPv4 address pool". A `bip`
-    that overlaps hides the real network from containers and host; all of it where it covers the whole.
+    that overlaps hides the real network from containers and host; all of it where it covers the whole. dockerd asks
+    the main table alone: a rule of routing that leads elsewhere before, as a VPN's, takes the packets of containers.
 
-    *Needs*: The routes of the running host; `default-address-pools` and `bip` in daemon.json.
+    *Needs*: The routes of the running host and its rules of routing; `default-address-pools` and `bip` in daemon.json.
 
     *Fix*: Give daemon.json a free block: "bip" and "default-address-pools".
     """
@@ -48,6 +49,7 @@ class AddressesOverlap(Check):
     references = (
         "https://docs.docker.com/engine/network/#automatic-subnet-allocation",
         "https://github.com/moby/moby/blob/v28.5.2/daemon/libnetwork/ipamutils/utils.go",
+        "https://man7.org/linux/man-pages/man8/ip-rule.8.html",
     )
 
     def run(self, host: Host) -> Iterator[Finding]:
@@ -104,6 +106,7 @@ class AddressesOverlap(Check):
         taken = own or left or (unused[0] if unused else None)
         if taken:
             yield from self._swallowed(taken, nowhere)
+            yield from self._diverted(host, taken)
         if unused:
             first = network.format_network(*unused[0])
             yield passed(subject, f"{first} is free for the next network", value=first)
@@ -147,6 +150,24 @@ class AddressesOverlap(Check):
             value=shown,
             expected="a network that no route covers",
             commands=[f"ip route delete blackhole {shown}"],
+            hint='or give daemon.json another block: "bip"',
+        )
+
+    def _diverted(self, host: Host, own: tuple[int, int]) -> Iterator[Finding]:
+        """Say where a rule of routing comes before docker0's own route."""
+        rule = routing.diverted(host, own)
+        if rule is None:
+            return
+        shown = network.format_network(*own)
+        lost = f"drops the packets of {shown}" if rule.action else f"leads the packets for {shown} elsewhere"
+        yield failed(
+            "ip rule",
+            f"rule {rule.priority} ({rule.text}) {lost}, which docker0 has: nothing reaches a container",
+            value=rule.text,
+            expected="a rule that leaves docker0's network to the main table",
+            commands=[f"ip rule delete priority {rule.priority}"]
+            if rule.action
+            else [f"ip rule add to {shown} lookup main priority {max(1, rule.priority - 1)}"],
             hint='or give daemon.json another block: "bip"',
         )
 

@@ -90,7 +90,8 @@ class ClientContext(Check):
     """The docker commands of users ask this host's engine, or one that is there.
 
     *Why*: a context that Docker Desktop or colima left behind sends every command to a socket that nobody
-    listens on: `Cannot connect to the Docker daemon`, while the engine of the host runs.
+    listens on: `Cannot connect to the Docker daemon`, while the engine of the host runs. A context that is gone keeps
+    even `docker run` from starting; where it is root's, the host is not ready.
 
     *Needs*: the socket that `currentContext` leads to, where it is one of this machine.
 
@@ -104,6 +105,10 @@ class ClientContext(Check):
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
         silent = True
+        # What another user cannot do, root still can.
+        roots = {
+            f"{user.home.rstrip('/')}/.docker/config.json" for user in rootless.users(host) if user.uid == 0
+        }
         for path, said, written in configs(host):
             name = said.get("currentContext")
             if not isinstance(name, str) or name in ("", "default") or "/" in name:
@@ -117,6 +122,7 @@ class ClientContext(Check):
                     f"{path} currentContext",
                     f"there is no context {name}: every docker command of this user fails",
                     expected="default",
+                    severity=Severity.REQUIRED if path in roots else None,
                     commands=["docker context use default"],
                     **more,
                 )

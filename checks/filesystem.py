@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import engine, kernel, mounts, storage
+from hostcheck.facts import engine, files, kernel, mounts, storage
 from hostcheck.facts.files import which
 
 from ._storage import KERNEL_OVERLAY, MOBY, folders, known_driver, no_mount
@@ -256,17 +256,21 @@ NAMED_BY_LINKS = ("overlay2", "fuse-overlayfs")
 OF_DOCKER = ("image", "containers", "network", "volumes", "plugins", "buildkit")
 """Below the data root: folders in which dockerd writes as it starts, some of them with a disk of their own."""
 
+CLOSED = {"docker": "dockerd", "containerd": "containerd"}
+"""Who does not start where its folder is immutable or append-only (chmod(2): EPERM), by the folder's owner."""
+
 
 class FilesystemMountOptions(Check):
-    """Nothing forbids running programs where volumes and images lie.
+    """Nothing forbids running programs where volumes and images lie, or writing there.
 
     *Why*: volumes and bind mounts out of the data root inherit its noexec, and a program in them does not
     run; with vfs, btrfs or zfs the containers themselves do not. nosuid and nodev reach volumes in the same
     way. Hardening guides put all three on /var. With nosymfollow overlay2 does not find its layers, whose short names
-    are links. A disk that went wrong is mounted read-only.
+    are links. A disk that went wrong is mounted read-only. Attributes of chattr reach the engine itself.
 
     *Needs*: no noexec, ro or nosymfollow among the options of the mount that holds the data root, now and in fstab, nor
-    noexec on one of the volumes, or ro on one of another folder of dockerd's.
+    noexec on one of the volumes, or ro on one of another folder of dockerd's; on a running host neither `i` nor `a`
+    among the attributes of the engine's folder.
 
     *Fix*: a file system of its own for the data root, or /var without noexec.
     """
@@ -277,6 +281,7 @@ class FilesystemMountOptions(Check):
     references = (
         "https://man7.org/linux/man-pages/man8/mount.8.html",
         "https://github.com/argoproj/argo-cd/issues/21870",
+        "https://man7.org/linux/man-pages/man1/chattr.1.html",
     )
 
     def run(self, host: Host) -> Iterator[Finding]:
@@ -288,6 +293,8 @@ class FilesystemMountOptions(Check):
                 yield from self._judge(host, folder, owner, when, mount)
             if owner == "docker":
                 yield from self._inside(host, folder)
+            if owner in CLOSED:
+                yield from self._closed(host, folder, owner)
         if silent:
             raise no_mount(host)
 
@@ -307,6 +314,26 @@ class FilesystemMountOptions(Check):
                     yield self._told(mount.point, mount, when, "ro", "dockerd does not start")
                 if mount and "noexec" in mount.options and name in runs:
                     yield self._told(mount.point, mount, when, "noexec", "programs there do not run")
+
+    def _closed(self, host: Host, folder: str, owner: str) -> Iterator[Finding]:
+        """Say where an attribute keeps an engine from its own folder."""
+        for letter, name in (("i", "immutable"), ("a", "append-only")):
+            if letter not in files.attributes(host, folder):
+                continue
+            # Whether a containerd sets the mode of a folder that it has filled, its release does not tell: fixes of
+            # CVE-2024-25621 were taken over into older ones.
+            filled = owner == "containerd" and any(
+                "containerd" in entry for entry in files.names(host, folder)
+            )
+            yield failed(
+                f"{folder} {name}",
+                f"is {name} (chattr +{letter}): {CLOSED[owner]} cannot set its mode, or fill it, and does not start",
+                value=letter,
+                expected=f"without {letter}",
+                severity=Severity.RECOMMENDED if filled else None,
+                path=folder,
+                commands=[f"chattr -{letter} {folder}"],
+            )
 
     def _judge(
         self, host: Host, folder: str, owner: str, when: str, mount: mounts.Mount

@@ -368,12 +368,13 @@ PLUGINS = tuple(
 class ProgramsHelpers(Check):
     """The programs that dockerd starts are there.
 
-    *Why*: without docker-proxy dockerd 25 and later does not start and earlier ones publish no port; without
-    the shim no container starts; without docker-init `docker run --init` fails.
+    *Why*: without docker-proxy dockerd 25 and later does not start and earlier ones publish no port, nor does 28
+    with an older one; without the shim no container starts; without docker-init `docker run --init` fails.
 
     *Needs*: docker-proxy in the search path (from 27 on in libexec folders first), unless userland-proxy is
-    off; containerd-shim-runc-v2 in the search path or beside containerd (docker 20.10 and later);
-    docker-init, static, since it is bound into containers of any C library. For builds, docker-buildx from 23 on.
+    off, from 28 on with `-use-listen-fd`; containerd-shim-runc-v2 in the search path or beside containerd (docker
+    20.10 and later); docker-init, static, since it is bound into containers of any C library. For builds,
+    docker-buildx from 23 on.
 
     *Fix*: install the package whole, or copy all files of the static archive.
     """
@@ -383,6 +384,7 @@ class ProgramsHelpers(Check):
     severity = Severity.REQUIRED
     references = (
         "https://github.com/moby/moby/pull/47000",
+        "https://github.com/moby/moby/pull/48132",
         "https://github.com/moby/moby/blob/v27.0.1/daemon/config/config_linux.go",
         "https://github.com/containerd/containerd/blob/main/core/runtime/v2/README.md",
         "https://github.com/vmware/photon/pull/1661",
@@ -430,6 +432,16 @@ class ProgramsHelpers(Check):
         named = docker.setting(host, "userland-proxy-path")
         if isinstance(named, str) and named:
             path = named if executable(host, named) else None
+        if path and self._is_older(host, path, engine_version):
+            return failed(
+                "docker-proxy",
+                f"is of an older release than dockerd {engine_version}: containers that publish ports do not start",
+                value=path,
+                expected="docker-proxy of dockerd's own release",
+                path=path,
+                when="boot",
+                hint="install the package of dockerd again, or copy all files of one static archive",
+            )
         if path:
             return passed("docker-proxy", "is there", value=path, expected="docker-proxy", path=path)
         refuses = engine_version is None or engine_version >= Version("25")
@@ -444,6 +456,17 @@ class ProgramsHelpers(Check):
             when="boot",
             hint='install it beside dockerd, or set "userland-proxy": false in daemon.json',
         )
+
+    def _is_older(self, host: Host, path: str, engine_version: Version | None) -> bool:
+        """Return whether a docker-proxy, which prints no version, lacks the flag with which dockerd 28 starts it."""
+        if engine_version is None or engine_version < Version("28") or not path.endswith("/docker-proxy"):
+            return False
+        try:
+            texts = elf.section_data(host, elf.elf(host, path), ".rodata")
+        except (OSError, Unavailable):
+            return False
+        # Where not even its old flags are seen, it is packed, or something else.
+        return b"container-port" in texts and b"use-listen-fd" not in texts
 
     def _shim(self, host: Host, engine_version: Version | None) -> Finding:
         name = "containerd-shim-runc-v2"

@@ -321,9 +321,9 @@ def string_variables(host: Host, program: Elf, longest: int = 64) -> Iterator[by
     section = program.section(".data")
     if section is None:
         return
-    data = _section_data(host, program, ".data")
+    data = section_data(host, program, ".data")
     strings = [s for s in program.sections if s.name in (".rodata", ".noptrdata", ".data.rel.ro")]
-    texts = {s.name: _section_data(host, program, s.name) for s in strings}
+    texts = {s.name: section_data(host, program, s.name) for s in strings}
     moved = _relocations(host, program, section)
     word = program.bits // 8
     values = struct.unpack(
@@ -340,7 +340,8 @@ def string_variables(host: Host, program: Elf, longest: int = 64) -> Iterator[by
                 yield texts[part.name][start : start + length]
 
 
-def _section_data(host: Host, program: Elf, name: str) -> bytes:
+def section_data(host: Host, program: Elf, name: str) -> bytes:
+    """Return what the file holds of a section; nothing where there is none."""
     section = program.section(name)
     if section is None or section.kind == 8:
         return b""
@@ -349,7 +350,7 @@ def _section_data(host: Host, program: Elf, name: str) -> bytes:
 
 def _relocations(host: Host, program: Elf, section: Section) -> dict[int, int]:
     """Return the addresses that the loader will write into a section, by where."""
-    data = _section_data(host, program, ".rela.dyn") if program.bits == 64 else b""
+    data = section_data(host, program, ".rela.dyn") if program.bits == 64 else b""
     end = section.address + section.size
     found = {}
     for where, _info, addend in struct.iter_unpack(program.order + "QQq", data[: len(data) // 24 * 24]):

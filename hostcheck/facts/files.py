@@ -148,3 +148,13 @@ def is_masked(host: Host, path: str) -> bool:
         return host.resolve(path) == "/dev/null" or posixpath.normpath(host.readlink(path)) == "/dev/null"
     except (OSError, Unavailable):
         return False
+
+
+def attributes(host: Host, path: str) -> str:
+    """Return the attributes that a folder has by `lsattr -d`, as letters; none where they cannot be had."""
+    if host.kind != "live":
+        return ""
+    try:
+        return host.run("lsattr", "-d", host.resolve(path)).out.partition(" ")[0].replace("-", "")
+    except (OSError, Unavailable):
+        return ""

@@ -147,6 +147,8 @@ def _ip(said: Said, words: tuple[str, ...], done: Completed) -> None:
         # Asked only where there is no such file.
         said.gone("/proc/net/route")
         said.answers[("ip", "-4", "route")] = done.out
+    elif kind in ("rule", "ru") and "-6" not in words:
+        said.answers[("ip", "-4", "rule")] = done.out
     elif kind in ("link", "l", "addr", "a", "address"):
         for name, mtu in re.findall(r"(?m)^\d+: ([^:@\s]+)[^:]*: .*\bmtu (\d+)", done.out):
             said.lay(f"/sys/class/net/{name}/mtu", mtu)

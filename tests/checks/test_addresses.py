@@ -116,6 +116,57 @@ def test_a_black_hole(network: str, daemon: str, fails: bool) -> None:
     assert [finding.subject for finding in failures] == (["black hole"] if fails else [])
 
 
+USUAL = "0:\tfrom all lookup local\n{}32766:\tfrom all lookup main\n32767:\tfrom all lookup default\n"
+FIB = "Main:\n  |-- 0.0.0.0\n     /0 universe UNICAST\nId 52:\n  |-- {}\n     /{} universe {}\n"
+
+
+@pytest.mark.parametrize(
+    ("rules", "table", "fails"),
+    [
+        ("", None, False),
+        ("9: from 172.17.0.0/16 blackhole\n", None, True),
+        ("9: from all to 172.16.0.0/12 prohibit\n", None, True),
+        ("8: from all to 10.9.0.0/16 lookup main\n9: from 172.17.0.0/16 blackhole\n", None, True),
+        # docker0 has another network, and a part of it is not all of it.
+        ("9: from 172.18.0.0/16 blackhole\n", None, False),
+        ("9: from 172.17.0.128/25 blackhole\n", None, False),
+        ("32770: from 172.17.0.0/16 blackhole\n", None, False),
+        # What these packets are, no rule tells.
+        ("9: from 172.17.0.0/16 fwmark 0x1 blackhole\n", None, False),
+        ("9: from 172.17.0.0/16 iif eth0 blackhole\n", None, False),
+        ("9: not from 172.17.0.0/16 blackhole\n", None, False),
+        ("9: from 172.17.0.0/16 to 10.9.0.0/16 blackhole\n", None, False),
+        # Somebody has mended it.
+        ("8: from all to 172.17.0.0/16 lookup main\n9: from all to 172.16.0.0/12 prohibit\n", None, False),
+        # As of a VPN with a route to all private networks.
+        ("9: from all lookup 52\n", "172.16.0.0 12 UNICAST", True),
+        ("9: from all lookup 52\n", "0.0.0.0 0 UNICAST", True),
+        ("9: from all lookup 52 suppress_prefixlength 0\n", "0.0.0.0 0 UNICAST", False),
+        (
+            "8: from all lookup main suppress_prefixlength 0\n9: from all lookup 52\n",
+            "0.0.0.0 0 UNICAST",
+            False,
+        ),
+        ("9: from all lookup 52\n", "172.16.0.0 12 THROW", False),
+        ("9: from all lookup 52\n", "10.0.0.0 8 UNICAST", False),
+        # This may be docker0's own route once more.
+        ("9: from all lookup 52\n", "172.17.0.0 16 UNICAST", False),
+        ("9: from 10.0.0.9 lookup 52\n", "0.0.0.0 0 UNICAST", False),
+        ("9: from all lookup 53\n", "0.0.0.0 0 UNICAST", False),
+        ("9: from all lookup 52\n", None, False),
+    ],
+)
+def test_a_rule_of_routing(rules: str, table: str | None, fails: bool) -> None:
+    first, last = USUAL.split("{}")
+    late = rules.startswith("32770")
+    said = f"{first}{last}{rules}" if late else f"{first}{rules}{last}"
+    files: dict[str, Content] = {**DOCKER, "/proc/net/route": route_table("0.0.0.0/0")}
+    if table:
+        files["/proc/net/fib_trie"] = FIB.format(*table.split())
+    failures = ask(checks.AddressesOverlap, FakeHost(files, commands={("ip", "-4", "rule"): said})).failures
+    assert [finding.subject for finding in failures] == (["ip rule"] if fails else [])
+
+
 def test_a_tree_has_no_routes() -> None:
     assert ask(checks.AddressesOverlap, FakeHost(DOCKER, kind="root")).outcome is Outcome.SKIP
 

@@ -98,6 +98,15 @@ def test_context(name: str, kind: str, more: dict[str, Content], fails: bool) ->
     assert bool(result.failures) is fails
 
 
+@pytest.mark.parametrize("home, severity", [("/root", "required"), ("/home/u", "recommended")])
+def test_a_context_that_is_gone_matters_most_for_root(home: str, severity: str) -> None:
+    config: dict[str, Content] = {
+        home.lstrip("/").replace("/", "__") + "__.docker__config.json": '{"currentContext": "gone"}'
+    }
+    result = ask(client.ClientContext, host({}, "live", config))
+    assert [str(result.severity_of(finding)) for finding in result.failures] == [severity]
+
+
 def test_the_default_context_is_no_question() -> None:
     assert ask(client.ClientContext, host({"currentContext": "default"}, "live", {})).outcome is Outcome.SKIP
 

@@ -219,6 +219,37 @@ def test_noexec_under_containerd_stops_nothing() -> None:
     assert worst(ask(checks.FilesystemMountOptions, live(files))) is Severity.REQUIRED
 
 
+@pytest.mark.parametrize(
+    ("folder", "said", "inside", "expected"),
+    [
+        ("docker", "----i---------e-------", (), Severity.REQUIRED),
+        ("docker", "-----a--------e-------", (), Severity.REQUIRED),
+        ("docker", "--------------e-------", (), None),
+        ("docker", None, (), None),
+        ("containerd", "----i---------e-------", ("lost+found/",), Severity.REQUIRED),
+        # An older one may start on what it made before.
+        (
+            "containerd",
+            "----i---------e-------",
+            ("io.containerd.content.v1.content/",),
+            Severity.RECOMMENDED,
+        ),
+        ("kubelet", "----i---------e-------", (), None),
+    ],
+)
+def test_attributes(
+    folder: str, said: str | None, inside: tuple[str, ...], expected: Severity | None
+) -> None:
+    path = f"/var/lib/{folder}"
+    laid = dict.fromkeys((f"{path}/{name}" for name in ("", *inside)), "")
+    mounted = info("/var/lib rw - ext4 /dev/b rw")
+    engines = {f"/usr/bin/{name}": "\x7fELF" for name in ("dockerd", "containerd", "kubelet")}
+    asked = {("lsattr", "-d", path): f"{said} {path}\n"} if said else {}
+    result = ask(checks.FilesystemMountOptions, live({**mounted, **engines, **laid}, commands=asked))
+    assert (worst(result) if result.failures else None) is expected
+    assert ask(checks.FilesystemMountOptions, tree({**engines, **laid})).failures == []
+
+
 def test_the_printed_sed_takes_the_option_out(tmp_path: Any) -> None:
     import subprocess
 

@@ -21,8 +21,8 @@ LOADER = "/lib64/ld-linux-x86-64.so.2"
 
 
 def program(*needed: str, interpreter: str = LOADER, runpath: str = "", words: bytes = b"") -> bytes:
-    """Build a program that asks for libraries: headers, a loader, .dynamic, .dynstr and 8 KiB of something."""
-    names = b"\0.dynamic\0.dynstr\0.shstrtab\0"
+    """Build a program that asks for libraries: headers, a loader, .dynamic, .dynstr and 8 KiB of texts, .rodata."""
+    names = b"\0.dynamic\0.dynstr\0.shstrtab\0.rodata\0"
     strings, offsets = b"\0", []
     for text in (*needed, runpath):
         offsets.append(len(strings))
@@ -36,12 +36,22 @@ def program(*needed: str, interpreter: str = LOADER, runpath: str = "", words: b
         body += part
     sections_at = 120 + len(body)
     head = b"\x7fELF\x02\x01\x01" + bytes(9)
-    head += struct.pack("<HHIQQQIHHHHHH", 3, 62, 1, 0, 64, sections_at, 0, 64, 56, bool(loader), 64, 4, 3)
+    head += struct.pack("<HHIQQQIHHHHHH", 3, 62, 1, 0, 64, sections_at, 0, 64, 56, bool(loader), 64, 5, 3)
     head += struct.pack("<IIQQQQQQ", 3, 4, places[0][0], 0, 0, places[0][1], places[0][1], 1)
     table = bytes(64)
-    for name, kind, (at, size) in ((1, 6, places[1]), (10, 3, places[2]), (18, 3, places[3])):
+    for name, kind, (at, size) in (
+        (1, 6, places[1]),
+        (10, 3, places[2]),
+        (18, 3, places[3]),
+        (28, 1, places[4]),
+    ):
         table += struct.pack("<IIQQQQIIQQ", name, kind, 0, 0, at, size, 0, 0, 1, 0)
     return head + body + table
+
+
+def proxy(flags: bytes) -> bytes:
+    """Build a docker-proxy that has these texts."""
+    return program(interpreter="", words=flags)
 
 
 GO = program(interpreter="")
@@ -292,6 +302,22 @@ def test_real_programs_are_read_as_ldd_reads_them() -> None:
             '{"userland-proxy-path": "/srv/proxy"}',
             {},
         ),
+        (
+            "28.0.0",
+            {"/usr/bin/docker-proxy": proxy(b"container-port")},
+            "{}",
+            {"docker-proxy": "required"},
+        ),
+        ("27.5.1", {"/usr/bin/docker-proxy": proxy(b"container-port")}, "{}", {}),
+        (
+            "28.0.0",
+            {"/usr/bin/docker-proxy": proxy(b"use-listen-fdcontainer-port")},
+            "{}",
+            {},
+        ),
+        # Packed: nothing is seen of its flags.
+        ("28.0.0", {"/usr/bin/docker-proxy": proxy(b"\xff\x00")}, "{}", {}),
+        ("28.0.0", {"/usr/bin/docker-proxy": "#!/bin/sh\nexec /opt/docker-proxy container-port\n"}, "{}", {}),
         ("27.0.1", {"/usr/bin/docker-init": None}, "{}", {"docker-init": "info"}),
         ("27.0.1", {"/usr/bin/docker-init": None}, '{"init": true}', {"docker-init": "required"}),
         (

@@ -84,10 +84,10 @@ def removed(*paths: str) -> dict[str, Any]:
     return {"remove": list(paths)}
 
 
-def disk(mkfs: str) -> dict[str, Any]:
-    """Return a file system of its own under /var/lib/docker, in a sparse file."""
+def disk(mkfs: str, point: str = DATA) -> dict[str, Any]:
+    """Return a file system of its own, in a sparse file."""
     file = "{root}/run/disk"
-    return around(f"truncate -s 30G {file}", f"{mkfs} {file}", f"mount -o loop {file} {DATA}")
+    return around(f"truncate -s 30G {file}", f"{mkfs} {file}", f"mount -o loop {file} {point}")
 
 
 def limited(name: str, value: int) -> dict[str, Any]:

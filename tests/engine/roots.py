@@ -221,11 +221,6 @@ def need_namespaces() -> None:
         pytest.skip(f"no namespaces here: {tried.stderr.strip()}")
 
 
-if __name__ == "__main__":
-    for wanted in sys.argv[1:] or ["bookworm"]:
-        print(need(wanted))
-
-
 SYSTEMD = r"""
 mount -t proc proc proc
 mount -t tmpfs none run
@@ -243,3 +238,8 @@ mknod -m666 dev/kmsg c 1 3
 container=other exec chroot . /lib/systemd/systemd --system --unit=ask.target
 """
 """The end of a shell script: systemd as the first process of the tree where the shell is; `$out` is its /run/out."""
+
+
+if __name__ == "__main__":
+    for wanted in sys.argv[1:] or ["bookworm"]:
+        print(need(wanted))

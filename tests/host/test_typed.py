@@ -9,7 +9,18 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from hostcheck.facts import firewall, kernel, modules, mounts, packages, resources, storage, systemd, versions
+from hostcheck.facts import (
+    firewall,
+    kernel,
+    modules,
+    mounts,
+    packages,
+    resources,
+    routing,
+    storage,
+    systemd,
+    versions,
+)
 from hostcheck.host import Completed, Host, Unavailable
 from hostcheck.host.recorded import RecordedHost
 from hostcheck.testing import FakeHost
@@ -330,6 +341,12 @@ TYPED: dict[str, tuple[str, str, Callable[[Host], object], object]] = {
         "Filesystem features: casefold filetype\n",
         casefold,
         True,
+    ),
+    "ip rule": (
+        "ip rule show",
+        "0:\tfrom all lookup local\n9:\tfrom 10.9.0.0/16 blackhole\n32766:\tfrom all lookup main\n",
+        lambda host: getattr(routing.diverted(host, (0x0A090000, 16)), "priority", None),
+        9,
     ),
     "pidof": ("pidof dockerd", "12 7\n", lambda host: host.pids("dockerd"), (7, 12)),
     "ls of a folder": ("ls /srv", "a b\n", lambda host: host.names("/srv"), ("a", "b")),
