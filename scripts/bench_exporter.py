@@ -193,9 +193,14 @@ class Measured:
     def row(self, name: str) -> str:
         """Return a line of the table."""
         return (
-            f"| {name} | {self.connections} | {self.rate:.0f} | {self.percentile(50):.2g} ms "
-            f"| {self.percentile(99):.2g} ms | {statistics.median(self.cpu):.2f} ms | {resident(self.pid):.0f} MiB |"
+            f"| {name} | {self.connections} | {self.rate:.0f} | {short(self.percentile(50))} ms "
+            f"| {short(self.percentile(99))} ms | {statistics.median(self.cpu):.2f} ms | {resident(self.pid):.0f} MiB |"
         )
+
+
+def short(number: float) -> str:
+    """Return two or three digits of a number."""
+    return f"{number:.0f}" if number >= 10 else f"{number:.2g}"
 
 
 def compare() -> None:
