@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from hostcheck import __version__
-from hostcheck._typing import Any
+from hostcheck._typing import Any, Optional
 from hostcheck.exporter import PORT, parse_address
 from hostcheck.exporter_http import REQUEST_SECONDS, Connection, Server, log
 from hostcheck.exporter_pages import State
@@ -24,7 +24,7 @@ PAGES_LIMIT = 128 * 1024 * 1024
 """Bytes that one run may hand over."""
 
 END_SECONDS = 10.0
-"""How long a run that has handed over its pages may take to end."""
+"""How long a run may take to end that has handed over its pages, or was killed."""
 
 WATCH_SECONDS = 5.0
 """Between two looks at the web configuration and its certificates."""
@@ -68,6 +68,7 @@ class Runs:
         self.command = command
         self.seconds = options.run_timeout
         self.interval = options.interval
+        self.process: Optional[asyncio.subprocess.Process] = None
 
     async def keep_on(self, now: asyncio.Event) -> None:
         """Run for ever, once an interval and whenever `now` is set."""
@@ -107,8 +108,10 @@ class Runs:
             Refused: it ended as one does whose command line or policy is wrong.
 
         """
+        if not await self._is_free():
+            return None
         # A session of its own, so that what a check started can be ended with it.
-        process = await asyncio.create_subprocess_exec(
+        self.process = process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.PIPE if policy else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -134,6 +137,17 @@ class Runs:
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+
+    async def _is_free(self) -> bool:
+        """Return whether the run before is gone. One that waits for a file server in vain outlives SIGKILL."""
+        if self.process is None:
+            return True
+        try:
+            await asyncio.wait_for(self.process.wait(), END_SECONDS)
+        except asyncio.TimeoutError:
+            log(f"no run: the one before, process {self.process.pid}, cannot be ended")
+            return False
+        return True
 
 
 async def _read_all(stream: asyncio.StreamReader) -> bytes:

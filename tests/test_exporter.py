@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import json
 import os
 import pathlib
@@ -21,7 +23,7 @@ pytest.importorskip("h11")
 
 from exporters import START_SECONDS, TREE, Service, free_port, serving
 
-from hostcheck import http_accept
+from hostcheck import exporter_loop, exporter_pages, http_accept
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +138,29 @@ def test_a_failing_run_keeps_the_last_report(tmp_path: pathlib.Path) -> None:
         running.until("hostcheck_last_run_success", 1)
         _, told = running.end()
     assert "it ended with 7" in told
+
+
+def test_a_run_that_cannot_be_ended_is_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No second one hangs beside it, for years, until there is no process left to have."""
+    killed: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda number, signal: killed.append(number))
+    monkeypatch.setattr(exporter_loop, "END_SECONDS", 0.1)
+    options = argparse.Namespace(run_timeout=0.1, interval=1000.0)
+
+    async def three_runs() -> exporter_pages.State:
+        state = exporter_pages.State()
+        runs = exporter_loop.Runs(state, ["sleep", "1000"], options)
+        await runs.once()
+        await runs.once()
+        assert runs.process is not None
+        runs.process.kill()
+        await runs.once()
+        runs.process.kill()
+        await runs.process.wait()
+        return state
+
+    state = asyncio.run(three_runs())
+    assert (state.runs, state.failures, len(killed), len(set(killed))) == (3, 3, 2, 2)
 
 
 def test_hup_runs_now_with_the_policy_as_it_is(tmp_path: pathlib.Path) -> None:
