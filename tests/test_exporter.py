@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -43,6 +44,13 @@ def test_pages(service: Service) -> None:
     assert service.get("/nothing")[0] == 404
     status, headers, body = service.get("/metrics", "POST")
     assert (status, headers["allow"]) == (405, "GET, HEAD")
+
+
+def test_what_is_not_asked_for_is_not_in_memory(service: Service) -> None:
+    """OpenSSL alone is 5 of 25 MiB."""
+    mapped = pathlib.Path(f"/proc/{service.process.pid}/maps").read_text()
+    assert "python" in mapped
+    assert not re.search("libssl|libcrypto", mapped)
 
 
 def test_metrics_are_as_prometheus_wants_them(service: Service) -> None:
