@@ -15,6 +15,12 @@ def engine_only(host: Host) -> None:
         raise NotApplicable("no docker and no containerd is installed")
 
 
+def need_containerd(host: Host) -> None:
+    """Raise NotApplicable where no containerd is installed: docker brings its own."""
+    if engine.stage(host) == "before" and engine.stage(host, "containerd") == "before":
+        raise NotApplicable("containerd is not installed")
+
+
 def containerd_configuration(host: Host) -> containerd.Config:
     """Return the configuration of an installed containerd, empty where there is no file.
 
@@ -22,8 +28,7 @@ def containerd_configuration(host: Host) -> containerd.Config:
         NotApplicable: no containerd is installed.
 
     """
-    if engine.stage(host) == "before" and engine.stage(host, "containerd") == "before":
-        raise NotApplicable("containerd is not installed")
+    need_containerd(host)
     try:
         return containerd.config(host)
     except toml.BadConfig as error:

@@ -10,7 +10,7 @@ from hostcheck.facts import cgroup, containerd, engine, toml
 from hostcheck.facts.versions import found_tool, package_of, version
 
 from . import _runtime_floors as floors
-from ._engines import containerd_configuration
+from ._engines import containerd_configuration, need_containerd
 
 DOCUMENT = "https://github.com/containerd/containerd/blob/main/docs/man/containerd-config.toml.5.md"
 CRI_DOCUMENT = "https://github.com/containerd/containerd/blob/main/docs/cri/config.md"
@@ -97,8 +97,7 @@ class ContainerdConfig(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See the class."""
-        if engine.stage(host) == "before" and engine.stage(host, "containerd") == "before":
-            raise NotApplicable("containerd is not installed")
+        need_containerd(host)
         try:
             found = host.fact(containerd.config)
         except toml.BadConfig as error:

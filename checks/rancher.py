@@ -11,8 +11,8 @@ from hostcheck.facts.files import names, text
 
 from ._tunables import tunables
 
-PROFILE = re.compile(r"""(?m)(?:^|[{,])\s*["']?profile["']?\s*:\s*["']?(cis[-\w.]*|etcd)\b""")
-PROTECT = re.compile(r"""(?m)(?:^|[{,\[-])\s*["']?protect-kernel-defaults["']?\s*[:=]\s*["']?true\b""")
+PROFILE = r"""(?m)(?:^|[{,])\s*["']?profile["']?\s*:\s*["']?(cis[-\w.]*|etcd)\b"""
+PROTECT = r"""(?m)(?:^|[{,\[-])\s*["']?protect-kernel-defaults["']?\s*[:=]\s*["']?true\b"""
 
 
 SELINUX = re.compile(r"""(?m)^\s*["']?selinux["']?\s*:\s*["']?true\b""")
@@ -119,10 +119,10 @@ def _asked(host: Host, product: str) -> Iterator[tuple[str, str, str]]:
     for path in _files(host, product):
         lines = (text(host, path) or "").splitlines()
         content = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
-        profile = PROFILE.search(content) if product == "rke2" else None
+        profile = re.search(PROFILE, content) if product == "rke2" else None
         if profile:
             yield product, path, f"profile {profile[1]}" if profile[1] != "etcd" else "etcd"
-        elif PROTECT.search(content):
+        elif re.search(PROTECT, content):
             yield product, path, "protect-kernel-defaults"
 
 

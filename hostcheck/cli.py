@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 
-from hostcheck import __version__, output, plugins
+from hostcheck import __version__, cards, output, plugins
 from hostcheck._typing import TYPE_CHECKING, Any, Callable, cast
 from hostcheck.check import Check
 from hostcheck.finding import Report, Severity
@@ -346,9 +346,11 @@ def _assuming(host: Host, options: argparse.Namespace) -> Host:
     return host
 
 
-def _all_checks(options: argparse.Namespace, patterns: Sequence[str] = ("*",)) -> list[type[Check] | Check]:
-    """Return the shipped checks that can match, and every plugin's; a bad plugin is a check that breaks."""
-    found: list[type[Check] | Check] = list(plugins.shipped(patterns))
+def _all_checks(
+    options: argparse.Namespace, shipped: Sequence[type[Check] | Check] | None = None
+) -> list[type[Check] | Check]:
+    """Return the shipped checks (by default all), and every plugin's; a bad plugin is a check that breaks."""
+    found = list(plugins.shipped() if shipped is None else shipped)
     seen = {check.id: "hostcheck" for check in found}
     names = set()
     if not options.no_plugins and not os.environ.get("HOSTCHECK_NO_PLUGINS"):
@@ -450,11 +452,12 @@ def _present_ids(configured: Sequence[Configured]) -> dict[str, str]:
 def _configured(options: argparse.Namespace, policy: Policy | None = None) -> tuple[Policy, list[Configured]]:
     """Return the policy, the one that the options name unless it is given, and its checks ready to run."""
     policy = policy or Policy.load(options.policy)
-    # An unchanged policy names no check of another family, so only the selected ones are imported.
-    patterns = (
-        options.select if options.select and options.policy == DEFAULT and not options.ignore else ["*"]
-    )
-    configured = policy.configure(_all_checks(options, patterns), options.select, options.ignore)
+    shipped = None
+    if options.policy == DEFAULT:
+        # Unchanged it sets no parameters, for which cards are enough, and names no check of a family that is not
+        # selected.
+        shipped = cards.shipped(options.select if options.select and not options.ignore else ["*"])
+    configured = policy.configure(_all_checks(options, shipped), options.select, options.ignore)
     if not configured:
         raise UsageError("no check is left to run: --select and --ignore take all away")
     return policy, configured

@@ -68,16 +68,24 @@ def families() -> list[str]:
     return sorted(name for name in found if not name.startswith("_"))
 
 
-def shipped(patterns: Sequence[str] = ("*",)) -> list[type[Check]]:
-    """Return the shipped checks whose family, now or formerly, can match one of the glob patterns."""
+def matching_families(patterns: Sequence[str]) -> Iterator[str]:
+    """Yield the families whose checks, by their present or former ids, can match one of the glob patterns."""
     # A pattern's first part decides which files are imported: `logging.*` imports one.
     heads = [pattern.partition(".")[0] for pattern in patterns]
-    found: list[type[Check]] = []
     for family in families():
         names = (family, *(former for former, moved in MOVED.items() if family in moved))
         if any(fnmatch.fnmatchcase(name, head) for name in names for head in heads):
-            found += checks_in(importlib.import_module(f"hostcheck.checks.{family}"))
-    return found
+            yield family
+
+
+def family(name: str) -> list[type[Check]]:
+    """Return the checks of a shipped family."""
+    return checks_in(importlib.import_module(f"hostcheck.checks.{name}"))
+
+
+def shipped(patterns: Sequence[str] = ("*",)) -> list[type[Check]]:
+    """Return the shipped checks whose family, now or formerly, can match one of the glob patterns."""
+    return [check for name in matching_families(patterns) for check in family(name)]
 
 
 def present_ids(checks: Iterable[type[Check] | Check]) -> dict[str, str]:

@@ -15,6 +15,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts"), str(ROOT / "tests" / "engine")
 
 import incidents  # noqa: E402
 import proofs  # noqa: E402
+from hostcheck.checks._gates import BEHIND  # noqa: E402
 
 from hostcheck import plugins, policy  # noqa: E402
 
@@ -213,10 +214,49 @@ dockerd takes the name of each of its flags as a key. These are no keys, and wha
 """
 
 
+def index() -> str:
+    """Return checks/_index.py: the families that are imported only behind a gate."""
+    gates = {check: gate for gate, checks in BEHIND.items() for check in checks}
+    lines = []
+    for family in plugins.families():
+        checks = plugins.family(family)
+        if not all(check.id in gates for check in checks):
+            continue
+        size = (ROOT / "checks" / f"{family}.py").stat().st_size
+        lines.append(f'    "{family}": (\n        {size},\n        (')
+        for check in checks:
+            told = (
+                gates[check.id],
+                check.id,
+                str(check.severity),
+                check.title(),
+                check.aliases,
+                check.references,
+            )
+            lines.append(f"            {told!r},")
+        lines.append("        ),\n    ),")
+    return INDEX.format("\n".join(lines))
+
+
+INDEX = '''"""The families behind a gate, for hostcheck/cards.py. Written by scripts/docs.py, and not to be edited."""
+
+# ruff: noqa: E501
+# fmt: off
+from __future__ import annotations
+
+FAMILIES: dict[str, tuple[int, tuple[tuple[str, str, str, str, tuple[str, ...], tuple[str, ...]], ...]]] = {{
+{}
+}}
+"""Family to the bytes of its file, and of each check gate, id, severity, title, aliases and references."""
+'''
+
+
 def main() -> int:
     """Write, or with `--check` compare; 1 if something was not current."""
     texts = {ROOT / file: (ROOT / file).read_text() for file in GENERATED}
     new = {path: renewed(texts[path], GENERATED[str(path.relative_to(ROOT))]) for path in texts}
+    path = ROOT / "checks" / "_index.py"
+    texts[path], new[path] = path.read_text(), index()
     if "--check" in sys.argv[1:]:
         return int(new != texts)
     for path, text in new.items():

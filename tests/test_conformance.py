@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import os
 import pathlib
 import re
@@ -17,6 +18,7 @@ from hostcheck.check import Check
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CHECKS = plugins.shipped()
+FAMILIES = importlib.import_module("hostcheck.checks._index").FAMILIES
 
 ALLOWED = {
     # Imports point down only: who may import what of ours.
@@ -250,6 +252,16 @@ METRICS = {
 )
 def test_what_a_command_imports(arguments: list[str], allowed: set[str]) -> None:
     """The budget of start-up, held by module names: time would not be a test."""
+    assert imported_by(arguments) & HEAVY <= allowed
+
+
+def test_families_behind_a_gate_are_not_imported() -> None:
+    families = {f"hostcheck.checks.{name}" for name in FAMILIES}
+    assert not imported_by(["-f", "json", "--root", "{hosts}/ubuntu-24.04"]) & families
+    assert imported_by(["-f", "json", "--root", "{hosts}/debian-12"]) & families
+
+
+def imported_by(arguments: list[str]) -> set[str]:
     code = (
         "import sys\nfrom hostcheck.cli import main\n"
         "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"
@@ -271,8 +283,7 @@ def test_what_a_command_imports(arguments: list[str], allowed: set[str]) -> None
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    loaded = set(ast.literal_eval(done.stderr.strip().splitlines()[-1]))
-    assert loaded & HEAVY <= allowed
+    return set(ast.literal_eval(done.stderr.strip().splitlines()[-1]))
 
 
 def test_the_package_list_is_complete() -> None:
