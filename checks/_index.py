@@ -73,7 +73,7 @@ FAMILIES: dict[str, tuple[int, tuple[tuple[str, str, str, str, tuple[str, ...], 
         ),
     ),
     "ipv6": (
-        3987,
+        6562,
         (
             ('docker', 'ipv6.networks', 'required', 'The kernel has IPv6 where containers are to have it.', (), ('https://github.com/moby/moby/blob/v28.5.2/libnetwork/drivers/bridge/setup_ipv6_linux.go', 'https://docs.docker.com/engine/daemon/ipv6/')),
             ('users', 'ipv6.rootless', 'required', "A user's docker starts where the kernel has no IPv6.", (), ('https://github.com/moby/moby/blob/master/contrib/dockerd-rootless.sh', 'https://github.com/moby/moby/pull/51543', 'https://github.com/moby/moby/issues/51541')),
@@ -90,7 +90,7 @@ FAMILIES: dict[str, tuple[int, tuple[tuple[str, str, str, str, tuple[str, ...], 
         ),
     ),
     "kubernetes": (
-        11867,
+        14951,
         (
             ('a node', 'kubernetes.tools', 'required', 'The programs are there without which kubeadm refuses.', (), ('https://github.com/kubernetes/kubernetes/blob/master/cmd/kubeadm/app/preflight/checks_linux.go', 'https://github.com/kubernetes/kubernetes/pull/126952')),
             ('a node', 'kubernetes.node_name', 'required', "The node's name is one that the API server takes.", (), ('https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names', 'https://github.com/kubernetes/component-helpers/blob/master/node/util/hostname.go')),
@@ -105,7 +105,7 @@ FAMILIES: dict[str, tuple[int, tuple[tuple[str, str, str, str, tuple[str, ...], 
         ),
     ),
     "podman": (
-        13916,
+        15410,
         (
             ('podman', 'podman.containers_conf', 'required', 'Podman starts with its containers.conf, and containers start with what it sets.', (), ('https://github.com/containers/common/blob/main/docs/containers.conf.5.md', 'https://github.com/containers/common/blob/main/pkg/config/config.go')),
             ('podman', 'podman.hooks', 'required', 'Podman can read the hooks that packages gave it.', (), ('https://github.com/containers/common/blob/main/pkg/hooks/docs/oci-hooks.5.md',)),
@@ -121,7 +121,7 @@ FAMILIES: dict[str, tuple[int, tuple[tuple[str, str, str, str, tuple[str, ...], 
         ),
     ),
     "rootless_network": (
-        16397,
+        17835,
         (
             ('users', 'rootless_network.driver', 'required', "Users' containers reach the network.", ('rootless.network_driver',), ('https://github.com/moby/moby/blob/master/contrib/dockerd-rootless.sh', 'https://github.com/rootless-containers/rootlesskit/blob/master/docs/network.md', 'https://github.com/containers/podman/blob/main/rootless.md', 'https://blog.podman.io/2024/03/podman-5-0-breaking-changes-in-detail/')),
             ('users', 'rootless_network.ports', 'required', 'Users may publish the ports that their containers are to have.', ('rootless.ports',), ('https://docs.docker.com/engine/security/rootless/tips/#exposing-privileged-ports', 'https://www.kernel.org/doc/html/latest/networking/ip-sysctl.html')),

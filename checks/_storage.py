@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 
 from hostcheck.api import Host, NotApplicable, Unavailable
-from hostcheck.facts import engine, podman, storage
+from hostcheck.facts import engine, kubelet, podman, storage
 
 MOBY = "https://github.com/moby/moby/blob/master/daemon"
 KERNEL_OVERLAY = "https://docs.kernel.org/filesystems/overlayfs.html"
+
+
+DISTRIBUTIONS = {"k3s": "/var/lib/rancher/k3s", "rke2": "/var/lib/rancher/rke2", "k0s": "/var/lib/k0s"}
+"""Kubernetes in one program, which unpacks others and keeps images and pods there."""
 
 
 def folders(host: Host) -> dict[str, str]:
@@ -24,6 +28,11 @@ def folders(host: Host) -> dict[str, str]:
         found[storage.containerd_root(host)[0]] = "containerd"
     if "kubelet" in installed:
         found["/var/lib/kubelet"] = "the kubelet"
+    for name, default in DISTRIBUTIONS.items():
+        if engine.program(host, name):
+            options = kubelet.k3s_options(host) if name != "k0s" else {}
+            if options.get("snapshotter", "overlayfs") == "overlayfs":
+                found[options.get("data-dir", default).rstrip("/") or default] = name
     if "podman" in installed:
         # Where storage.conf cannot be read, podman_storage.configuration says so, and docker is judged all the same.
         with contextlib.suppress(PermissionError, Unavailable):

@@ -284,6 +284,9 @@ class AddressesResolvConf(Check):
                 hint=f"start what writes {target}, or put a file in its place",
             )
             return
+        if text is None and host.kind == "live" and files.text(host, self.kubelet_config) is not None:
+            yield from self._kubelet(host, network.parse_resolv_conf(""), False, when, gone=True)
+            return
         if text is None:
             raise NotApplicable(f"{path} is made when the host runs")
         resolvers = network.parse_resolv_conf(text)
@@ -328,21 +331,24 @@ class AddressesResolvConf(Check):
         if host.kind != "live":
             return
         try:
-            routes = [
-                each for each in network.routes(host) if each.device.startswith(OWN_DEVICES) and each.bits
-            ]
+            every = network.routes(host)
         except Unavailable:
             return
+        routes = [each for each in every if each.device.startswith(OWN_DEVICES) and each.bits]
+        if not any(each.device == "docker0" for each in routes):
+            routes += self._to_come(host, every)
         for server, line in resolvers.servers:
             address = network.parse_network(f"{server}/32")
             hit = next((each for each in routes if address and network.overlaps(address, each[:2])), None)
             # A server that runs on this host may listen on the bridge's own address.
-            if hit is None or not self._elsewhere(host, server):
+            if hit is None or not self._elsewhere(host, server, hit):
                 continue
             block = network.format_network(hit.base, hit.bits)
             yield failed(
                 "resolv.conf",
-                f"the name server {server} lies in {block} of {hit.device}: neither host nor containers reach it",
+                f"the name server {server} lies in {block} of {hit.device}: neither host nor containers reach it"
+                if hit in every
+                else f"the name server {server} lies in {block}, which docker0 gets: nobody here reaches it then",
                 value=server,
                 expected="a server outside of the networks of containers",
                 severity=Severity.REQUIRED,
@@ -351,14 +357,37 @@ class AddressesResolvConf(Check):
                 hint='give docker other networks: "bip" and "default-address-pools" in /etc/docker/daemon.json',
             )
 
-    def _elsewhere(self, host: Host, server: str) -> bool:
+    def _to_come(self, host: Host, routes: list[network.Route]) -> list[network.Route]:
+        """Return the network that dockerd would give to docker0, as if it were routed there."""
+        if engine.stage(host) == "before" or network.engine_option(host, "bridge", "") == "none":
+            return []
+        if host.exists("/sys/class/net/docker0"):
+            return []
+        given = network.parse_network(str(network.engine_option(host, "bip", "") or ""))
+        if given is None and not network.engine_option(host, "default-address-pools", None):
+            pools = (network.parse_network(text) for text in OLD_POOLS)
+            given = next(
+                (
+                    p
+                    for p in pools
+                    if p and not any(r.bits and network.overlaps(p, (r.base, r.bits)) for r in routes)
+                ),
+                None,
+            )
+        return [network.Route(given[0], given[1], "docker0")] if given else []
+
+    def _elsewhere(self, host: Host, server: str, block: network.Route) -> bool:
         """Return whether an address is known not to be this host's own."""
         try:
             return network.is_foreign(host, server)
         except Unavailable:
-            return False
+            # dockerd gives the bridge the first address of its network; of others there this host has none.
+            address = network.parse_address(server)
+            return block.device == "docker0" and address != block.base + 1
 
-    def _kubelet(self, host: Host, resolvers: network.Resolvers, loops: bool, when: str) -> Iterator[Finding]:
+    def _kubelet(
+        self, host: Host, resolvers: network.Resolvers, loops: bool, when: str, gone: bool = False
+    ) -> Iterator[Finding]:
         """Say whether kubelet hands a loopback server to pods."""
         config = files.text(host, self.kubelet_config)
         if config is None:
@@ -374,7 +403,16 @@ class AddressesResolvConf(Check):
             chosen = flag.value
             more.update(value=chosen, path=flag.source.path, line=flag.source.line or None)
         yield from self._dot(host, chosen)
-        if chosen != "/etc/resolv.conf" and not self._there(host, chosen):
+        if gone and chosen == "/etc/resolv.conf":
+            yield failed(
+                "kubelet resolvConf",
+                f"{chosen} is not there, and the kubelet reads it for every pod: none starts",
+                expected="a file with the site's servers",
+                severity=Severity.REQUIRED,
+                hint=f"write {chosen}, or name another file as resolvConf in {self.kubelet_config}",
+                **more,
+            )
+        elif chosen != "/etc/resolv.conf" and not self._there(host, chosen):
             yield failed(
                 "kubelet resolvConf",
                 f"{chosen} is not there: no pod starts",

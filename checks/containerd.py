@@ -278,15 +278,21 @@ class ContainerdConfig(Check):
                 )
 
 
+BOTH_WAYS = (Version("2.2.0"), Version("2.2.2"))
+"""From and before which containerd puts a config_path into files with mirrors (containerd pull 12617)."""
+
+
 class ContainerdCri(Check):
     """The CRI plugin is on where Kubernetes needs it.
 
     *Why*: the package containerd.io of docker.com switches it off; docker does not use it, but a kubelet
-    finds no runtime then.
+    finds no runtime then. Nor does the CRI load where registries are named in two ways: "`mirrors` cannot be set
+    when `config_path` is provided".
 
-    *Needs*: `disabled_plugins` without cri where a kubelet is installed, or the policy says that one will be.
+    *Needs*: `disabled_plugins` without cri where a kubelet is installed, or the policy says that one will be;
+    `mirrors` and `configs` with TLS, or `config_path`. containerd 2.2.0 and 2.2.1 set the last one by themselves.
 
-    *Fix*: take it out of the list and restart containerd.
+    *Fix*: take it out of the list and restart containerd; write mirrors as hosts.toml below `config_path`.
     """
 
     id = "containerd.cri"
@@ -295,6 +301,7 @@ class ContainerdCri(Check):
         "https://kubernetes.io/docs/setup/production-environment/container-runtimes/#containerd",
         "https://github.com/kubernetes/kubernetes/issues/111591",
         "https://github.com/containerd/containerd/issues/8139",
+        "https://github.com/containerd/containerd/pull/12617",
     )
     kubernetes: str = "auto"
     """Whether Kubernetes uses this containerd: `yes`, `no`, or `auto` for whether a kubelet is installed."""
@@ -318,6 +325,7 @@ class ContainerdCri(Check):
                     "systemctl restart containerd",
                 ],
             )
+        yield from self._registries(found, _kubernetes(host, self.kubernetes))
         off = containerd.cri_disabled(found)
         line = found.line(off[0]) if off else None
         if not off:
@@ -341,6 +349,36 @@ class ContainerdCri(Check):
             yield passed(
                 "disabled_plugins", text, value=", ".join(off), path=found.path, line=line, when="boot"
             )
+
+    def _registries(self, found: containerd.Config, needed: bool) -> Iterator[Finding]:
+        """Say where registries are named in the old way and in the new one (ValidateImageConfig)."""
+        registry = containerd.registry(found)
+        configs = registry.get("configs")
+        configs = configs.values() if isinstance(configs, dict) else ()
+        old = "mirrors" if registry.get("mirrors") else ""
+        if not old and any(isinstance(each, dict) and each.get("tls") for each in configs):
+            old = "configs.tls"
+        if not old:
+            return
+        path = registry.get("config_path")
+        # These two releases keep their own default where an older file is brought into the new form.
+        filled = found.daemon is not None and BOTH_WAYS[0] <= found.daemon < BOTH_WAYS[1]
+        filled = filled and (found.version < 3 or path is None)
+        if not path and not filled:
+            return
+        why = f"config_path is {path}" if path else f"containerd {found.daemon} adds a config_path by itself"
+        yield failed(
+            "registries",
+            f"{old} is set, and {why}: with both the CRI does not load, and the kubelet finds no runtime",
+            value=f"{old}, {path or 'config_path of its own'}",
+            expected="one of the two",
+            path=found.path,
+            line=found.line("mirrors" if old == "mirrors" else ".tls"),
+            when="boot",
+            severity=Severity.REQUIRED if needed else Severity.INFO,
+            hint="write each mirror as FOLDER/REGISTRY/hosts.toml below config_path"
+            + ("" if path else f", or upgrade containerd to {BOTH_WAYS[1]}"),
+        )
 
 
 def _kubelet_driver(host: Host) -> tuple[str, str | None, int | None]:

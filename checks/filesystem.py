@@ -8,7 +8,7 @@ from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavail
 from hostcheck.facts import engine, files, kernel, mounts, storage
 from hostcheck.facts.files import which
 
-from ._storage import KERNEL_OVERLAY, MOBY, folders, known_driver, no_mount
+from ._storage import DISTRIBUTIONS, KERNEL_OVERLAY, MOBY, folders, known_driver, no_mount
 
 OVERLAY_DOCS = "https://docs.docker.com/engine/storage/drivers/overlayfs-driver/"
 TMP = "/tmp"  # noqa: S108 (nothing is written there)
@@ -98,6 +98,8 @@ class FilesystemBacking(Check):
 
     def _insists(self, host: Host, owner: str) -> bool:
         """Return whether the engine is told to use overlay, and so refuses where another chooses vfs."""
+        if owner in DISTRIBUTIONS:
+            return True
         if owner != "docker" or engine.stage(host) == "before":
             return owner == "containerd"
         chosen = known_driver(host)
@@ -341,11 +343,12 @@ class FilesystemMountOptions(Check):
         chosen = known_driver(host) if engine.stage(host) == "installed" else None
         driver = chosen.name if chosen else None
         # containerd keeps no volumes, and what an overlay shows runs whatever the mounts below it allow.
-        noexec = (
-            ("noexec", "containers of its native snapshotter do not run", Severity.INFO)
-            if owner == "containerd"
-            else ("noexec", "programs in volumes do not run", Severity.REQUIRED)
-        )
+        noexec = ("noexec", "programs in volumes do not run", Severity.REQUIRED)
+        if owner == "containerd":
+            noexec = ("noexec", "containers of its native snapshotter do not run", Severity.INFO)
+        elif owner in DISTRIBUTIONS:
+            effect = f"the programs that {owner} unpacks there do not run, and it does not start"
+            noexec = ("noexec", effect, Severity.REQUIRED)
         # Containers on overlay keep their setuid programs whatever lies below.
         lesser = Severity.RECOMMENDED if driver in COPIES else Severity.INFO
         options = [

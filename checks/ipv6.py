@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
-from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Version, failed, passed
-from hostcheck.facts import boot, engine, network
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
+from hostcheck.facts import boot, engine, files, network, podman, sysctl
 
 from ._rootless import SCRIPT, UsersCheck, docker_version
 
@@ -18,13 +19,19 @@ def moments(host: Host) -> list[str]:
     return ["now", "boot"] if host.kind == "live" else ["boot"]
 
 
+OFF = "net.ipv6.conf.default.disable_ipv6"
+"""The switch for interfaces to come."""
+
+
 class Ipv6Networks(Check):
     """The kernel has IPv6 where containers are to have it.
 
     *Why*: dockerd reads disable_ipv6 of each bridge whose network has IPv6. A kernel that was started with
-    ipv6.disable=1 has no such file: `Cannot read IPv6 setup for bridge docker0`, and dockerd does not start.
+    ipv6.disable=1 has no such file: `Cannot read IPv6 setup for bridge docker0`, and dockerd does not start. netavark
+    gives no address of a podman network's IPv6 range there, nor where IPv6 is switched off for new interfaces.
 
-    *Needs*: where `ipv6` is true in daemon.json a kernel with IPv6, now and after the next boot.
+    *Needs*: where `ipv6` is true in daemon.json, or a network of root's podman has a range of IPv6, a kernel with it,
+    now and after the next boot.
 
     *Fix*: take `ipv6` out of daemon.json, or ipv6.disable=1 off the command line.
     """
@@ -38,24 +45,68 @@ class Ipv6Networks(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        engine.need_docker(host)
-        if (
-            network.engine_option(host, "ipv6", False) is not True
-            or network.engine_option(host, "bridge") == "none"
-        ):
-            raise NotApplicable("the default network has no IPv6")
+        docker = (
+            engine.stage(host) != "before"
+            and network.engine_option(host, "ipv6", False) is True
+            and network.engine_option(host, "bridge") != "none"
+        )
+        wanting = list(self._podman(host)) if "podman" in engine.installed(host) else []
+        if not docker and not wanting:
+            raise NotApplicable("no network of containers is to have IPv6")
         for when in moments(host):
-            if not boot.without_ipv6(host, when):
+            if boot.without_ipv6(host, when):
+                state = "the kernel has none"
+            elif wanting and self._off(host, when):
+                state = f"{OFF} is 1"
+            else:
                 yield passed("IPv6", "the kernel has it", value="on", when=when)
                 continue
-            yield failed(
-                "IPv6",
-                "the kernel has none, and daemon.json switches it on for containers: dockerd does not start",
-                value="off",
-                expected="on",
-                when=when,
-                hint=f"take ipv6 out of daemon.json, or {HOW_TO}",
-            )
+            if docker and state[0] == "t":
+                yield failed(
+                    "IPv6",
+                    f"{state}, and daemon.json switches it on for containers: dockerd does not start",
+                    value="off",
+                    expected="on",
+                    when=when,
+                    hint=f"take ipv6 out of daemon.json, or {HOW_TO}",
+                )
+            for path, block in wanting:
+                yield failed(
+                    "IPv6 of podman",
+                    f"{state}, and a network has {block}: no container of it starts",
+                    value="off",
+                    expected="on",
+                    path=path,
+                    severity=Severity.RECOMMENDED,
+                    when=when,
+                    hint="make the network again without IPv6, or switch IPv6 on for the kernel",
+                )
+
+    def _podman(self, host: Host) -> Iterator[tuple[str, str]]:
+        """Yield the files of networks of root's podman that have a range of IPv6, with the range."""
+        chosen = podman.setting(host, "network.network_config_dir")
+        folder = str(chosen.value) if chosen and chosen.value else "/etc/containers/networks"
+        for name in files.names(host, folder):
+            if not name.endswith(".json"):
+                continue
+            try:
+                found = json.loads(files.text(host, f"{folder}/{name}") or "{}")
+            except (ValueError, OSError, Unavailable):
+                continue
+            listed = found.get("subnets") if isinstance(found, dict) else None
+            for each in listed if isinstance(listed, list) else ():
+                block = str(each.get("subnet", "")) if isinstance(each, dict) else ""
+                if ":" in block:
+                    yield f"{folder}/{name}", block
+                    break
+
+    def _off(self, host: Host, when: str) -> bool:
+        """Return whether new interfaces have no IPv6."""
+        if when == "now":
+            return sysctl.now(host, OFF) == "1"
+        # The value of `all` becomes that of `default` too (addrconf_disable_ipv6).
+        found = (sysctl.boot_setting(host, key) for key in (OFF, OFF.replace("default", "all")))
+        return any(each is not None and each.value == "1" for each in found)
 
 
 BROKEN_SCRIPT = (Version("29.0.0"), Version("29.0.2"))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from hostcheck._typing import Any
 from hostcheck.api import Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import engine, kubelet, packages
+from hostcheck.facts import engine, kubelet, packages, systemd
 from hostcheck.facts.files import text, which
 from hostcheck.facts.versions import version
 
@@ -83,6 +83,13 @@ class KubernetesTools(NodeCheck):
             raise Unavailable("no programs are to be seen here")
 
 
+GIVEN_NAMES = frozenset(
+    ("localhost", "raspberrypi", "ubuntu", "debian", "fedora", "archlinux", "alarm", "orangepi", "rock64", "odroid",
+     "dietpi", "openwrt", "rockylinux", "almalinux", "centos", "opensuse", "odroidxu4", "bananapi", "rpi")
+)  # fmt: skip
+"""Names that images and installers give to every machine."""
+
+
 class KubernetesNodeName(NodeCheck):
     """The node's name is one that the API server takes.
 
@@ -90,7 +97,8 @@ class KubernetesNodeName(NodeCheck):
     limits is refused: kubeadm stops at once, a kubelet of k3s or another asks again and again.
 
     *Needs*: letters, digits, `-` and `.`, a letter or digit at both ends, 253 characters at most (RFC 1123);
-    or --hostname-override.
+    or --hostname-override. With k3s and RKE2 a name that not every machine of the kind has: the second of two nodes of
+    one name is turned away, `Node password rejected, duplicate hostname`.
 
     *Fix*: `hostnamectl set-hostname`, or --hostname-override.
     """
@@ -104,8 +112,12 @@ class KubernetesNodeName(NodeCheck):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        self.need_node(host)
-        if kubelet.flags(host).get("hostname-override"):
+        if not kubelet.is_node(host):
+            self.need_node(host)
+        ours = any(engine.program(host, each) for each in ("k3s", "rke2"))
+        if kubelet.flags(host).get("hostname-override") or {"node-name", "with-node-id"} & set(
+            kubelet.k3s_options(host)
+        ):
             raise NotApplicable("the kubelet is given another name")
         silent = True
         for path, when in (("/proc/sys/kernel/hostname", "now"), ("/etc/hostname", "boot")):
@@ -124,7 +136,7 @@ class KubernetesNodeName(NodeCheck):
                 "expected": "letters, digits, -",
             }
             if len(name) <= 253 and re.fullmatch(rf"{part}(\.{part})*", name.lower()):
-                yield passed("host name", f"{name} is a name for a node", **more)
+                yield self._known(name, ours, more)
                 continue
             better = re.sub(r"[^a-z0-9.-]+", "-", name.lower()).strip("-.")
             yield failed(
@@ -133,6 +145,18 @@ class KubernetesNodeName(NodeCheck):
             )  # fmt: skip
         if silent:
             raise NotApplicable("the host has no name of its own yet")
+
+    def _known(self, name: str, ours: bool, more: dict[str, Any]) -> Finding:
+        """Judge a name that may be a node's."""
+        if ours and name.lower().partition(".")[0] in GIVEN_NAMES:
+            return failed(
+                "host name",
+                f"{name} is what an image or an installer calls every machine: of two such nodes k3s takes one only",
+                severity=Severity.RECOMMENDED,
+                hint="hostnamectl set-hostname to one of its own, or node-name (with-node-id) in k3s's configuration",
+                **more,
+            )
+        return passed("host name", f"{name} is a name for a node", **more)
 
 
 RUNTIMES = (
@@ -143,6 +167,10 @@ RUNTIMES = (
 """What a runtime's socket has in its name, the programs, and what it is called."""
 
 
+SOCKETS = ("/run/containerd/containerd.sock", "/run/crio/crio.sock", "/run/cri-dockerd.sock")
+"""Where kubeadm looks for a runtime that listens (constants_unix.go)."""
+
+
 class KubernetesRuntime(NodeCheck):
     """The kubelet finds a container runtime.
 
@@ -151,7 +179,8 @@ class KubernetesRuntime(NodeCheck):
 
     *Needs*: the kubelet's version; the program behind containerRuntimeEndpoint, or any runtime that has the CRI.
     A kubelet from 1.26 on wants CRI v1, which containerd has since 1.6; one to come no longer takes containerd 1.x,
-    which from 1.36 on is a recommendation here.
+    which from 1.36 on is a recommendation here. The endpoint itself for kubelets 1.24 to 1.26, which have none of
+    their own. kubeadm chooses none of two that listen.
 
     *Fix*: install the runtime that the endpoint names, or name the one that is there.
     """
@@ -183,6 +212,18 @@ class KubernetesRuntime(NodeCheck):
             return
         if release is not None and release < Version("1.24"):
             raise NotApplicable(f"kubelet {release} can speak to dockerd itself")
+        # Only where its command line is known, and not only files beside it.
+        started = bool(systemd.exec_start(host, "kubelet.service")) and host.exists(kubelet.CONFIG)
+        if started and release is not None and release < Version("1.27"):
+            yield failed(
+                "kubelet containerRuntimeEndpoint",
+                f"is not set, and kubelet {release} knows none by itself: it does not start",
+                value="not set",
+                path=kubelet.CONFIG,
+                hint="name it in KUBELET_EXTRA_ARGS: --container-runtime-endpoint=unix:///run/containerd/containerd.sock",
+                **more,
+            )
+        yield from self._two(host)
         if have:
             yield passed("runtime", f"{', '.join(have)} is there", value=", ".join(have), **more)
             if have == ["containerd"]:
@@ -197,6 +238,22 @@ class KubernetesRuntime(NodeCheck):
             )
         else:
             raise NotApplicable("no container runtime is installed yet")
+
+    def _two(self, host: Host) -> Iterator[Finding]:
+        """Say where kubeadm would have to choose (detectCRISocketImpl)."""
+        if host.kind != "live" or host.exists(kubelet.CONFIG) or not kubelet.release(host, "kubeadm"):
+            return
+        found = [path for path in SOCKETS if host.exists(path)]
+        if len(found) > 1:
+            yield failed(
+                "sockets",
+                f"{' and '.join(found)} are there: kubeadm asks which to use, and refuses till it is told",
+                value=", ".join(found),
+                expected="one, or criSocket in kubeadm's configuration",
+                severity=Severity.RECOMMENDED,
+                when="now",
+                hint=f"kubeadm init --cri-socket unix://{found[0]}",
+            )
 
     def _cri(self, host: Host, release: Version | None) -> Iterator[Finding]:
         """Judge whether this kubelet and this containerd speak the same CRI."""

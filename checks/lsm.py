@@ -394,7 +394,10 @@ class LsmAppArmorUserns(UsersCheck):
 
     def _programs(self, host: Host, found: tuple[Evidence, ...]) -> tuple[str, ...]:
         paths: list[str] = []
-        theirs = {each.engine for each in found} or {"docker"}
+        there = engine.installed(host)
+        theirs = {each.engine for each in found} or (
+            {"podman"} & there if "docker" not in there else {"docker"}
+        )
         if theirs - {"podman"}:
             own = [
                 f"{user.home}/{folder}/rootlesskit"

@@ -395,7 +395,7 @@ class OsClock(Check):
         shown = re.search(r"(?m)^btime (\d+)$", text(host, "/proc/stat") or "")
         since = built((text(host, "/proc/version") or "").strip())
         if shown is None or not since:
-            raise Unavailable("neither the time of the boot nor the kernel's day is told")
+            raise NotApplicable("neither the time of the boot nor the kernel's day is told")
         booted = time.strftime("%Y-%m-%d", time.gmtime(int(shown[1]) + 86400))
         more: dict[str, Any] = {"value": booted, "expected": f">= {since}", "path": "/proc/stat"}
         if booted >= since:

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 
 from hostcheck._typing import Any
-from hostcheck.api import Finding, Host, NotApplicable, Severity, Version, failed, passed
-from hostcheck.facts import engine, files, packages, podman, rootless
+from hostcheck.api import Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
+from hostcheck.facts import engine, files, kernel, packages, podman, rootless
 from hostcheck.facts import os as os_facts
 
 from . import _podman as keys
@@ -236,7 +236,8 @@ class PodmanNetwork(PodmanCheck):
     plugin "bridge"`, `could not find "netavark"`); without aardvark-dns none finds another by name.
 
     *Needs*: netavark in one of podman's folders, with aardvark-dns, and nft or iptables for its rules; from 4.0 to 4.9,
-    where nothing chose it, and before, the CNI plugins bridge, host-local and portmap.
+    where nothing chose it, and before, the CNI plugins bridge, host-local and portmap. With nft a kernel that has
+    tables of both families and looks routes up in them: CONFIG_NFT_FIB_INET.
 
     *Fix*: install netavark and aardvark-dns, or containernetworking-plugins with a podman before 5.
     """
@@ -282,6 +283,20 @@ class PodmanNetwork(PodmanCheck):
             if files.which(host, program)
         }
         more: dict[str, Any] = {"expected": driver or "nft or iptables", "when": host.when}
+        lacking = list(self._kernels(host)) if driver == "nftables" and "nftables" in have else []
+        for release, when, path, option in lacking:
+            yield failed(
+                "firewall kernel",
+                f"kernel {release} has no {option}, which netavark's nftables ask: no container with a network starts",
+                value=f"{option}=n",
+                expected="y or m",
+                path=path,
+                when=when,
+                severity=severity,
+                hint='boot another kernel, or put firewall_driver = "iptables" in containers.conf, section network',
+            )
+        if lacking:
+            return
         if (driver and driver in have) or (not driver and have):
             yield passed("firewall", f"netavark can write its rules with {driver or have}", **more)
             return
@@ -291,6 +306,20 @@ class PodmanNetwork(PodmanCheck):
         )
         hint = f"install {driver or 'nftables'}"
         yield failed("firewall", text, value="missing", severity=severity, hint=hint, **more)
+
+    def _kernels(self, host: Host) -> Iterator[tuple[str, str, str, str]]:
+        """Yield what kernels lack for the table inet netavark: release, when, configuration and option."""
+        try:
+            known = [(each, kernel.config(host, each.release)) for each in kernel.kernels(host)]
+        except Unavailable:
+            return
+        for each, config in known:
+            if config is None or config.get("NF_TABLES") not in ("y", "m"):
+                continue
+            for option in ("NF_TABLES_INET", "NFT_FIB_INET"):
+                if config.get(option) not in ("y", "m"):
+                    yield each.release, each.when, config.path, f"CONFIG_{option}"
+                    break
 
     def _default_rules(self, host: Host) -> str:
         """Return what this distribution's netavark writes its rules with, empty if that is not known."""

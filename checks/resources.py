@@ -15,7 +15,7 @@ from hostcheck.api import (
     failed,
     passed,
 )
-from hostcheck.facts import engine, mounts, resources
+from hostcheck.facts import engine, kubelet, mounts, resources
 from hostcheck.facts.files import text
 
 from ._storage import folders
@@ -333,7 +333,9 @@ class ResourcesSpace(Check):
     *Why*: on a full file system dockerd and containerd cannot write their databases and do not start, pulls
     and builds fail half way, and containers that write logs stop.
 
-    *Needs*: free bytes for programs that are not root (statvfs f_bavail) on the file system of the data root.
+    *Needs*: free bytes for programs that are not root (statvfs f_bavail) on the file system of the data root. On a node
+    less than imageGCHighThresholdPercent (85 %) of it in use: from there on the kubelet removes images, and where 15 %
+    or 10 % are free it turns pods away.
 
     *Fix*: `docker system prune`, `journalctl --vacuum-size=256M`, or a larger disk.
     """
@@ -374,8 +376,31 @@ class ResourcesSpace(Check):
                     hint="docker system prune, or a larger disk",
                     **more,
                 )
-            else:
-                yield passed(folder, f"{folder} has {free:.1f} GB free", **more)
+                continue
+            yield self._node(host, folder, point, usage) or passed(
+                folder, f"{folder} has {free:.1f} GB free", **more
+            )
+
+    def _node(self, host: Host, folder: str, point: str, usage: DiskUsage) -> Finding | None:
+        """Return what a kubelet does on a disk that is this full, None for nothing."""
+        if not kubelet.is_node(host):
+            return None
+        try:
+            told = kubelet.settings(host).get("imageGCHighThresholdPercent")
+        except (OSError, Unavailable):
+            told = None
+        limit = int(told.value) if told is not None and told.value.isdecimal() else 85
+        used = 100 - 100 * usage.free / usage.total
+        if used <= limit:
+            return None
+        return failed(
+            folder,
+            f"{point} is {used:.0f} % full: from {limit} % on the kubelet removes images, and then it turns pods away",
+            value=f"{used:.0f} %",
+            expected=f"<= {limit} %",
+            path=point,
+            hint="a larger disk, or higher thresholds: imageGCHighThresholdPercent and evictionHard",
+        )
 
 
 class ResourcesInodes(Check):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from hostcheck._typing import Any
 from hostcheck.api import Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import engine, firewall, kernel, modules, packages, rootless, sysctl, systemd
+from hostcheck.facts import engine, firewall, kernel, modules, network, packages, rootless, sysctl, systemd
 from hostcheck.facts.files import names, text
 from hostcheck.facts.rootless import Evidence
 from hostcheck.facts.versions import version
@@ -18,6 +18,10 @@ DRIVERS = (("slirp4netns", ("slirp4netns",)), ("pasta", ("passt",)), ("vpnkit", 
 """Programs that give a user's containers a network, and their packages."""
 
 
+LOCAL_MODE = "20240821"
+"""The release of passt from which pasta does without a default route."""
+
+
 class RootlessNetworkDriver(UsersCheck):
     """Users' containers reach the network.
 
@@ -25,7 +29,8 @@ class RootlessNetworkDriver(UsersCheck):
     device. Without one of them docker does not start, and podman starts no container with a network.
 
     *Needs*: for docker slirp4netns 0.4, pasta or vpnkit (from 29 on rootlesskit has one built in); for podman
-    pasta from 5.0 on, slirp4netns before, unless containers.conf names the other. The module tun.
+    pasta from 5.0 on, slirp4netns before, unless containers.conf names the other; pasta before its release 2024_08_21
+    starts nothing where the host has no default route. The module tun.
 
     *Fix*: install slirp4netns (or passt); `echo tun > /etc/modules-load.d/tun.conf`.
     """
@@ -90,6 +95,14 @@ class RootlessNetworkDriver(UsersCheck):
                 if named:
                     wanted, path, line = named.group(1), conf, number
         more: dict[str, Any] = {"expected": wanted, "when": when, "path": path, "line": line}
+        if wanted == "pasta" in have and podman is not None and self._unconnected(host):
+            return failed(
+                "podman network driver",
+                "pasta of this release starts nothing on a host without a default route: no container with a network",
+                value="no route",
+                hint="upgrade passt to 2024_08_21 or later, or start containers with --network none",
+                **{**more, "expected": "a default route", "when": "now"},
+            )
         if wanted in have or (podman is None and have):
             return passed(
                 "podman network driver", f"{', '.join(have)} is there", value=", ".join(have), **more
@@ -101,6 +114,22 @@ class RootlessNetworkDriver(UsersCheck):
             value=", ".join(have) or "none",
             hint=f"install the package {package}",
             **more,
+        )
+
+    def _unconnected(self, host: Host) -> bool:
+        """Return whether there is no default route, and pasta too old to do without (conf.c, local mode)."""
+        package = packages.known(host, "passt")
+        date = re.search(r"20\d{6}", package.version) if package else None
+        if host.kind != "live" or date is None or date.group() >= LOCAL_MODE:
+            return False
+        try:
+            if network.uplink(host) is not None:
+                return False
+            six = text(host, "/proc/net/ipv6_route") or ""
+        except (OSError, Unavailable):
+            return False
+        return not any(
+            line.startswith(f"{'0' * 32} 00") and not line.endswith(" lo") for line in six.splitlines()
         )
 
     def _tun(self, host: Host) -> Iterator[Finding]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import docker, engine, packages, security
+from hostcheck.facts import docker, engine, kubelet, packages, security
 from hostcheck.facts.files import names, text
 from hostcheck.facts.versions import parse_package_version
 
@@ -206,20 +207,29 @@ class SecurityDockerGroup(Check):
         return "dockerd makes the socket itself and does not see the directory's group"
 
 
+UNPACKED = {"k3s": "/var/lib/rancher/k3s", "rke2": "/var/lib/rancher/rke2", "k0s": "/var/lib/k0s"}
+"""Programs that unpack others, and where."""
+
+
 class SecurityFapolicyd(Check):
     """fapolicyd lets the engine's programs run.
 
     *Why*: fapolicyd denies every program that neither the package database nor its own trust list knows, such
     as an engine that was unpacked from an archive.
 
-    *Needs*: where fapolicyd starts at boot, dockerd from a package, or named in /etc/fapolicyd.
+    *Needs*: where fapolicyd starts at boot, dockerd from a package, or named in /etc/fapolicyd. K3s, RKE2 and k0s
+    unpack programs in a folder of their own, which its rules must name.
 
     *Fix*: `fapolicyd-cli --file add DIR` for the programs, then `fapolicyd-cli --update`.
     """
 
     id = "security.fapolicyd"
     severity = Severity.RECOMMENDED
-    references = ("https://manpages.debian.org/unstable/fapolicyd/fapolicyd.8.en.html",)
+    references = (
+        "https://manpages.debian.org/unstable/fapolicyd/fapolicyd.8.en.html",
+        "https://docs.rke2.io/install/quickstart",
+        "https://github.com/rancher/rke2/issues/2848",
+    )
     programs: tuple[str, ...] = ("dockerd", "containerd", "runc")
     """Programs that must run."""
 
@@ -238,8 +248,14 @@ class SecurityFapolicyd(Check):
             for folder in ("/etc/fapolicyd/trust.d", "/etc/fapolicyd/rules.d")
             for name in names(host, folder)
             for line in self._lines(host, f"{folder}/{name}")
-        ) + "\n".join(self._lines(host, "/etc/fapolicyd/fapolicyd.trust"))
-        silent = True
+        ) + "\n".join(
+            line
+            for name in ("fapolicyd.trust", "fapolicyd.rules")
+            for line in self._lines(host, f"/etc/fapolicyd/{name}")
+        )
+        unpacking = list(self._unpacking(host, trusted))
+        yield from unpacking
+        silent = not unpacking
         for name in self.programs:
             program = engine.program(host, name)
             if program is None:
@@ -261,6 +277,33 @@ class SecurityFapolicyd(Check):
                 )
         if silent:
             raise NotApplicable("no engine is installed")
+
+    def _unpacking(self, host: Host, trusted: str) -> Iterator[Finding]:
+        """Judge the folders into which distributions of Kubernetes unpack their programs."""
+        chosen = kubelet.k3s_options(host).get("data-dir", "").rstrip("/")
+        for name, folder in UNPACKED.items():
+            program = engine.program(host, name)
+            if program is None:
+                continue
+            folder = chosen if chosen and name != "k0s" else folder
+            parents = {folder, folder.rpartition("/")[0]} - {"/var/lib", ""}
+            more = {"path": folder, "expected": "trusted", "when": "boot"}
+            if any(each.rstrip("/") in parents for each in re.findall(r"\bdir=(\S+)", trusted)):
+                yield passed(name, f"{folder} is trusted", value="listed", **more)
+                continue
+            yield failed(
+                name,
+                f"fapolicyd does not know what {name} unpacks in {folder}: it does not start",
+                value="no rule",
+                severity=Severity.REQUIRED,
+                commands=[
+                    f"echo 'allow perm=any all : dir={folder}/' > /etc/fapolicyd/rules.d/80-{name}.rules",
+                    "fagenrules --load",
+                    "systemctl restart fapolicyd",
+                ],
+                hint="the same for /run/k3s/, /opt/cni/ and /var/lib/kubelet/",
+                **more,
+            )
 
     def _lines(self, host: Host, path: str) -> list[str]:
         return (text(host, path) or "").split("\n")

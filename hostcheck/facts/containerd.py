@@ -237,6 +237,15 @@ def cri(found: Config) -> Mapping[str, Any]:
     return next((_table(found.plugins[name]) for name in names_read if name in found.plugins), {})
 
 
+def registry(found: Config) -> Mapping[str, Any]:
+    """Return how the CRI plugin that pulls images is to reach registries, as far as this containerd reads it."""
+    if found.new and found.version >= 3:
+        section = _table(found.plugins.get(CRI_OFF[-1]))
+    else:
+        section = _table(found.plugins.get(CRI_2 if found.version == 2 else CRI_1))
+    return _table(section.get("registry"))
+
+
 def known_cri(host: Host) -> Mapping[str, Any]:
     """Return the section of the CRI plugin, empty where the configuration cannot be had."""
     try:

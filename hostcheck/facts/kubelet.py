@@ -252,6 +252,26 @@ K3S_UNITS = ("k3s.service", "k3s-agent.service", "rke2-server.service", "rke2-ag
 
 K3S_CONFIGS = ("/etc/rancher/k3s/config.yaml", "/etc/rancher/rke2/config.yaml")
 
+
+def k3s_options(host: Host) -> Mapping[str, str]:
+    """Return the options of k3s or RKE2: of the configuration file's scalars, and of the unit, which count first."""
+    found: dict[str, str] = {}
+    for path in K3S_CONFIGS:
+        try:
+            found.update(
+                {key: each.value for key, each in parse_config(text(host, path) or "").values.items()}
+            )
+        except (OSError, Unavailable):
+            continue
+    for name in K3S_UNITS:
+        try:
+            for command in systemd.exec_start(host, name):
+                found.update(parse_flags(command.argv))
+        except (OSError, Unavailable):
+            continue
+    return found
+
+
 _NO_PROXY = r"(?m)^disable-kube-proxy:\s*[\"']?true\b"
 
 

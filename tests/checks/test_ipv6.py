@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hostcheck.finding import Severity
 from hostcheck.testing import Content, FakeHost, ask
 
 ipv6: Any = importlib.import_module("hostcheck.checks.ipv6")
@@ -56,3 +57,32 @@ def test_networks(laid: dict[str, Content], text: str, cmdline: str, expected: l
 def test_rootless(laid: dict[str, Content], docker: str, fails: bool) -> None:
     found = ask(ipv6.Ipv6Rootless, host(laid, docker), needed="yes").failures
     assert bool(found) is fails
+
+
+@pytest.mark.parametrize(
+    ("network", "laid", "cmdline", "expected"),
+    [
+        ('{"subnets": [{"subnet": "10.89.0.0/24"}]}', OFF, "ro ipv6.disable=1", []),
+        ('{"subnets": [{"subnet": "fd00::/64"}]}', ON, "ro", []),
+        ('{"subnets": [{"subnet": "fd00::/64"}]}', OFF, "ro ipv6.disable=1", ["now", "boot"]),
+        ("no JSON", OFF, "ro ipv6.disable=1", []),
+        (
+            '{"subnets": [{"subnet": "fd00::/64"}]}',
+            {
+                **ON,
+                "/proc/sys/net/ipv6/conf/default/disable_ipv6": "1\n",
+                "/etc/sysctl.d/9.conf": "net.ipv6.conf.all.disable_ipv6=1\n",
+            },
+            "ro",
+            ["now", "boot"],
+        ),
+    ],
+)
+def test_networks_of_podman(
+    network: str, laid: dict[str, Content], cmdline: str, expected: list[str]
+) -> None:
+    files = {**laid, "/usr/bin/podman": "\x7fELF", "/etc/containers/networks/a.json": network}
+    result = ask(ipv6.Ipv6Networks, host(files, "28.5.2", cmdline))
+    assert [(each.when, each.severity) for each in result.failures] == [
+        (when, Severity.RECOMMENDED) for when in expected
+    ]

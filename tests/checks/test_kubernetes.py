@@ -193,3 +193,44 @@ def test_node_name(name: str, flags: str, fails: bool) -> None:
     laid = {**STOCK, **NODE, "/etc/hostname": f"{name}\n", FLAGS: f'KUBELET_KUBEADM_ARGS="{flags}"\n'}
     result = ask(kubernetes.KubernetesNodeName, FakeHost(laid, kind="root"))
     assert bool(result.failures) is fails
+
+
+def test_two_runtimes_that_listen() -> None:
+    both: dict[str, Any] = {"/run/containerd/containerd.sock": "", "/run/crio/crio.sock": "", CONFIG: None}
+    here = host({**both, "/usr/bin/kubeadm": ELF}, packages={"kubeadm": "1.33.2-1.1"})
+    assert failures(ask(kubernetes.KubernetesRuntime, here)) == {("sockets", "now"): "recommended"}
+    node = host({**both, CONFIG: GOOD}, packages={"kubeadm": "1.33.2-1.1"})
+    assert not failures(ask(kubernetes.KubernetesRuntime, node))
+
+
+@pytest.mark.parametrize(
+    ("release", "words", "bad"),
+    [
+        ("1.25.0", "", True),
+        ("1.25.0", " --container-runtime-endpoint=unix:///run/containerd/containerd.sock", False),
+        ("1.27.0", "", False),
+    ],
+)
+def test_a_kubelet_without_an_endpoint(release: str, words: str, bad: bool) -> None:
+    unit = f"[Service]\nExecStart=/usr/bin/kubelet --config={CONFIG}{words}\n"
+    here = host({"/lib/systemd/system/kubelet.service": unit, CONFIG: GOOD}, release=release)
+    found = failures(ask(kubernetes.KubernetesRuntime, here))
+    assert (("kubelet containerRuntimeEndpoint", "boot") in found) is bad
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "bad"),
+    [
+        ("raspberrypi", "", True),
+        ("ubuntu.example.com", "", True),
+        ("kitchen-1", "", False),
+        ("raspberrypi", "node-name: kitchen-1\n", False),
+        ("raspberrypi", "with-node-id: true\n", False),
+    ],
+)
+def test_a_name_that_every_board_has(name: str, config: str, bad: bool) -> None:
+    files: dict[str, Any] = {"/usr/local/bin/k3s": ELF, "/etc/rancher/k3s/config.yaml": config}
+    here = host({**files, "/proc/sys/kernel/hostname": f"{name}\n", "/etc/hostname": f"{name}\n"})
+    assert set(failures(ask(kubernetes.KubernetesNodeName, here)).values()) == (
+        {"recommended"} if bad else set()
+    )

@@ -118,3 +118,25 @@ def test_on_access_scanner(conf: str, outcome: Outcome) -> None:
         "/etc/systemd/system/multi-user.target.wants/clamav-clamonacc.service": "[Unit]\n",
     }
     assert ask(checks.SecurityOnAccessScanner, laid(DEBIAN, files)).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("rules", "config", "bad"),
+    [
+        ("", "", True),
+        ("allow perm=any all : dir=/var/lib/rancher/\n", "", False),
+        ("allow perm=any all : dir=/var/lib/rancher/\n", "data-dir: /data/k3s\n", True),
+        ("allow perm=any all : dir=/data/k3s/\n", "data-dir: /data/k3s\n", False),
+    ],
+)
+def test_fapolicyd_beside_k3s(rules: str, config: str, bad: bool) -> None:
+    files = {
+        "/etc/systemd/system/multi-user.target.wants/fapolicyd.service": "-> /usr/lib/systemd/system/fapolicyd.service",
+        "/usr/local/bin/k3s": "\x7fELF",
+        "/etc/fapolicyd/rules.d/80-k3s.rules": rules,
+        "/etc/rancher/k3s/config.yaml": config,
+    }
+    found = [
+        each for each in ask(checks.SecurityFapolicyd, laid(ROCKY, files)).failures if each.subject == "k3s"
+    ]
+    assert [each.severity for each in found] == ([Severity.REQUIRED] if bad else [])

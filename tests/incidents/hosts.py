@@ -448,6 +448,7 @@ def running(kind: Kind, release: str) -> Files:
     """Return the files of /proc, /sys and /run that a machine of this kind shows while it runs."""
     files: Files = {sysctl_path(key): f"{value}\n" for key, value in SYSCTLS.items()}
     files["/proc/sys/kernel/osrelease"] = f"{release}\n"
+    files["/dev/null"] = ""
     files["/proc/version"] = f"Linux version {release} (build@host) (gcc) #1 SMP\n"
     files["/proc/modules"] = "".join(f"{name} 163840 1 - Live 0x0000000000000000\n" for name in MODULES)
     files["/proc/filesystems"] = "nodev\tproc\nnodev\tcgroup\nnodev\tcgroup2\n\text4\nnodev\toverlay\n"

@@ -278,6 +278,10 @@ class Layout:
             self.commands[tuple(shlex.split(line))] = str(printed)
         for path, mode in (facts.get("modes") or {}).items():
             self.modes[path] = int(mode, 8)
+        self.fill(live)
+
+    def fill(self, live: Mapping[str, Any]) -> None:
+        """Leave so many per cent of disks free as the facts say."""
         for path, percent in (live.get("free") or {}).items():
             whole = hosts.USAGE["/"]
             self.usage[path] = DiskUsage(

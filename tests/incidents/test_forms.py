@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import stat
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -47,11 +48,15 @@ def paths(layout: Layout, facts: Mapping[str, Any]) -> Typed:
             yield printed(f"cat {path}", text)
         else:
             layout.put(path, text)
+    for path, mode in (facts.get("modes") or {}).items():
+        shown = stat.filemode(stat.S_IFREG | int(mode, 8))
+        yield printed(f"ls -l {path}", f"{shown} 1 root root 9 Jan  1 2020 {path}\n")
     for path in facts.get("absent") or ():
         yield printed(f"ls {path}", "", 2, f"ls: cannot access '{path}': No such file or directory\n")
 
 
 def running(layout: Layout, live: Mapping[str, Any]) -> Typed:
+    layout.fill(live)
     if "mounts" in live:
         layout.mount(list(live["mounts"]))
         rows = [line.split() for line in layout.mounts]
