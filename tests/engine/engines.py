@@ -16,7 +16,7 @@ import inside
 import pytest
 import roots
 
-INSIDE = pathlib.Path(__file__).resolve().parent / "inside.py"
+HERE = pathlib.Path(__file__).resolve().parent
 
 
 def run(suite: str = "bookworm", **spec: Any) -> dict[str, Any]:
@@ -37,13 +37,18 @@ def run(suite: str = "bookworm", **spec: Any) -> dict[str, Any]:
         group = f"{pathlib.Path(work).name}.slice"
         spec = {"root": str(root), "work": work, "busybox": busybox, "cgroup": group, **spec}
         try:
-            done = subprocess.run(
-                ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--cgroup",
-                 sys.executable, str(INSIDE), json.dumps(spec)],
-                capture_output=True, text=True, timeout=180,
-            )  # fmt: skip
+            return unshared("inside.py", spec, "--cgroup")
         finally:
             remove_cgroups(group)
+
+
+def unshared(script: str, spec: dict[str, Any], *also: str) -> dict[str, Any]:
+    """Return what a script of this folder prints in namespaces of its own."""
+    done = subprocess.run(
+        ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", *also,
+         sys.executable, str(HERE / script), json.dumps(spec)],
+        capture_output=True, text=True, timeout=180,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     result: dict[str, Any] = json.loads(done.stdout)
     return result

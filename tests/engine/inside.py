@@ -47,21 +47,20 @@ def mounted_below(top: str) -> list[str]:
     return found
 
 
-def view(lower: str, work: pathlib.Path) -> pathlib.Path:
-    """Return a writable view of the root, with /proc, /sys, /dev and room for containers."""
+def writable(lower: str, work: pathlib.Path) -> pathlib.Path:
+    """Return a writable view of a root; what is written ends with the mount namespace."""
     mount("--make-rprivate", "/")
     mount("-t", "tmpfs", "tmpfs", str(work))
     for name in ("up", "work", "root"):
         (work / name).mkdir()
-    root = work / "root"
-    mount(
-        "-t",
-        "overlay",
-        "overlay",
-        "-o",
-        f"lowerdir={lower},upperdir={work}/up,workdir={work}/work",
-        str(root),
-    )
+    layers = f"lowerdir={lower},upperdir={work}/up,workdir={work}/work"
+    mount("-t", "overlay", "overlay", "-o", layers, str(work / "root"))
+    return work / "root"
+
+
+def view(lower: str, work: pathlib.Path) -> pathlib.Path:
+    """Return a writable view of the root, with /proc, /sys, /dev and room for containers."""
+    root = writable(lower, work)
     mount("-t", "proc", "proc", str(root / "proc"))
     # Not that of this machine, which shows the interfaces of another network namespace.
     mount("-t", "sysfs", "sysfs", str(root / "sys"))
@@ -110,11 +109,11 @@ def boot(root: pathlib.Path) -> tuple[str, ...]:
     return ("nsenter", "--mount", f"--target={process.pid}")
 
 
-def hostcheck(*before: str, root: pathlib.Path | None = None) -> dict[str, Any]:
+def hostcheck(*before: str, root: pathlib.Path | None = None, policy: str = "docker") -> dict[str, Any]:
     """Return the report that hostcheck gives, run behind the words of `before`."""
     host = ["--root", str(root)] if root else []
     done = subprocess.run(
-        [*before, sys.executable, "-m", "hostcheck", *host, "-f", "json", "--no-plugins"],
+        [*before, sys.executable, "-m", "hostcheck", *host, "--policy", policy, "-f", "json", "--no-plugins"],
         capture_output=True,
         text=True,
         timeout=60,

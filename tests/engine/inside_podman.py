@@ -3,7 +3,7 @@
     unshare --mount --net --pid --fork python inside_podman.py SPEC
 
 SPEC is JSON: root (the lower layer of an overlay), work (an empty folder), files (path to text; None removes, a path
-that ends in / makes a folder). Prints JSON: `works`, `said`, and hostcheck's `failures` of what blocks.
+that ends in / makes a folder). Prints JSON: `works`, `said`, and hostcheck's `report`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+import inside
 
 MOUNTS = (
     ("-t", "proc", "proc", "proc"),
@@ -49,30 +48,14 @@ def _lay(top: pathlib.Path, files: dict[str, str | None]) -> None:
             target.write_text(text)
 
 
-def _blockers(top: pathlib.Path) -> list[str]:
-    from hostcheck.cli import main
-
-    told = top.parent / "report.json"
-    main(["--root", str(top), "--policy", "podman", "--no-plugins", "-f", f"json:{told}"])
-    report = json.loads(told.read_text())
-    return [r["id"] for r in report["results"] if r["outcome"] == "fail" and r["severity"] == "required"]
-
-
 def main() -> None:
     spec = json.loads(sys.argv[1])
-    work = pathlib.Path(spec["work"])
-    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-    subprocess.run(["mount", "-t", "tmpfs", "work", str(work)], check=True)
-    for name in ("upper", "under", "top"):
-        (work / name).mkdir()
-    top = work / "top"
-    layers = f"lowerdir={spec['root']},upperdir={work}/upper,workdir={work}/under"
-    subprocess.run(["mount", "-t", "overlay", "-o", layers, "view", str(top)], check=True)
+    top = inside.writable(spec["root"], pathlib.Path(spec["work"]))
     _lay(top, {**BASE, **spec["files"]})
-    found = _blockers(top)
+    report = inside.hostcheck(root=top, policy="podman")
     (top / "var/lib/containers").mkdir(parents=True, exist_ok=True)
     for *words, point in MOUNTS:
-        subprocess.run(["mount", *words, str(top / point)], check=True)
+        inside.mount(*words, str(top / point))
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     done = subprocess.run(
         ["chroot", str(top), "sh", "-c", GO],
@@ -88,9 +71,7 @@ def main() -> None:
         },
     )
     works = done.returncode == 0 and "it runs" in done.stdout
-    print(json.dumps({"works": works, "said": done.stderr[-600:], "blockers": found}))
-    # What podman left mounted below goes with this namespace.
-    shutil.rmtree(work / "none", ignore_errors=True)
+    print(json.dumps({"works": works, "said": done.stderr[-600:], "report": report}))
 
 
 if __name__ == "__main__":
