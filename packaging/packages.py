@@ -230,7 +230,7 @@ def options() -> argparse.Namespace:
         "--package-version", default=__version__, help="what deb and rpm call themselves, to try an upgrade"
     )
     parser.add_argument(
-        "--no-executables", action="store_true", help="not those, which take half an hour at first"
+        "--no-executables", action="store_true", help="not those, which take ten minutes at first"
     )
     parser.add_argument("--wheel", type=pathlib.Path, help="build deb and rpm alone, of this wheel")
     return parser.parse_args()

@@ -95,6 +95,6 @@ def certificate(folder: pathlib.Path, name: str = "localhost", signer: str = "")
     argv = [
         *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
         *("-keyout", f"{name}.key", "-out", f"{name}.crt", "-days", "2", "-subj", f"/CN={name}"),
-        *("-addext", f"subjectAltName=DNS:{name}", *signed),
+        *("-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1", *signed),
     ]
     subprocess.run(argv, cwd=folder, check=True, capture_output=True, timeout=60)

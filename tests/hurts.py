@@ -269,3 +269,13 @@ PSEUDO_KINDS: dict[str, Exception | Callable[[bytes], bytes]] = {
     **CONTENTS,
 }
 """What a file of the kernel may hold, or answer."""
+
+
+class SystemdMachine(SpyTree):
+    """A machine that systemd runs, as is taken for granted where the kernel does not tell."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root, live=True)
+
+    def read_bytes(self, path: str, limit: int = READ_LIMIT, offset: int = 0) -> bytes:
+        return b"systemd\n" if path == "/proc/1/comm" else super().read_bytes(path, limit, offset)

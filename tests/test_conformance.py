@@ -233,6 +233,8 @@ METRICS = {
     "datetime",
     "tempfile",
     "shutil",
+    # Its collector of the platform imports `platform`, and that did.
+    *(["subprocess"] if sys.version_info < (3, 11) else []),
 }
 
 

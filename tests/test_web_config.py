@@ -47,7 +47,7 @@ def ask(
     service: Service, folder: pathlib.Path, path: str, user: str = "prometheus:right"
 ) -> tuple[int, dict[str, str], bytes]:
     context = ssl.create_default_context(cafile=str(folder / "localhost.crt"))
-    connection = http.client.HTTPSConnection("localhost", service.port, timeout=30, context=context)
+    connection = http.client.HTTPSConnection("127.0.0.1", service.port, timeout=30, context=context)
     header = {"Authorization": "Basic " + base64.b64encode(user.encode()).decode()} if user else {}
     with contextlib.closing(connection):
         connection.request("GET", path, headers=header)
@@ -329,7 +329,7 @@ def test_client_certificates(tmp_path: pathlib.Path) -> None:
         context = ssl.create_default_context(cafile=str(tmp_path / "localhost.crt"))
         if client:
             context.load_cert_chain(tmp_path / f"{client}.crt", tmp_path / f"{client}.key")
-        connection = http.client.HTTPSConnection("localhost", service.port, timeout=30, context=context)
+        connection = http.client.HTTPSConnection("127.0.0.1", service.port, timeout=30, context=context)
         with contextlib.closing(connection):
             connection.request("GET", "/-/healthy")
             return connection.getresponse().status

@@ -402,7 +402,8 @@ class DiskHost(RestingHost):
                 return None
             if parent.fs.__type__ in INDEXED:
                 found = self._inside(folder, parent).get(name)
-                return found.get() if found is not None else None
+                # What dissect.target before 3.24, the last one for Python 3.9, lists is the entry itself.
+                return found if found is None or hasattr(found, "lstat") else found.get()
             if parent.fs.__type__ == "btrfs":
                 # dissect.btrfs 1.x looks up a relative name from the top of the subvolume.
                 return parent.fs.get(f"{parent.path.rstrip('/')}/{name}")

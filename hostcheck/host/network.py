@@ -80,7 +80,8 @@ def _one(url: str, seconds: float) -> Fetched:
             return answer(0, f"TLS: {said}", kind="tls")
         if isinstance(reason, socket.gaierror):
             return answer(0, "its name is not known to DNS", kind="dns")
-        if isinstance(reason, TimeoutError):
+        # The same from Python 3.10 on.
+        if isinstance(reason, (TimeoutError, socket.timeout)):
             return answer(0, f"no answer within {seconds:g} s", kind="time")
         text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
         return answer(0, text)

@@ -3,7 +3,7 @@
     python packaging/standalone/build.py dist/ [PROCESSOR ...]
 
 The Python is static; the zip archive with hostcheck and the libraries lies at the end of the same file and is read in
-place: nothing is unpacked anywhere. The first time takes half an hour, in which the Python is compiled.
+place: nothing is unpacked anywhere. The first time takes some minutes, in which the Python is compiled.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ UNUSED = re.compile(
 )
 
 
+ZONES = "/usr/share/zoneinfo:/usr/lib/zoneinfo:/usr/share/lib/zoneinfo:/etc/zoneinfo"
+BUILD_VARIABLES = f"build_time_vars = {{'TZPATH': {ZONES!r}}}\n"
+"""In the place of the module that tells how Python was built: of all that, zoneinfo asks for this."""
+
 STORED = ("hostcheck/", "collections/", "encodings/", "importlib/", "json/", "re/")
 """What every start reads is not compressed: to unpack it takes a sixth of the start."""
 
@@ -46,6 +50,7 @@ def modules(target: pathlib.Path, python: pathlib.Path, scratch: pathlib.Path) -
             shutil.copy(path, target / name)
     pyz.install(target, scratch)
     shutil.copy(HERE / "bcrypt.py", target)
+    (target / "_sysconfigdata__linux_.py").write_text(BUILD_VARIABLES)
     run(
         python / "python", "-m", "compileall", "-q", "-b", "-s", target, "-p", "hostcheck", "--invalidation-mode",
         "unchecked-hash", target, cwd=scratch, log=scratch / "log",

@@ -204,7 +204,6 @@ def make_python(target: Target, sources: pathlib.Path, build_python: pathlib.Pat
         "MODULE_BUILDTYPE": "static",
         # musl gives threads 128 KiB. The compiler takes the date from SOURCE_DATE_EPOCH.
         "CFLAGS": f"{CFLAGS} -DTHREAD_STACK_SIZE=0x200000 -Wno-date-time",
-        "LDFLAGS": "-static -s",
         "LINKFORSHARED": " ",
         **{f"{name}_CFLAGS": include for name in libraries},
         **{f"{name}_LIBS": f"{lib} {flag}" for name, flag in libraries.items()},
@@ -214,7 +213,8 @@ def make_python(target: Target, sources: pathlib.Path, build_python: pathlib.Pat
         "--without-readline", f"--with-openssl={target.prefix}",
         *(f"py_cv_module_{name}=n/a" for name in ABSENT.split()), cwd=folder, **environment,
     )  # fmt: skip
-    make = [*MAKE, "LINKFORSHARED= "]
+    # configure keeps no LDFLAGS; without symbols it is a fifth smaller.
+    make = [*MAKE, "LINKFORSHARED= ", "LDFLAGS=-static -s"]
     target.run(*make, "python", "pybuilddir.txt", cwd=folder, SOURCE_DATE_EPOCH="0")
     shutil.copy(folder / "python", folder / "plain-python")
     shutil.copy(HERE / "main.c", folder / "Programs" / "python.c")
@@ -250,20 +250,31 @@ def build(
 
 def interpreters(processors: list[str]) -> dict[str, pathlib.Path]:
     """Return the folder of each processor's Python, compiled now where it is missing."""
-    done = kept()
     own = os.uname().machine
-    needed = [own, *(name for name in processors if name != own)]
-    with (cache() / "lock").open("w") as lock, tempfile.TemporaryDirectory(dir=cache()) as scratch:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        missing = [name for name in needed if not (done / name / "starter").is_file()]
-        if missing:
-            apt = Apt(pathlib.Path(scratch))
-            sources = {name: apt.source(name) for name in SOURCES}
-            done.mkdir(exist_ok=True)
-            (done / "SOURCES").write_text("".join(f"{folder.name}\n" for folder in sources.values()))
-        for name in missing:
-            build(name, sources, None if name == own else done / own / "python").rename(done / name)
-    return {name: done / name for name in needed}
+    # A Python of this machine helps to compile the others.
+    wanted = {name: kept() / name for name in (own, *processors)}
+
+    def missing() -> list[str]:
+        return [name for name, folder in wanted.items() if not (folder / "starter").is_file()]
+
+    if missing():
+        with (cache() / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            compile_all(missing(), wanted)
+    return wanted
+
+
+def compile_all(processors: list[str], wanted: dict[str, pathlib.Path]) -> None:
+    """Compile the Pythons of these processors, of the newest sources that the archive has."""
+    own = wanted[os.uname().machine]
+    own.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache()) as scratch:
+        apt = Apt(pathlib.Path(scratch))
+        sources = {name: apt.source(name) for name in SOURCES}
+        (own.parent / "SOURCES").write_text("".join(f"{folder.name}\n" for folder in sources.values()))
+        for name in processors:
+            build(name, sources, None if wanted[name] == own else own / "python").rename(wanted[name])
+            shutil.rmtree(cache() / "building")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 
 import pytest
 
@@ -125,6 +126,9 @@ def test_addresses(text: str, taken: bool) -> None:
     assert (go.parse_ip(text) is not None) is taken
 
 
+LEADING_ZERO = re.compile(r"(?<![0-9a-f])0\d+\.|\.0\d+$")
+
+
 def test_addresses_as_python() -> None:
     import ipaddress
 
@@ -134,6 +138,9 @@ def test_addresses_as_python() -> None:
         try:
             number = int(ipaddress.ip_address(text))
         except ValueError:
+            number = None
+        if LEADING_ZERO.search(text):
+            # Python before 3.9.5 took it.
             number = None
         found = go.parse_ip(text)
         assert (found.number if found else None) == number, text

@@ -61,18 +61,17 @@ def older() -> pathlib.Path:
 
 
 @functools.cache
-def executable() -> pathlib.Path:
-    """Return the standalone executable for this processor.
+def executable(machine: str = os.uname().machine) -> pathlib.Path:
+    """Return the standalone executable for a processor.
 
-    Skips where its Python is not compiled yet, which takes half an hour, unless all installations are asked for.
+    Skips where its Python is not compiled yet, which takes minutes, unless all installations are asked for.
     """
     sys.path.append(str(PROJECT / "packaging" / "standalone"))
     interpreter = importlib.import_module("interpreter")
-    machine = os.uname().machine
     if not (interpreter.kept() / machine / "starter").is_file() and not os.environ.get(
         "HOSTCHECK_ALL_INSTALLS"
     ):
-        pytest.skip("the Python of the executable is not compiled: make standalone")
+        pytest.skip(f"the Python of the executable for {machine} is not compiled: make standalone")
     target = pathlib.Path(_scratch().name) / "executables"
     command = [sys.executable, str(PROJECT / "packaging" / "standalone" / "build.py"), str(target), machine]
     done = subprocess.run(command, capture_output=True, text=True, timeout=7200)
