@@ -178,7 +178,7 @@ class Measured:
         before = cpu(self.pid)
         said = wrk(self.port, self.connections, BEST)
         self.rates.append(float(said.rate))
-        self.cpu.append(1000 * (cpu(self.pid) - before) / int(said.count))
+        self.cpu.append(1000 * (cpu(self.pid) - before) / max(1, int(said.count)))
         self.took.append(scrape_times(self.port, self.connections, BEST))
 
     @property
