@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -16,6 +17,9 @@ import roots
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 SECONDS = 900
+"""Of processor time, which a boot on a busy machine needs as one on a quiet machine."""
+PATIENCE = 3600
+"""Seconds until a machine that does nothing is given up."""
 ANSWER = 64 << 20
 END = ("Freezing execution", "Kernel panic", "end Kernel panic", "You are in emergency mode")
 """What the console says where no answer will come."""
@@ -90,7 +94,7 @@ def boot(
                 arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
             )
         try:
-            _wait(machine, console, began + SECONDS)
+            _wait(machine, console, began + PATIENCE)
         finally:
             machine.kill()
             machine.wait()
@@ -102,12 +106,21 @@ def boot(
 
 def _wait(machine: subprocess.Popen[bytes], console: pathlib.Path, limit: float) -> None:
     """Wait until the machine is off, or has said that it never will be."""
-    while machine.poll() is None and time.monotonic() < limit:
+    while machine.poll() is None and time.monotonic() < limit and _spent(machine.pid) < SECONDS:
         time.sleep(1)
         seen = console.read_text(errors="replace")[-4000:] if console.exists() else ""
         if any(words in seen for words in END):
             time.sleep(2)
             return
+
+
+def _spent(pid: int) -> float:
+    """Return the processor time of a process (proc_pid_stat(5), utime and stime)."""
+    try:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def can_boot() -> None:
