@@ -19,6 +19,9 @@ PROGRAM_FOLDERS = (
 )
 """Where systemd looks for a program (systemd.exec(5), the default PATH), then where snaps put theirs."""
 
+EXPANDED_LIMIT = 1 << 16
+"""Characters that variables may grow a text to, of which a kernel takes 4,096: `A="$A $A"` doubles with each line."""
+
 
 class Source(Record):
     """Where a value was read: a file of the host, and the line in it from 1 (0: the whole file)."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from hostcheck._typing import Callable, Union
+from hostcheck.facts.files import EXPANDED_LIMIT
 from hostcheck.record import Record
 
 Word = list[tuple[str, str, bool]]
@@ -216,10 +217,14 @@ class _Run:
     def words(self, command: _Command) -> list[str]:
         """Return the command's words, variables expanded."""
         found = []
+        room = EXPANDED_LIMIT
         for word in command.words:
-            text = "".join(
-                value if kind == "text" else self._variable(value) for kind, value, _quoted in word
-            )
+            parts = []
+            for kind, value, _quoted in word:
+                said = value if kind == "text" else self._variable(value)
+                room -= len(said)
+                parts.append(said if room > 0 else "")
+            text = "".join(parts)
             # An unquoted variable that is empty is no word at all.
             if text or any(quoted or kind == "text" for kind, _value, quoted in word):
                 found.append(text)

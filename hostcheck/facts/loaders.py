@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from functools import cmp_to_key
 
 from hostcheck._typing import Any, Callable
+from hostcheck.facts.files import EXPANDED_LIMIT
 from hostcheck.record import Record
 
 PREFIXES = ("vmlinuz-", "vmlinux-", "kernel-", "bzImage-", "zImage-", "Image-", "linux-", "uImage-")
@@ -192,6 +193,7 @@ def expand(words: str, variables: Mapping[str, str]) -> str:
     if "$" not in words:
         return words
     done = []
+    room = EXPANDED_LIMIT
     rest = words
     while rest:
         before, dollar, rest = rest.partition("$")
@@ -205,7 +207,9 @@ def expand(words: str, variables: Mapping[str, str]) -> str:
             while end < len(rest) and (rest[end].isalnum() or rest[end] == "_"):
                 end += 1
             name, rest = rest[:end], rest[end:]
-        done.append(variables.get(name, ""))
+        value = variables.get(name, "")
+        room -= len(value)
+        done.append(value if room > 0 else "")
     return " ".join("".join(done).split())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from hostcheck.facts.files import text
+from hostcheck.facts.files import EXPANDED_LIMIT, text
 from hostcheck.host import Host, Unavailable
 from hostcheck.record import Record
 
@@ -100,7 +100,7 @@ def parse_assignments(content: str, known: Mapping[str, str] | None = None) -> I
             number += 1
             value, open_quote = _unquote(rest, variables)
         if variables is not None:
-            value = variables.get(name, "") + value if append else value
+            value = (variables.get(name, "") + value)[:EXPANDED_LIMIT] if append else value
             variables[name] = value
         yield Assignment(name, value, start + 1)
 
@@ -109,6 +109,7 @@ def _unquote(word: str, variables: Mapping[str, str] | None) -> tuple[str, bool]
     """Return the shell's first word of `word` without its quotes, and whether a quote is left open."""
     done: list[str] = []
     quote = ""
+    room = EXPANDED_LIMIT
     at = 0
     while at < len(word):
         char = word[at]
@@ -133,7 +134,9 @@ def _unquote(word: str, variables: Mapping[str, str] | None) -> tuple[str, bool]
             quote = "'"
         elif char == "$" and variables is not None and word[at : at + 1] not in ("", "("):
             name, at = _variable(word, at)
-            done.append(variables.get(name, "") if name else "$")
+            value = variables.get(name, "") if name else "$"
+            room -= len(value)
+            done.append(value if room > 0 else "")
         elif not quote and (char.isspace() or char == ";"):
             break
         else:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 
-from hostcheck._typing import Optional
+from hostcheck._typing import Callable, Optional
 from hostcheck.facts import files
 from hostcheck.host import Host, Unavailable
 from hostcheck.record import Record
@@ -28,6 +28,9 @@ RUNLEVELS = ("sysinit", "boot", "default")
 
 LINE_LIMIT = 1 << 20
 """Bytes. systemd gives a file up at a longer line (LONG_LINE_MAX in basic/fileio.h)."""
+
+LINES_LIMIT = 100_000
+"""Lines of all files together."""
 
 NAMES = {
     "net.ipv4.ip_forward": "net.ipv4.conf.all.forwarding",
@@ -479,9 +482,26 @@ def _read(host: Host, path: str) -> str:
         return ""
 
 
+def _lines(
+    host: Host, paths: Iterable[str], parse: Callable[[str, str], list[Assignment]]
+) -> list[Assignment]:
+    """Return what the files assign, in order.
+
+    Raises:
+        Unavailable: it is more than anybody writes.
+
+    """
+    found: list[Assignment] = []
+    for path in paths:
+        found += parse(_read(host, path), path)
+        if len(found) > LINES_LIMIT:
+            raise Unavailable(f"the files of sysctl.d have more than {LINES_LIMIT:,} lines")
+    return found
+
+
 def systemd_assignments(host: Host) -> list[Assignment]:
     """Return every line that systemd-sysctl reads at boot, in order."""
-    return [line for path in conf_files(host) for line in parse_sysctl_conf(_read(host, path), path)]
+    return _lines(host, conf_files(host), parse_sysctl_conf)
 
 
 def procps_assignments(host: Host, old: bool = False) -> list[Assignment]:
@@ -493,7 +513,7 @@ def procps_assignments(host: Host, old: bool = False) -> list[Assignment]:
 
     """
     paths = [*conf_files(host, hidden=True), CONF]
-    lines = [line for path in paths for line in parse_procps_conf(_read(host, path), path)]
+    lines = _lines(host, paths, parse_procps_conf)
     return [line for line in lines if line.text and not is_glob(line.path)] if old else lines
 
 
@@ -512,12 +532,7 @@ def openrc_assignments(host: Host) -> list[Assignment]:
         if posixpath.basename(path) not in names
     ]
     paths += [*own, CONF]
-    return [
-        line
-        for path in paths
-        for line in parse_procps_conf(_read(host, path), path)
-        if line.text and not is_glob(line.path)
-    ]
+    return [line for line in _lines(host, paths, parse_procps_conf) if line.text and not is_glob(line.path)]
 
 
 def tool(host: Host) -> str:

@@ -29,6 +29,9 @@ NAMES_LIMIT = 1_000_000
 VOLUMES_LIMIT = 256
 """Partitions and logical volumes; the rest is not looked at."""
 
+ROWS_LIMIT = 1 << 14
+"""Rows of a GPT, which mostly has 128; the library walks through all that it claims to have."""
+
 ESP = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
 XBOOTLDR = "bc13c2ff-59e6-4262-a352-b275fd6f7172"
 """GPT partition types (UAPI group, Discoverable Partitions Specification)."""
@@ -141,7 +144,7 @@ def open_disk(file: BinaryIO, name: str) -> DiskHost:
     except ImportError:
         raise NoTarget(f"{name} is a disk image; {MISSING}") from None
     # The libraries log what they try and do not find, which says nothing to a reader of the report.
-    logging.getLogger("dissect").setLevel(logging.CRITICAL)
+    logging.getLogger("dissect").setLevel(logging.CRITICAL + 1)
     magic = _peek(file, 0, 4)
     if magic == b"# Di":
         raise NoTarget(
@@ -202,6 +205,10 @@ def _volumes(volume: Any, disk: BinaryIO) -> Iterator[_Volume]:
         return
     parts: list[tuple[Any, list[str], str]] = []
     physical = []
+    if _peek(disk, 512, 8) == b"EFI PART":
+        rows = int.from_bytes(_peek(disk, 592, 4), "little")
+        if rows > ROWS_LIMIT:
+            raise ValueError(f"its partition table claims {rows:,} rows")
     try:
         found = list(volume.open(disk).volumes)[:VOLUMES_LIMIT]
     except Exception:

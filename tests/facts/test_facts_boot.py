@@ -349,6 +349,21 @@ def test_hostile_grub(text: str) -> None:
     boot.boot(FakeHost({"/boot/grub/grub.cfg": text}, kind="root"))
 
 
+DOUBLING = {
+    "grub": ("/boot/grub/grub.cfg", 'set a="${a}${a}x"\n', "menuentry 'x' { linux /vmlinuz-6.1 $a }\n"),
+    "guess": ("/etc/default/grub", 'GRUB_CMDLINE_LINUX="x $GRUB_CMDLINE_LINUX $GRUB_CMDLINE_LINUX"\n', ""),
+    "u-boot": ("/boot/boot.cmd", 'setenv bootargs "x ${bootargs} ${bootargs}"\n', ""),
+}
+
+
+@pytest.mark.parametrize("loader", DOUBLING)
+def test_variables_that_double(loader: str) -> None:
+    path, line, end = DOUBLING[loader]
+    found = boot.boot(FakeHost({path: line * 60 + end}, kind="root"))
+    assert found.loader == loader
+    assert len(found.cmdline or "") < 1 << 18
+
+
 def test_initrdless_boot_of_cloud_images() -> None:
     text = """menuentry 'U' {
     if [ "${initrdfail}" = 1 ]; then

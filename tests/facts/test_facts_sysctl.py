@@ -326,6 +326,12 @@ def test_forwarding_has_two_names(text: str, value: str | None) -> None:
     assert setting.value == value
 
 
+def test_more_lines_than_anybody_writes() -> None:
+    files: dict[str, Content] = {f"/etc/sysctl.d/{n}.conf": "vm.swappiness=1\n" * 60_000 for n in range(2)}
+    with pytest.raises(Unavailable, match="lines"):
+        sysctl.boot_settings(FakeHost(files, kind="root"))
+
+
 @pytest.mark.parametrize("key", ["fs.inotify.max_user_instances", "user.max_inotify_instances"])
 def test_inotify_has_two_names(key: str) -> None:
     text = "fs.inotify.max_user_instances=512\nuser.max_inotify_instances=64\n"

@@ -10,6 +10,7 @@ import json
 import lzma
 import pathlib
 import shutil
+import struct
 import subprocess
 import tarfile
 import time
@@ -19,7 +20,7 @@ import pytest
 
 from hostcheck import plugins
 from hostcheck.facts import boot
-from hostcheck.host import FileSystem, Host, NoTarget, Unavailable
+from hostcheck.host import FileSystem, Host, NoTarget, Unavailable, disk
 from hostcheck.host import layers as layers_module
 from hostcheck.host.target import open_target
 from hostcheck.policy import Policy
@@ -457,6 +458,41 @@ def test_layout_link_out(tmp_path: pathlib.Path) -> None:
         open_target(str(tmp_path / "layout"))
 
 
+def tarfile_header(kind: bytes, size: int) -> bytes:
+    """Return the header of a tar's member that is not there."""
+    info = tarfile.TarInfo("x")
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT) + bytes(1 << 16)
+
+
+def gpt(rows: int, size: int) -> bytes:
+    """Return a disk with a table that claims so many rows of that size."""
+    mbr = bytearray(512)
+    mbr[450], mbr[454:462], mbr[510:] = 0xEE, struct.pack("<II", 1, 0xFFFF), b"\x55\xaa"
+    table = struct.pack(
+        "<8s4I4Q16sQ3I", b"EFI PART", 0x10000, 92, 0, 0, 1, 2047, 34, 2000, bytes(16), 2, rows, size, 0
+    )
+    return bytes(mbr) + table.ljust(1 << 20, b"\0")
+
+
+def mbr_in_a_circle() -> bytes:
+    """Return a disk whose extended partition leads to itself."""
+    disk = bytearray(1 << 20)
+    for start, following in ((0, 63), (63 * 512, 0)):
+        disk[start + 450], disk[start + 454 : start + 462] = 0x83, struct.pack("<II", 1, 100)
+        disk[start + 466], disk[start + 470 : start + 478] = 0x05, struct.pack("<II", following, 100)
+        disk[start + 510 : start + 512] = b"\x55\xaa"
+    return bytes(disk)
+
+
+def qcow2_of(backing: bytes) -> bytes:
+    """Return a qcow2 whose blocks are to be taken from another file. Source: QEMU, docs/interop/qcow2."""
+    head = struct.pack(
+        ">4sIQIIQIIQQIIQ", b"QFI\xfb", 2, 512, len(backing), 16, 1 << 20, 0, 1, 1 << 16, 0, 0, 0, 0
+    )
+    return head.ljust(512, b"\0") + backing.ljust(1 << 17, b"\0")
+
+
 def damaged(tmp_path: pathlib.Path, name: str) -> bytes:
     """Return the bytes of one bad file."""
     tar = tar_of(TREE)
@@ -471,6 +507,17 @@ def damaged(tmp_path: pathlib.Path, name: str) -> bytes:
         "zstd garbage": b"\x28\xb5\x2f\xfd" + b"garbage" * 100,
         "qcow2 header alone": b"QFI\xfb\x00\x00\x00\x03",
         "qcow2 absurd": b"QFI\xfb\x00\x00\x00\x03" + b"\xff" * 4096,
+        "qcow2 on a file of this machine": qcow2_of(b"/etc/shadow"),
+        "qcow2 on itself": qcow2_of(str(tmp_path / "image").encode()),
+        "GPT of four billion rows": gpt(0xFFFFFFFF, 128),
+        "GPT of rows without a size": gpt(0xFFFFFFFF, 0),
+        "MBR in a circle": mbr_in_a_circle(),
+        "tar of a member without an end": tar_with(("etc/passwd", b"x"))[:124]
+        + b"77777777777\0"
+        + bytes(2000),
+        "pax header without an end": tarfile_header(tarfile.XHDTYPE, 8 << 30),
+        "long name without an end": tarfile_header(tarfile.GNUTYPE_LONGNAME, 8 << 30),
+        "links of links": tar_with(*((f"a{n}", f"a{n + 1}/a{n + 1}") for n in range(500)), ("a0/x", b"x")),
         "vmdk descriptor": b'# Disk DescriptorFile\nCID=1\nparentCID=ffffffff\nRW 10 FLAT "/etc/shadow" 0\n',
         "vmdk absurd": b"KDMV" + b"\xff" * 4096,
         "vhdx absurd": b"vhdxfile" + b"\xff" * 4096,
@@ -501,7 +548,9 @@ def damaged(tmp_path: pathlib.Path, name: str) -> bytes:
         "qcow2 header alone", "qcow2 absurd", "vmdk descriptor", "vmdk absurd", "vhdx absurd", "vdi absurd",
         "ext absurd", "xfs absurd", "btrfs absurd", "squashfs absurd", "MBR of nothing", "GPT absurd", "LVM absurd",
         "ISO absurd", "manifest of garbage", "manifest nested", "layer missing", "layer climbing",
-        "index in a circle", "many layers",
+        "index in a circle", "many layers", "qcow2 on a file of this machine", "qcow2 on itself",
+        "GPT of four billion rows", "GPT of rows without a size", "MBR in a circle", "tar of a member without an end",
+        "pax header without an end", "long name without an end", "links of links",
     ],
 )  # fmt: skip
 def test_damaged(name: str, tmp_path: pathlib.Path) -> None:
@@ -513,6 +562,43 @@ def test_damaged(name: str, tmp_path: pathlib.Path) -> None:
         open_target(str(file))
     assert str(file) in str(caught.value)
     assert time.monotonic() - began < 10
+
+
+def test_reads_without_an_end(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    """What is read over and over is given up."""
+    pytest.importorskip("dissect.target")
+    monkeypatch.setattr(disk, "READS_LIMIT", 3)
+    file = disks("qcow2", tmp_path, TREE)
+    with pytest.raises(NoTarget, match="without an end"):
+        open_target(str(file))
+
+
+def test_marks_that_climb(tmp_path: pathlib.Path) -> None:
+    """A mark removes nothing but what lies beside it."""
+    names = ("etc/.wh...", "etc/.wh..", "../.wh.etc", ".wh.", ".wh../../etc", "..wh.etc")
+    (tmp_path / "image").write_bytes(
+        saved(tar_with(("etc/kept", b"1")), tar_with(*((n, b"") for n in names)))
+    )
+    assert open_target(str(tmp_path / "image")).read("/etc/kept") == "1"
+
+
+def test_etc_that_is_a_link_out(tmp_path: pathlib.Path) -> None:
+    """A folder of this machine is not entered through a link of the image."""
+    host = host_of(("etc", "../../../../etc"), ("usr/lib/os-release", b"ID=x\n"), tmp_path=tmp_path)
+    with pytest.raises(FileNotFoundError):
+        host.read("/etc/passwd")
+
+
+def test_a_folder_in_itself(tmp_path: pathlib.Path) -> None:
+    """A folder of a damaged file system that leads to its own parent is walked no deeper than a check asks."""
+    pytest.importorskip("dissect.target")
+    (tmp_path / "tree/etc/systemd").mkdir(parents=True)
+    (tmp_path / "tree/etc/os-release").write_text("ID=debian\n")
+    ext4(tmp_path / "disk", tmp_path / "tree", "-O", "^metadata_csum")
+    tool("debugfs", "-w", "-R", "ln <2> /etc/systemd/system", tmp_path / "disk")
+    host = open_target(str(tmp_path / "disk"))
+    assert host.read("/etc/systemd/system/etc/os-release") == "ID=debian\n"
+    assert not [r for r in report(host).values() if r["outcome"] == "error"]
 
 
 def test_truncated_qcow2(tmp_path: pathlib.Path) -> None:
