@@ -40,6 +40,23 @@ def sysctl(setting: str) -> dict[str, object]:
     return now(f"sysctl -q -w {setting}")
 
 
+NFT = around(
+    "sh -c 'cd {bookworm-podman} && for name in nftables edit mnl nftnl jansson gmp bsd md; do"
+    " cp -an --parents usr/sbin/nft usr/lib/*/lib$name.so* {root}; done'"
+)
+"""The program nft, which Debian recommends beside iptables: it is not on these hosts."""
+
+
+def nft(*commands: str) -> dict[str, object]:
+    """Return rules of nftables that somebody made."""
+    return both(NFT, now(*(f"nft '{line}'" for line in commands)))
+
+
+def moved(place: str, options: str) -> dict[str, object]:
+    """Return a disk of its own, mounted so, for a folder below the data root."""
+    return around(f"mkdir -p {DATA}/{place}", f"mount -t tmpfs -o {options} tmpfs {DATA}/{place}")
+
+
 def remapped(ids: str) -> dict[str, object]:
     """Return users that are remapped, to these subordinate ids."""
     return both(keys(userns_remap="default"),
@@ -139,6 +156,51 @@ HUNT = (
     Fault("no names of services", shell("rm -f /etc/services /etc/protocols /etc/networks")),
     Fault("no host name and no issue", shell("rm -f /etc/hostname /etc/issue /etc/motd")),
     Fault("an old pid file of containerd", files({"/run/containerd/containerd.pid": "99999"})),
+    Fault("the client's proxy on this machine", files({"/root/.docker/config.json":
+          '{"proxies": {"default": {"httpProxy": "http://127.0.0.1:3128"}}}'})),
+    Fault("a library to preload that is gone", files({"/etc/ld.so.preload": "/usr/lib/libsnoopy.so\n"})),
+    Fault("nothing is tracked", now("iptables -t raw -A PREROUTING -j NOTRACK")),
+    Fault("INPUT drops private addresses", now("iptables -A INPUT -s 172.16.0.0/12 -j DROP")),
+    Fault("OUTPUT rejects private addresses", now("iptables -A OUTPUT -d 172.16.0.0/12 -j REJECT")),
+    Fault("OUTPUT drops all but loopback and replies", now("iptables -P OUTPUT DROP",
+          "iptables -A OUTPUT -o lo -j ACCEPT",
+          "iptables -A OUTPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT")),
+    Fault("nftables forwards nothing", nft("add table inet guard",
+          "add chain inet guard forward { type filter hook forward priority 0; policy drop; }")),
+    Fault("a table of nftables where iptables has its own", nft("add table ip filter",
+          "add chain ip filter FORWARD { type filter hook forward priority 0; policy accept; }",
+          "add rule ip filter FORWARD ct state vmap { established : accept, invalid : drop }")),
+    Fault("arptables drops", both(NFT, now("arptables -P INPUT DROP"))),
+    Fault("ebtables drops", both(NFT, now("ebtables -P INPUT DROP"))),
+    Fault("docker0 with a spanning tree", around("ip link add docker0 type bridge stp_state 1 forward_delay 1500")),
+    Fault("/dev/null a file", around("touch {root}/run/null", "mount --bind {root}/run/null {root}/dev/null")),
+    Fault("/dev without devices", around("mount --bind {root}/dev {root}/dev",
+          "mount -o remount,bind,nodev {root}/dev")),
+    Fault("no pseudo terminals", around("umount -l {root}/dev/pts")),
+    Fault("no shared memory of the host", around("umount -l {root}/dev/shm")),
+    Fault("docker's socket a mount", around("touch {root}/run/docker.sock {root}/run/other.sock",
+          "mount --bind {root}/run/other.sock {root}/run/docker.sock")),
+    Fault("data-root without links to follow", around(f"mount -o remount,nosymfollow {DATA}")),
+    Fault("volumes on a disk without programs", moved("volumes", "noexec")),
+    Fault("layers on a disk without programs", moved("overlay2", "noexec")),
+    Fault("images on a disk to read only", moved("image", "ro")),
+    Fault("containers on a disk to read only", moved("containers", "ro")),
+    Fault("layers moved to another disk", shell(f"mkdir -p /run/disk/overlay2; ln -s /run/disk/overlay2 {ROOT}/"),
+          now=True),
+    Fault("layers on a disk that is not mounted", shell(f"ln -s /mnt/disk/overlay2 {ROOT}/")),
+    Fault("volumes on a disk that is not mounted", shell(f"ln -s /mnt/disk/volumes {ROOT}/")),
+    Fault("temporary files on a disk that is not mounted", shell(f"ln -s /mnt/disk/tmp {ROOT}/")),
+    Fault("/etc/docker on a disk that is not mounted", shell("rm -rf /etc/docker; ln -s /mnt/etc/docker /etc/")),
+    Fault("daemon.json of zeros", shell("head -c 64 /dev/zero > /etc/docker/daemon.json")),
+    Fault("containerd's configuration of zeros", shell("head -c 64 /dev/zero > /etc/containerd/config.toml")),
+    Fault("containerd's configuration with a mark", containerd("\ufeffversion = 2\n")),
+    Fault("containerd's table twice", version_2("[debug]\n[debug]")),
+    Fault("a plugin disabled by its short name", version_2('disabled_plugins = ["cri"]')),
+    Fault("metrics on an address that may be another's", both(keys(metrics_addr="203.0.113.9:9323"),
+          sysctl("net.ipv4.ip_nonlocal_bind=1")), now=True),
+    Fault("metrics on an address of a local route", both(keys(metrics_addr="203.0.113.9:9323"),
+          around("ip route add local 203.0.113.0/24 dev lo")), now=True),
+    Fault("the runtime of containerd's first years", keys(default_runtime="io.containerd.runtime.v1.linux")),
 )  # fmt: skip
 """In the order in which they were tried."""
 
@@ -174,6 +236,27 @@ BROUGHT = {
     "the client's context not there": "client.context blocks where it is root's",
     "/opt a file": "state.folders knows it, from containerd 2.0 on",
     "data-root of 64 MiB": "a false alarm: resources.space asked for too much",
+    "the client's proxy on this machine": "a new check, which warns: client.proxies",
+    "a library to preload that is gone": "programs.loader reads /etc/ld.so.preload",
+    "nothing is tracked": "forwarding.chains knows NOTRACK",
+    "INPUT drops private addresses": "forwarding.chains knows what containers' packets are, and walks the rules",
+    "OUTPUT rejects private addresses": "the same",
+    "OUTPUT drops all but loopback and replies": "the same",
+    "nftables forwards nothing": "rulesets.nftables asks nft for the rules that hold now",
+    "arptables drops": "the same, where nft is there",
+    "ebtables drops": "the same, where nft is there",
+    "docker0 with a spanning tree": "interfaces.bridge knows the delay of a spanning tree",
+    "/dev without devices": "a new check: places.devices",
+    "docker's socket a mount": "places.sockets knows mounts",
+    "data-root without links to follow": "filesystem.mount_options knows nosymfollow",
+    "volumes on a disk without programs": "filesystem.mount_options knows disks below the data root",
+    "images on a disk to read only": "the same",
+    "containers on a disk to read only": "the same",
+    "layers moved to another disk": "state.folders knows that runc follows no link",
+    "layers on a disk that is not mounted": "state.folders knows links that lead nowhere",
+    "volumes on a disk that is not mounted": "the same",
+    "/etc/docker on a disk that is not mounted": "the same, before 23.0",
+    "the runtime of containerd's first years": "docker.runtimes looks for the shim of a type",
 }
 """What hostcheck had not foretold when the fault was first tried, and what was mended."""
 
