@@ -27,6 +27,9 @@ OWN_DEVICES = ("docker", "br-", "cni", "podman", "veth")
 """How the interfaces of container networks begin."""
 
 
+FIRST = 9
+"""Where the addresses end that the first containers are given: dockerd goes through a network from its start."""
+
 NOWHERE = "*"
 """The interface of a route that is a black hole, or otherwise rejects (fib_trie.c, fib_route_seq_show)."""
 
@@ -107,6 +110,7 @@ class AddressesOverlap(Check):
         if taken:
             yield from self._swallowed(taken, nowhere)
             yield from self._diverted(host, taken)
+            yield from self._own(host, taken)
         if unused:
             first = network.format_network(*unused[0])
             yield passed(subject, f"{first} is free for the next network", value=first)
@@ -170,6 +174,27 @@ class AddressesOverlap(Check):
             else [f"ip rule add to {shown} lookup main priority {max(1, rule.priority - 1)}"],
             hint='or give daemon.json another block: "bip"',
         )
+
+    def _own(self, host: Host, taken: tuple[int, int]) -> Iterator[Finding]:
+        """Say which addresses that containers are given first are this host's own, beside that of docker0."""
+        table = files.text(host, "/proc/net/fib_trie")
+        bip = str(network.engine_option(host, "bip", "") or "").partition("/")[0]
+        gateway = network.parse_address(bip)
+        there = host.exists("/sys/class/net/docker0")
+        for base, bits in network.parse_fib_trie(table or ""):
+            last = base + (1 << (32 - bits)) - 1
+            mine = bits == 32 and (there or base == gateway)
+            if mine or base > taken[0] + FIRST or last < taken[0] + 2:
+                continue
+            shown = network.format_network(base, bits)
+            yield failed(
+                "own addresses",
+                f"{shown} is this host's own, and docker gives addresses of it to containers: they reach nothing",
+                value=shown,
+                expected="addresses that only containers have",
+                commands=[f"ip addr delete {shown} dev lo"],
+                hint='or give daemon.json another block: "bip"',
+            )
 
     def _bridge(self, host: Host, routes: list[network.Route]) -> tuple[int, int] | None:
         """Return the network of a docker0 that is there: dockerd takes it over where it is told no bip."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import cgroup, containerd, engine, toml
@@ -40,6 +40,24 @@ KINDS = {
     "stream_processors": (dict, "table"),
 }
 """What the keys at the top must be. Source: containerd's cmd/containerd/server/config/config.go."""
+
+BELOW = {
+    **{f"{table}.{key}": (str, "text") for table in ("grpc", "ttrpc", "debug") for key in ("address",)},
+    **{f"{table}.{key}": (int, "number") for table in ("grpc", "ttrpc", "debug") for key in ("uid", "gid")},
+    "grpc.tcp_address": (str, "text"),
+    "grpc.max_recv_message_size": (int, "number"),
+    "grpc.max_send_message_size": (int, "number"),
+    "debug.level": (str, "text"),
+    "metrics.address": (str, "text"),
+    "metrics.grpc_histogram": (bool, "switch"),
+    "cgroup.path": (str, "text"),
+}
+"""What the keys in the tables at the top must be; from the same file."""
+
+SMALLEST = 8192
+"""Bytes. The description of a container, which dockerd sends in one message, is larger: its seccomp profile alone."""
+
+TABLES = ("grpc", "ttrpc", "debug", "metrics", "cgroup", "timeouts")
 
 REMOVED = (
     ("systemd_cgroup", "SystemdCgroup in the runtime's options"),
@@ -192,6 +210,29 @@ class ContainerdConfig(Check):
                 yield self._refused(
                     found, f"config.toml {key}", text, value, name, key, hint=f"make it a {name}"
                 )
+            yield from self._below(found, part)
+
+    def _below(self, found: containerd.Config, part: Mapping[str, object]) -> Iterator[Finding]:
+        """Judge the tables at the top."""
+        tables = {key: part[key] for key in TABLES if isinstance(part.get(key), dict)}
+        for key, value in containerd.leaves(tables):
+            wrong, expected = self._wrong(key, value)
+            if wrong:
+                name, hint = key.partition(".")[2], f"make it {expected}"
+                yield self._refused(found, f"config.toml {key}", wrong, value, expected, name, hint=hint)
+
+    def _wrong(self, key: str, value: object) -> tuple[str, str]:
+        """Return what is wrong with a key, and what it is to be; two empty texts where nothing is."""
+        from hostcheck.facts._govalues import is_duration  # few hosts set such keys
+
+        kind, word = BELOW.get(key, (type(value), ""))
+        if type(value) is not kind:
+            return f"is no {word}: containerd does not start", f"a {word}"
+        if key.startswith("timeouts.") and not (isinstance(value, str) and is_duration(value)):
+            return "is no duration: containerd does not start", "a duration, as 5s"
+        if key.startswith("grpc.max_") and isinstance(value, int) and 0 < value < SMALLEST:
+            return "is less than a container's description: none starts, nor does dockerd", "a larger number"
+        return "", ""
 
     def _names(self, found: containerd.Config) -> Iterator[Finding]:
         # 2.x migrates each imported file by its own version, 1.x looks at all of them together.

@@ -111,11 +111,12 @@ class PlacesRun(Check):
             if not until or (number is not None and number < Version(until))
         ]
         where = {"path": top, "expected": "folders that can be written"}
-        wrong = next((each for each in (files.obstacle(host, place) for place in places) if each), None)
+        found = (files.obstacle(host, place) or files.dangling(host, place) for place in places)
+        wrong = next((each for each in found if each), None)
         if wrong:
             return failed(
                 top,
-                f"{wrong} is no folder: the engine does not start, or starts no container",
+                f"{wrong} is no folder, nor leads to one: the engine does not start, or starts no container",
                 value="file",
                 commands=[f"mv {wrong} {wrong}.away", "systemctl restart containerd docker"],
                 **where,
@@ -366,6 +367,9 @@ class PlacesSysctls(Check):
 
 NULL = "/dev/null"
 
+ROOM = 8192
+"""Bytes: what the description of a process takes, which a shim writes for runc."""
+
 
 class PlacesDevices(Check):
     """Programs can open /dev/null.
@@ -412,8 +416,8 @@ class PlacesTemporary(Check):
     *Why*: for each `docker exec`, and so for each health check, the shim of containerd writes a file for runc to /tmp:
     "OCI runtime exec failed: open /tmp/runc-process...: read-only file system".
 
-    *Needs*: /tmp a folder that can be written, or another place in TMPDIR of containerd's unit. One that is missing
-    comes with the boot (tmpfiles.d, tmp.mount).
+    *Needs*: /tmp a folder that can be written and has room, or another place in TMPDIR of containerd's unit. One that
+    is missing comes with the boot (tmpfiles.d, tmp.mount).
 
     *Fix*: mount a tmpfs on /tmp: `systemctl enable --now tmp.mount`.
     """
@@ -432,16 +436,37 @@ class PlacesTemporary(Check):
         place = self._told(host) or TMP
         where = {"path": place, "expected": "a folder that can be written", "when": host.when}
         effect = "`docker exec` and health checks fail"
-        wrong = files.obstacle(host, place)
+        wrong = files.obstacle(host, place) or self._lost(host, place)
         mount = mounts.now(host, place) if host.kind == "live" else mounts.boot(host, place)
         if wrong:
-            yield failed(place, f"{wrong} is no folder: {effect}", value="file", **where)
+            yield failed(place, f"{wrong} is no folder, nor leads to one: {effect}", value="file", **where)
+        elif host.kind == "live" and not host.exists(place):
+            commands = [f"mkdir -m 1777 {place}"]
+            yield failed(place, f"is not there: {effect}", value="absent", commands=commands, **where)
+        elif host.kind == "live" and self._is_full(host, place):
+            yield failed(
+                place, f"is full: {effect}", value="full", hint=f"remove what filled {place}", **where
+            )
         elif mount and "ro" in mount.options and not self._mounted_later(host, place):
             commands = ["systemctl enable --now tmp.mount"] if place == TMP else []
             text = f"{mount.point} is read-only: {effect}"
             yield failed(place, text, value="ro", commands=commands, **where)
         else:
             yield passed(place, "can be written", value="rw", **where)
+
+    def _lost(self, host: Host, place: str) -> str | None:
+        """Return the link in a path that leads nowhere, now or after the boot."""
+        link = files.dangling(host, place)
+        later = link is not None and host.kind != "live" and bool(mounts.brought(host, host.resolve(link)))
+        return None if later else link
+
+    def _is_full(self, host: Host, place: str) -> bool:
+        """Return whether no file finds room; what older recordings did not ask is taken for room."""
+        try:
+            usage = host.disk_usage(place)
+        except (OSError, Unavailable):
+            return False
+        return usage.total > 0 and (usage.free < ROOM or (usage.inodes > 0 and usage.inodes_free <= 0))
 
     def _told(self, host: Host) -> str:
         """Return TMPDIR of containerd's unit, from which its shims have theirs."""

@@ -176,28 +176,31 @@ class ProgramsLoader(Check):
     def _preloaded(self, host: Host) -> Iterator[Finding]:
         """Judge what glibc's loader puts into every program, iptables among them."""
         for name in libraries.preloaded(files.text(host, libraries.PRELOAD) or ""):
+            program = self._loaded(host, "iptables")
             # $LIB and $PLATFORM lead we know not where.
-            if not name.startswith("/") or "$" in name or not self._is_loaded(host, "iptables"):
+            if not name.startswith("/") or "$" in name or program is None:
                 continue
             where = {"path": libraries.PRELOAD, "value": name, "expected": "present", "when": host.when}
-            if host.exists(name):
+            if host.exists(name) and libraries.suits(host, name, program):
                 yield passed(libraries.PRELOAD, f"{name} is there", **where)
             else:
                 yield failed(
                     libraries.PRELOAD,
-                    f"names {name}, which is not there: the loader says so whenever iptables runs, and dockerd stops",
+                    f"names {name}, no library that is there: the loader says so when iptables runs, and dockerd stops",
                     commands=[f"sed -i 's#{name}##' {libraries.PRELOAD}"],
                     **where,
                 )
 
-    def _is_loaded(self, host: Host, name: str) -> bool:
-        """Return whether glibc's loader starts a program, or the shell of a script in its place."""
+    def _loaded(self, host: Host, name: str) -> elf.Elf | None:
+        """Return the program that glibc's loader starts: the one of that name, or the shell of a script."""
         path = files.which(host, name)
-        try:
-            interpreter = elf.elf(host, host.resolve(path)).interpreter if path else None
-        except elf.NotElf:
-            return True
-        return interpreter is not None and "ld-linux" in interpreter
+        for each in (path, "/bin/sh") if path else ():
+            try:
+                program = elf.elf(host, host.resolve(each))
+            except (elf.NotElf, FileNotFoundError):
+                continue
+            return program if "ld-linux" in (program.interpreter or "") else None
+        return None
 
     def _absent(self, host: Host, path: str) -> tuple[str, ...]:
         """Return what a program asks for and is not there; nothing where it cannot be told."""

@@ -327,15 +327,19 @@ class ResourcesFiles(Check):
             yield passed("fs.file-max", f"{used} files are open, {limit} may be", **more)
 
 
+RUN_BYTES = 500_000
+"""What the engines and the first containers write to /run: pid files, sockets, a state and a configuration each."""
+
+
 class ResourcesSpace(Check):
     """There is room for images and containers.
 
     *Why*: on a full file system dockerd and containerd cannot write their databases and do not start, pulls
     and builds fail half way, and containers that write logs stop.
 
-    *Needs*: free bytes for programs that are not root (statvfs f_bavail) on the file system of the data root. On a node
-    less than imageGCHighThresholdPercent (85 %) of it in use: from there on the kubelet removes images, and where 15 %
-    or 10 % are free it turns pods away.
+    *Needs*: free bytes for programs that are not root (statvfs f_bavail) on the file system of the data root, and a few
+    in /run, where engines keep what runs. On a node less than imageGCHighThresholdPercent (85 %) of the first in use:
+    from there on the kubelet removes images, and where 15 % or 10 % are free it turns pods away.
 
     *Fix*: `docker system prune`, `journalctl --vacuum-size=256M`, or a larger disk.
     """
@@ -380,6 +384,18 @@ class ResourcesSpace(Check):
             yield self._node(host, folder, point, usage) or passed(
                 folder, f"{folder} has {free:.1f} GB free", **more
             )
+        run = _of_run(host)
+        if run is not None and run.total and run.free < RUN_BYTES:
+            yield failed(
+                "/run",
+                f"/run has {run.free // 1000} kB free: engines cannot write what runs there, and do not start",
+                value=f"{run.free // 1000} kB",
+                path="/run",
+                expected=f"{RUN_BYTES // 1000} kB",
+                severity=Severity.REQUIRED,
+                commands=["du -x -d 2 /run", "journalctl --vacuum-size=16M"],
+                hint="remove what filled it, or mount /run with a larger size",
+            )
 
     def _node(self, host: Host, folder: str, point: str, usage: DiskUsage) -> Finding | None:
         """Return what a kubelet does on a disk that is this full, None for nothing."""
@@ -401,6 +417,17 @@ class ResourcesSpace(Check):
             path=point,
             hint="a larger disk, or higher thresholds: imageGCHighThresholdPercent and evictionHard",
         )
+
+
+def _of_run(host: Host) -> DiskUsage | None:
+    """Return how full /run is, None where it is no file system of its own, or cannot be told."""
+    mount = mounts.now(host, "/run")
+    if mount is None or mount.point != "/run":
+        return None
+    try:
+        return host.disk_usage("/run")
+    except (OSError, Unavailable):
+        return None  # older recordings did not ask
 
 
 class ResourcesInodes(Check):
@@ -455,14 +482,8 @@ class ResourcesInodes(Check):
 
     def _run(self, host: Host) -> Iterator[Finding]:
         """Judge /run, where engines keep what runs; only where it is used up, since all of it is small."""
-        mount = mounts.now(host, "/run")
-        if mount is None or mount.point != "/run":
-            return
-        try:
-            usage = host.disk_usage("/run")
-        except (OSError, Unavailable):
-            return  # older recordings did not ask
-        if usage.inodes > 0 and usage.inodes_free < self.required:
+        usage = _of_run(host)
+        if usage is not None and usage.inodes > 0 and usage.inodes_free < self.required:
             yield failed(
                 "/run",
                 f"/run has {max(usage.inodes_free, 0)} inodes left: no container starts",

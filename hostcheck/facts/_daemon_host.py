@@ -24,6 +24,21 @@ PROGRAM_SIZE = 1024 * 1024
 """Bytes. A dockerd that is smaller is a wrapper, and says nothing of what is installed beside it."""
 
 
+LAST = 0xFFFFFFFF
+"""The number that the kernel gives to no user (map_write in kernel/user_namespace.c)."""
+
+
+def _is_range(numbers: list[str]) -> bool:
+    """Return whether these are a first id and a count that the kernel maps.
+
+    >>> _is_range(["100000", "65536"]), _is_range(["x", "y"]), _is_range(["4294967200", "65536"])
+    (True, False, False)
+    """
+    if len(numbers) != 2 or not all(word.strip().isdecimal() for word in numbers):
+        return False
+    return int(numbers[0]) + int(numbers[1]) <= LAST
+
+
 class Facts(HostFacts):
     """What a host says when the judge asks."""
 
@@ -72,7 +87,10 @@ class Facts(HostFacts):
     @property
     def swarm(self) -> Optional[bool]:  # type: ignore[override]
         """Whether the node keeps the state of a swarm."""
-        return self.path(f"{self.data_root}/swarm/docker-state.json") == "file"
+        # Without a certificate dockerd forgets the rest (daemon/cluster/utils.go).
+        parts = ("docker-state.json", "certificates/swarm-node.crt")
+        found = [self.path(f"{self.data_root}/swarm/{part}") for part in parts]
+        return None if None in found else "missing" not in found
 
     @property
     def adds_users(self) -> Optional[bool]:  # type: ignore[override]
@@ -80,7 +98,19 @@ class Facts(HostFacts):
         if which(self.host, "sh") is None:
             return None
         adds = any(which(self.host, name) for name in ("adduser", "useradd"))
-        return adds and which(self.host, "usermod") is not None
+        return adds and which(self.host, "usermod") is not None and not self._locked()
+
+    def _locked(self) -> bool:
+        """Return whether a program of shadow holds the users, as its lock with the number of a process says."""
+        for name in ("passwd", "group", "subuid", "subgid"):
+            try:
+                holder = (text(self.host, f"/etc/{name}.lock") or "").strip().strip("\0")
+                # At rest only the first process is sure to be there again.
+                if holder == "1" or (self.host.kind == "live" and self.host.exists(f"/proc/{holder or '-'}")):
+                    return True
+            except (OSError, Unavailable):
+                continue
+        return False
 
     def path(self, path: str) -> Optional[str]:
         """See `HostFacts.path`."""
@@ -161,8 +191,6 @@ class Facts(HostFacts):
                 continue
             for line in content.splitlines():
                 first, *numbers = line.strip().split(":")
-                if first == name and not (
-                    len(numbers) == 2 and all(word.strip().isdecimal() for word in numbers)
-                ):
+                if first == name and not _is_range(numbers):
                     return True
         return False

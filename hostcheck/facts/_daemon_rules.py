@@ -328,6 +328,9 @@ def userns_snapshotter(c: Configuration) -> None:
         c.refuse("invalid-value", "userns-remap", message)
 
 
+NO_USERMOD = "there is no useradd and usermod, or /etc/passwd is locked"
+
+
 def userns(c: Configuration) -> None:
     """The user and the group to remap to exist and have subordinate ids (parseRemappedRoot)."""
     value = c.get("userns-remap")
@@ -352,7 +355,7 @@ def userns(c: Configuration) -> None:
                     c.refuse("userns-user", "userns-remap", f"dockerd cannot make {user}: {path} is missing")
                     return
             if c.facts.adds_users is False and c.facts.subordinate(user, "uid") is False:
-                c.refuse("userns-user", "userns-remap", f"dockerd cannot make {user}: there is no usermod")
+                c.refuse("userns-user", "userns-remap", f"dockerd cannot make {user}: {NO_USERMOD}")
             return
     if not user or c.facts.user(user) is False:
         c.refuse("userns-user", "userns-remap", f"there is no user {user!r}")

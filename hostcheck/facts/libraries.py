@@ -24,6 +24,9 @@ _INCLUDES_LIMIT = 100
 DEFAULT = ("/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib", "/lib32", "/usr/lib32")
 
 
+HEAD = 20
+"""Bytes at the start of an ELF file, up to the machine that it is for."""
+
 PRELOAD = "/etc/ld.so.preload"
 
 
@@ -75,15 +78,34 @@ def missing(host: Host, program: elf.Elf) -> tuple[str, ...]:
     origin = posixpath.dirname(host.resolve(program.path))
     own = [part.replace("${ORIGIN}", origin).replace("$ORIGIN", origin) for part in asked.paths]
     folders = (*own, *host.fact(folders_of_loader))
-    absent = tuple(name for name in asked.needed if "/" not in name and not _found(host, name, folders))
+    absent = tuple(
+        name for name in asked.needed if "/" not in name and not _found(host, name, folders, program)
+    )
     # A part with $LIB or $PLATFORM leads we know not where.
     if absent and (len(absent) == len(asked.needed) or any("$" in folder for folder in own)):
         raise Unavailable(f"it is not known where the libraries of {program.path} lie")
     return absent
 
 
-def _found(host: Host, name: str, folders: tuple[str, ...]) -> bool:
-    return any(host.exists(f"{folder}/{name}") for folder in folders)
+def _found(host: Host, name: str, folders: tuple[str, ...], program: elf.Elf) -> bool:
+    paths = (f"{folder}/{name}" for folder in folders)
+    return any(host.exists(path) and suits(host, path, program) for path in paths)
+
+
+def suits(host: Host, path: str, program: elf.Elf) -> bool:
+    """Return whether the loader of a program takes a library: one of its width and machine.
+
+    What is there and cannot be read counts as good, and what a person wrote down.
+    """
+    try:
+        head = host.read_bytes(path, HEAD)
+    except (OSError, Unavailable):
+        return True
+    if host.written_by_hand:
+        return True
+    width = {32: 1, 64: 2}[program.bits]
+    whole = len(head) == HEAD and head[:4] == b"\x7fELF" and head[4] == width
+    return whole and struct.unpack_from(f"{program.order}H", head, 18)[0] == program.machine
 
 
 def folders_of_loader(host: Host) -> tuple[str, ...]:

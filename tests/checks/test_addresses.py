@@ -167,6 +167,37 @@ def test_a_rule_of_routing(rules: str, table: str | None, fails: bool) -> None:
     assert [finding.subject for finding in failures] == (["ip rule"] if fails else [])
 
 
+OWN = "  |-- {}\n     /{} host LOCAL\n"
+
+
+@pytest.mark.parametrize(
+    ("address", "bits", "daemon", "fails"),
+    [
+        ("172.17.0.2", 32, "{}", True),
+        ("172.17.0.0", 16, "{}", True),
+        ("172.17.0.1", 32, "{}", False),
+        # So many containers few hosts have.
+        ("172.17.200.5", 32, "{}", False),
+        ("172.17.0.2", 32, '{"bip": "10.9.0.1/24"}', False),
+        ("10.9.0.3", 32, '{"bip": "10.9.0.1/24"}', True),
+        # docker0 itself.
+        ("10.9.0.3", 32, '{"bip": "10.9.0.3/24"}', False),
+        ("127.0.0.0", 8, "{}", False),
+    ],
+)
+def test_addresses_of_this_host_among_those_of_containers(
+    address: str, bits: int, daemon: str, fails: bool
+) -> None:
+    files: dict[str, Content] = {
+        **DOCKER,
+        "/proc/net/route": route_table("0.0.0.0/0"),
+        "/proc/net/fib_trie": OWN.format(address, bits),
+        "/etc/docker/daemon.json": daemon,
+    }
+    failures = ask(checks.AddressesOverlap, FakeHost(files)).failures
+    assert [finding.subject for finding in failures] == ["own addresses"] * fails
+
+
 def test_a_tree_has_no_routes() -> None:
     assert ask(checks.AddressesOverlap, FakeHost(DOCKER, kind="root")).outcome is Outcome.SKIP
 

@@ -112,6 +112,24 @@ def test_a_file_that_is_no_toml() -> None:
         ("2.1.5", 'version = 2\n[plugins."io.containerd.grpc.v1.cri"]\nsystemd_cgroup = false\n', {}),
         ("1.7.24", "version = 2\nplugins = 7\n", {"config.toml plugins": "required"}),
         ("1.7.24", 'version = 2\ndisabled_plugins = "cri"\n', {"config.toml disabled_plugins": "required"}),
+        ("1.7.24", 'version = 2\n[grpc]\nuid = "root"\n', {"config.toml grpc.uid": "required"}),
+        ("1.7.24", "version = 2\n[grpc]\nuid = 0\nmax_recv_message_size = 16777216\n", {}),
+        (
+            "2.1.5",
+            "version = 3\n[grpc]\nmax_recv_message_size = 1\n",
+            {"config.toml grpc.max_recv_message_size": "required"},
+        ),
+        (
+            "2.1.5",
+            'version = 3\n[metrics]\ngrpc_histogram = "no"\n',
+            {"config.toml metrics.grpc_histogram": "required"},
+        ),
+        (
+            "2.1.5",
+            'version = 3\n[timeouts]\n"io.containerd.timeout.shim.load" = "5"\n',
+            {"config.toml timeouts.io.containerd.timeout.shim.load": "required"},
+        ),
+        ("2.1.5", 'version = 3\n[timeouts]\n"io.containerd.timeout.shim.load" = "5s"\n', {}),
     ],
 )
 def test_config(release: str, text: str, expected: dict[str, str]) -> None:

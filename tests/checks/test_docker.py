@@ -188,6 +188,20 @@ def test_user_remapping_needs_ids() -> None:
     assert failures(ask(checks.DockerDaemonJson, bare)) == [("daemon.json userns-remap", "required")]
     able = {**users, "/usr/sbin/useradd": ELF, "/usr/sbin/usermod": ELF, "/etc/subuid": "", "/etc/subgid": ""}
     assert ask(checks.DockerDaemonJson, host(text, files=able)).outcome is Outcome.PASS
+    # A lock of the first process, which is there after every boot, and of one that will be gone.
+    for holder, outcome in (("1", Outcome.FAIL), ("4711", Outcome.PASS)):
+        locked = host(text, files={**able, "/etc/passwd.lock": holder})
+        assert ask(checks.DockerDaemonJson, locked).outcome is outcome
+
+
+@pytest.mark.parametrize("certificate", [True, False])
+def test_live_restore_and_a_swarm(certificate: bool) -> None:
+    """dockerd forgets a swarm without a certificate."""
+    swarm = "/var/lib/docker/swarm"
+    files = {f"{swarm}/docker-state.json": "{}"}
+    files.update({f"{swarm}/certificates/swarm-node.crt": ""} if certificate else {})
+    failed = ask(checks.DockerStartRules, host('{"live-restore": true}', files=files)).failures
+    assert bool(failed) == certificate
 
 
 @pytest.mark.parametrize(

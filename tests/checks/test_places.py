@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hostcheck.finding import Outcome
+from hostcheck.host import DiskUsage
 from hostcheck.testing import Content, FakeHost, ask
 
 places: Any = importlib.import_module("hostcheck.checks.places")
@@ -55,6 +56,8 @@ EXEC_ROOT = {DAEMON: '{"exec-root": "/srv/run"}'}
         ({"/run/docker/swarm": "x"}, "28.5.2", ROOT, []),
         ({"/run/containerd/s": "x"}, "28.5.2", ROOT, ["/run/containerd"]),
         ({"/run/containerd/s/": ""}, "28.5.2", ROOT, []),
+        ({"/run/containerd": "-> /mnt/none"}, "28.5.2", ROOT, ["/run/containerd"]),
+        ({"/run/containerd": "-> /srv/run", "/srv/run/": ""}, "28.5.2", ROOT, []),
         # Where they are told to have them.
         ({**EXEC_ROOT, "/run/docker": "x"}, "28.5.2", ROOT, []),
         ({**EXEC_ROOT, "/srv/run/netns": "x"}, "28.5.2", ROOT, ["/srv/run"]),
@@ -210,6 +213,8 @@ FSTAB = "/dev/sda1 / ext4 ro 0 1\n"
         # It comes with the boot.
         ({"/tmp/": GONE}, False),
         ({"/tmp/": GONE, "/tmp": "x"}, True),
+        ({"/tmp/": GONE, "/tmp": "-> /mnt/tmp"}, True),
+        ({"/tmp/": GONE, "/tmp": "-> /mnt/tmp", "/etc/fstab": "a / ext4\nb /mnt ext4\n"}, False),
         ({"/etc/fstab": FSTAB}, True),
         ({"/etc/fstab": f"{FSTAB}tmpfs /tmp tmpfs rw 0 0\n"}, False),
         (
@@ -224,6 +229,21 @@ FSTAB = "/dev/sda1 / ext4 ro 0 1\n"
 )
 def test_temporary_at_rest(laid: dict[str, Content], fails: bool) -> None:
     assert bool(subjects(places.PlacesTemporary, host(laid, kind="root"))) == fails
+
+
+@pytest.mark.parametrize(
+    ("laid", "free", "fails"),
+    [
+        ({}, 10**9, False),
+        ({}, 0, True),
+        ({"/tmp/": GONE}, 10**9, True),
+        ({"/tmp/": GONE, "/tmp": "-> /mnt/tmp"}, 10**9, True),
+    ],
+)
+def test_temporary_now(laid: dict[str, Content], free: int, fails: bool) -> None:
+    machine = host(laid)
+    machine.usage = {"/tmp": DiskUsage(10**9, free, 0, 0)}
+    assert bool(subjects(places.PlacesTemporary, machine)) == fails
 
 
 @pytest.mark.parametrize(

@@ -243,6 +243,30 @@ def test_present(laid: dict[str, Content | None], outcome: Outcome, absent: list
     assert (result.outcome, [finding.subject for finding in result.failures]) == (outcome, absent)
 
 
+@pytest.mark.parametrize(
+    ("library", "absent"),
+    [
+        (program(), False),
+        (b"", True),
+        (program()[:18], True),
+        (b"not ELF" * 9, True),
+        # Of 32 bits, and of another machine.
+        (program().replace(b"\x7fELF\x02", b"\x7fELF\x01"), True),
+        (program().replace(struct.pack("<HH", 3, 62), struct.pack("<HH", 3, 183)), True),
+    ],
+)
+def test_a_library_that_the_loader_does_not_take(library: bytes, absent: bool) -> None:
+    whole = {
+        path: program()
+        for path in HEALTHY
+        if path.startswith(LIB) and path.endswith((".so", ".so.6", ".so.2"))
+    }
+    for host in hosts({**whole, f"{LIB}/libseccomp.so.2": library}):
+        host.written_by_hand = False
+        failed = {finding.subject for finding in ask(programs.ProgramsLoader, host).failures}
+        assert ("runc" in failed) == absent
+
+
 @pytest.mark.parametrize("name", ["ProgramsLoader", "ProgramsIdentity", "ProgramsIptablesExtensions"])
 def test_nothing_is_said_before_an_engine_is_installed(name: str) -> None:
     assert ask(getattr(programs, name), FakeHost({"/bin/sh": GO})).outcome is Outcome.SKIP

@@ -176,6 +176,14 @@ def test_inodes(total: int, free: int, severity: Severity | None) -> None:
     assert worst(ask(checks.ResourcesInodes, docker_host.live(usage=usage))) is severity
 
 
+@pytest.mark.parametrize(("free", "severity"), [(0, Severity.REQUIRED), (10**6, None)])
+def test_space_of_run(free: int, severity: Severity | None) -> None:
+    usage = {"/": DiskUsage(10**12, 10**11, 10**7, 10**6), "/run": DiskUsage(10**8, free, 12000, 5000)}
+    mounts = "21 20 0:21 / /run rw - tmpfs tmpfs rw\n20 1 8:1 / / rw - ext4 /dev/vda1 rw\n"
+    files = {"/proc/self/mountinfo": mounts, "/run/": ""}
+    assert worst(ask(checks.ResourcesSpace, docker_host.live(files, usage=usage))) is severity
+
+
 @pytest.mark.parametrize(("free", "severity"), [(0, Severity.REQUIRED), (5000, None)])
 def test_inodes_of_run(free: int, severity: Severity | None) -> None:
     usage = {"/": DiskUsage(10**12, 10**11, 10**7, 10**6), "/run": DiskUsage(10**8, 10**7, 12000, free)}

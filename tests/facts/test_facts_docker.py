@@ -145,6 +145,7 @@ def test_users(files: Mapping[str, str], name: str, found: Any) -> None:
         ("dockremap:100000:65536\n", False),
         ("dockremap:x:y\n", True),
         ("dockremap:100000\n", True),
+        ("dockremap:4294967200:65536\n", True),
         ("other:x:y\n", False),
         ("", False),
     ],
