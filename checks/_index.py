@@ -14,7 +14,7 @@ FAMILIES: dict[str, tuple[int, tuple[tuple[str, str, str, str, tuple[str, ...], 
         ),
     ),
     "daemon": (
-        24026,
+        24517,
         (
             ('docker or daemon.json', 'daemon.log_rotation', 'info', 'Container logs cannot fill the disk.', ('docker.log_rotation',), ('https://docs.docker.com/engine/logging/drivers/json-file/', 'https://github.com/moby/moby/blob/master/daemon/logger/jsonfilelog/jsonfilelog.go')),
             ('docker or daemon.json', 'daemon.tcp_tls', 'recommended', 'The API does not listen on the network without checking certificates.', ('docker.tcp_tls',), ('https://docs.docker.com/engine/security/protect-access/', 'https://docs.docker.com/engine/deprecated/#unauthenticated-tcp-connections')),
@@ -51,7 +51,7 @@ FAMILIES: dict[str, tuple[int, tuple[tuple[str, str, str, str, tuple[str, ...], 
         ),
     ),
     "forwarding": (
-        15375,
+        15502,
         (
             ('docker', 'forwarding.interfaces', 'required', "The interfaces that containers' packets come in by forward them.", (), ('https://docs.kernel.org/networking/ip-sysctl.html', 'https://github.com/torvalds/linux/blob/v6.12/net/ipv4/devinet.c', 'https://github.com/moby/moby/blob/v28.5.2/daemon/libnetwork/drivers/bridge/setup_ip_forwarding.go')),
             ('docker', 'forwarding.neighbours', 'required', 'Containers get the hardware address of their gateway.', (), ('https://docs.kernel.org/networking/ip-sysctl.html', 'https://github.com/torvalds/linux/blob/v6.12/net/ipv4/arp.c')),
@@ -147,10 +147,10 @@ FAMILIES: dict[str, tuple[int, tuple[tuple[str, str, str, str, tuple[str, ...], 
         ),
     ),
     "startup": (
-        16395,
+        16882,
         (
             ('docker', 'startup.data_root', 'required', 'The data root is there, or can be made.', (), ('https://github.com/moby/moby/blob/v20.10.24/daemon/daemon_unix.go', 'https://github.com/moby/moby/blob/v28.5.2/daemon/daemon_unix.go')),
-            ('docker', 'startup.exec_root', 'required', 'The folder for what runs is an absolute path that can be made.', (), ('https://github.com/moby/moby/blob/v28.5.2/cmd/dockerd/daemon.go', 'https://github.com/moby/moby/blob/v28.5.2/libnetwork/sandbox_externalkey_unix.go')),
+            ('docker', 'startup.exec_root', 'required', 'The folder for what runs is an absolute path that can be made.', (), ('https://github.com/moby/moby/blob/v28.5.2/cmd/dockerd/daemon.go', 'https://github.com/moby/moby/blob/v28.5.2/libnetwork/sandbox_externalkey_unix.go', 'https://man7.org/linux/man-pages/man7/unix.7.html')),
             ('docker', 'startup.remapped_root', 'required', 'The user whose ids containers get may pass through the folders above the data root.', (), ('https://github.com/moby/moby/blob/v20.10.24/daemon/daemon_unix.go', 'https://github.com/moby/moby/blob/v28.5.2/daemon/daemon_unix.go', 'https://docs.docker.com/engine/security/userns-remap/')),
             ('docker', 'startup.mounts', 'recommended', 'The disk with images and volumes is mounted before the engine starts.', (), ('https://www.freedesktop.org/software/systemd/man/latest/systemd.mount.html#fstab', 'https://github.com/docker/for-linux/issues/1062', 'https://github.com/systemd/systemd/blob/main/src/fstab-generator/fstab-generator.c')),
             ('docker', 'startup.key_file', 'required', 'dockerd before 23.0 can read its key, or make one.', (), ('https://github.com/moby/moby/blob/v20.10.24/daemon/trustkey.go', 'https://github.com/moby/moby/blob/v23.0.6/daemon/id.go', 'https://github.com/docker/libtrust/blob/master/key_files.go')),
@@ -158,7 +158,7 @@ FAMILIES: dict[str, tuple[int, tuple[tuple[str, str, str, str, tuple[str, ...], 
         ),
     ),
     "state": (
-        18993,
+        18998,
         (
             ('docker', 'state.databases', 'required', 'The databases of dockerd and containerd are whole.', (), ('https://github.com/moby/moby/blob/v28.5.2/volume/service/store.go', 'https://github.com/moby/moby/blob/v28.5.2/builder/builder-next/controller.go', 'https://github.com/containerd/containerd/blob/main/plugins/metadata/plugin.go', 'https://github.com/etcd-io/bbolt/blob/main/internal/common/meta.go')),
             ('docker', 'state.image_names', 'required', 'dockerd can read the names of its images.', (), ('https://github.com/moby/moby/blob/v26.1.5/reference/store.go', 'https://github.com/moby/moby/blob/v26.1.5/daemon/daemon.go')),

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterator
 
 from hostcheck._typing import Any
-from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable
+from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version
 from hostcheck.facts import docker
 
 from ._daemon import DAEMON, LOOPBACK, MANY, REFERENCE, failed, host_of, judged, passed, spot, subject
@@ -290,8 +290,9 @@ class DaemonDataRoot(Check):
     """The data root is a folder that has one place.
 
     *Why*: images, containers and volumes live there. With a relative path dockerd hangs at its start (20.10), or
-    no container finds its root (26.1). Where a file stands in the way dockerd does not start. What file system
-    holds it is `filesystem.backing`.
+    no container finds its root (26.1). Where a file stands in the way dockerd does not start. Before 26.0 a comma in
+    its name parts the path of the database of networks in two: "boltdb supports one endpoint". What file system holds
+    it is `filesystem.backing`.
 
     *Needs*: data-root of daemon.json or of the flags.
 
@@ -305,7 +306,7 @@ class DaemonDataRoot(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """Look at the path."""
-        judged(host)
+        version = judged(host).version
         from hostcheck.facts._daemon_rules import file_in_the_way  # judging the configuration has loaded it
 
         setting = docker.effective(host).get("data-root")
@@ -323,6 +324,11 @@ class DaemonDataRoot(Check):
         if file:
             text = f"{file} is a file: dockerd will not start"
             yield failed(subject("data-root"), text, expected="a folder", severity=Severity.REQUIRED, **where)
+            return
+        if "," in root and version < Version("26.0"):
+            text = f"{root} has a comma, which dockerd before 26.0 takes for the end of a path: it does not start"
+            expected = "a path without a comma"
+            yield failed(subject("data-root"), text, expected=expected, severity=Severity.REQUIRED, **where)
             return
         found = facts.path(root)
         there = {"folder": "is a folder", "missing": "will be made by dockerd"}.get(

@@ -247,6 +247,9 @@ WAY = (
     ("mangle", "POSTROUTING", (FROM, TO)),
     ("filter", "INPUT", (BACK, OWN_IN)),
     ("filter", "OUTPUT", (TO, OWN_OUT)),
+    ("security", "INPUT", (BACK, OWN_IN)),
+    ("security", "FORWARD", (FROM, TO)),
+    ("security", "OUTPUT", (TO, OWN_OUT)),
 )
 """The chains on the way of containers' packets and of those to a published port on this machine, and which come there,
 but FORWARD of the table filter: there dockerd's rules come first."""

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import containerd, docker, engine, files, firewall, mounts, systemd, toml
+from hostcheck.facts import containerd, docker, engine, files, firewall, mounts, sockets, systemd, toml
 from hostcheck.facts.versions import version
 
 MOBY = "https://github.com/moby/moby/blob/v28.5.2"
@@ -142,7 +142,7 @@ class PlacesSockets(Check):
     as into a guest or container: "device or resource busy".
 
     *Needs*: no folder and no mount at the unix sockets of `hosts` and of docker.socket, of containerd's grpc, ttrpc and
-    debug, and no file above them. At rest those outside of /run.
+    debug, no file above them, and paths of at most 107 bytes. At rest those outside of /run.
 
     *Fix*: remove the folder, or unmount the socket.
     """
@@ -176,6 +176,9 @@ class PlacesSockets(Check):
         again = "systemctl restart containerd docker.socket docker"
         above = files.obstacle(host, posixpath.dirname(path))
         mount = mounts.now(host, path) if host.kind == "live" else None
+        if len(path.encode()) > sockets.LONGEST:
+            text = f"is too long for a socket: {who} does not start"
+            return failed(path, text, value="long", hint="name another place for the socket", **where)
         if above:
             text = f"lies below {above}, which is no folder: {who} cannot make its socket"
             return failed(path, text, value="file", hint="name another place for the socket", **where)

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import containerd, docker, engine, files, mounts, rootless, systemd, toml
+from hostcheck.facts import containerd, docker, engine, files, mounts, rootless, sockets, systemd, toml
 from hostcheck.facts.unitvalues import Unit
 
 MOBY = "https://github.com/moby/moby/blob"
@@ -64,11 +64,16 @@ class StartupDataRoot(Check):
         )
 
 
+OWN_SOCKET = "/libnetwork/0123456789ab.sock"
+"""What dockerd binds below exec-root, with its own short id."""
+
+
 class StartupExecRoot(Check):
     """The folder for what runs is an absolute path that can be made.
 
     *Why*: dockerd hands the paths of its sockets there to programs that start elsewhere, so that with a relative
-    path no container starts; with a link that leads nowhere dockerd does not start.
+    path no container starts; with a link that leads nowhere dockerd does not start, nor with a path that leaves no room
+    for a socket's name: "bind: invalid argument".
 
     *Needs*: exec-root of daemon.json or of the flags, /run/docker by default. What may be mounted or made at boot is
     not judged at rest.
@@ -81,6 +86,7 @@ class StartupExecRoot(Check):
     references = (
         f"{MOBY}/v28.5.2/cmd/dockerd/daemon.go",
         f"{MOBY}/v28.5.2/libnetwork/sandbox_externalkey_unix.go",
+        "https://man7.org/linux/man-pages/man7/unix.7.html",
     )
     default: str = "/var/run/docker"
     """Where it is, unless exec-root names another place."""
@@ -100,6 +106,9 @@ class StartupExecRoot(Check):
         link = files.dangling(host, root) if now else None
         if not root.startswith("/"):
             yield failed("exec-root", f"{root} is relative: no container starts", **where)
+        elif len(root.encode()) + len(OWN_SOCKET) > sockets.LONGEST:
+            text = f"{root} is too long for the name of a socket in it: dockerd does not start"
+            yield failed("exec-root", text, **where)
         elif link is not None:
             yield failed(
                 "exec-root",

@@ -290,7 +290,7 @@ class StateFolders(Check):
         """Return folders that nobody makes: a link that leads nowhere does no harm there."""
         version, own = engine.docker_version(host), posixpath.dirname(docker.config_file(host))
         makes_key = version is not None and version < Version("23.0")
-        return (*(() if makes_key else (own,)), posixpath.dirname(containerd.config_path(host)))
+        return (*(() if makes_key else (own,)), posixpath.dirname(containerd.config_path(host)), OPT)
 
     def _made(self, host: Host) -> Iterator[str]:
         """Yield the folders that are made where they are missing."""

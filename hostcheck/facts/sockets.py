@@ -1,4 +1,4 @@
-"""Who listens on this host now: TCP ports, by the kernel's tables."""
+"""Who listens on this host now: TCP ports, by the kernel's tables; and how long the path of a unix socket may be."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from hostcheck.record import Record
 
 LISTEN = "0A"
 """The state in the tables (include/net/tcp_states.h of Linux)."""
+
+LONGEST = 107
+"""Bytes of a unix socket's path, without the zero at its end (sun_path in unix(7))."""
 
 EVERY4, EVERY6 = "0.0.0.0", "::"  # noqa: S104
 

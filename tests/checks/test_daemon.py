@@ -148,12 +148,18 @@ def test_address_pools_parameter() -> None:
     [
         ("/data/docker", {}, []),
         ("data", {}, [("daemon.json data-root", "required")]),
+        ("/data:1/my docker", {}, []),
         ("/data/docker", {"/data": "x"}, [("daemon.json data-root", "required")]),
         ("/data", {"/data": "x"}, [("daemon.json data-root", "required")]),
     ],
 )
 def test_data_root(root: str, files: Mapping[str, str], expected: list[tuple[str, str]]) -> None:
     assert failures(ask(checks.DaemonDataRoot, host(f'{{"data-root": "{root}"}}', files=files))) == expected
+
+
+@pytest.mark.parametrize(("version", "fails"), [("20.10.24", True), ("25.0.13", True), ("26.1.5", False)])
+def test_data_root_with_a_comma(version: str, fails: bool) -> None:
+    assert bool(ask(checks.DaemonDataRoot, host('{"data-root": "/data,1"}', version)).failures) == fails
 
 
 def test_userns_remap() -> None:

@@ -155,6 +155,7 @@ ANSWERS = "-A {} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
         ("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -s 10.0.0.1/32 -j DROP\nCOMMIT\n", []),
         ("*mangle\n:FORWARD DROP [0:0]\nCOMMIT\n*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n", ["mangle FORWARD"]),
         ("*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -i docker0 -j DROP\nCOMMIT\n", ["raw PREROUTING"]),
+        ("*security\n:FORWARD DROP [0:0]\nCOMMIT\n", ["security FORWARD"]),
         ("*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j CT --notrack\nCOMMIT\n", ["raw PREROUTING"]),
         ("*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p udp -j CT --notrack\nCOMMIT\n", []),
         ("*raw\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j CT --notrack\nCOMMIT\n", []),

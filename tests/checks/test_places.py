@@ -95,6 +95,8 @@ OF_SYSTEMD = {
         ),
         ({"/etc/containerd/config.toml": '[debug]\naddress = "/srv/x/d.sock"\n', "/srv/x/": ""}, []),
         ({"/run/docker.sock/": "", DAEMON: '{"hosts": ["tcp://127.0.0.1:2376"]}'}, []),
+        ({DAEMON: f'{{"hosts": ["unix:///{"x" * 106}"]}}'}, []),
+        ({DAEMON: f'{{"hosts": ["unix:///{"x" * 107}"]}}'}, [f"/{'x' * 107}"]),
     ],
 )
 def test_sockets(laid: dict[str, Content], expected: list[str]) -> None:

@@ -147,6 +147,9 @@ DAEMON = "/etc/docker/daemon.json"
         ({}, "pass", "pass"),
         ({DAEMON: '{"exec-root": "/opt/docker"}'}, "pass", "pass"),
         ({DAEMON: '{"exec-root": "docker"}'}, "required", "required"),
+        # With the name of its socket 107 bytes, and one more.
+        ({DAEMON: f'{{"exec-root": "/{"x" * 77}"}}'}, "pass", "pass"),
+        ({DAEMON: f'{{"exec-root": "/{"x" * 78}"}}'}, "required", "required"),
         # At rest nobody knows what will be there.
         ({DAEMON: '{"exec-root": "/opt/x"}', "/opt/x": "-> /mnt/none"}, "required", "pass"),
         ({DAEMON: '{"exec-root": "/opt/x"}', "/opt/x": "-> /mnt/there", "/mnt/there/": ""}, "pass", "pass"),
