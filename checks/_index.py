@@ -28,12 +28,12 @@ FAMILIES: dict[str, tuple[int, tuple[tuple[str, str, str, str, tuple[str, ...], 
         ),
     ),
     "defaults": (
-        15843,
+        16564,
         (
             ('docker or daemon.json', 'defaults.mtu', 'required', "The kernel takes the MTU that containers' interfaces get.", (), ('https://github.com/moby/moby/blob/v28.5.2/libnetwork/drivers/bridge/setup_device_linux.go', 'https://www.rfc-editor.org/rfc/rfc8200#section-5')),
             ('docker or daemon.json', 'defaults.fixed_cidr', 'required', 'The range that containers get their addresses from lies in the default network.', (), ('https://docs.docker.com/engine/network/drivers/bridge/#default-bridge-network', 'https://github.com/moby/moby/blob/v28.5.2/libnetwork/internal/addrset/addrset.go')),
             ('docker or daemon.json', 'defaults.runtime', 'required', 'runc takes the arguments that the default runtime gives it.', (), ('https://github.com/opencontainers/runc/blob/v1.1.15/main.go', 'https://github.com/opencontainers/runc/blob/v1.5.1/main.go', 'https://github.com/moby/moby/blob/v28.5.2/daemon/runtime_unix.go')),
-            ('docker or daemon.json', 'defaults.ulimits', 'required', 'The limits that containers get by default can be set.', (), ('https://docs.docker.com/reference/cli/dockerd/#default-ulimit-settings', 'https://man7.org/linux/man-pages/man2/setrlimit.2.html', 'https://github.com/opencontainers/runc/blob/main/libcontainer/configs/rlimit.go')),
+            ('docker or daemon.json', 'defaults.ulimits', 'required', 'The limits that containers get by default can be set, and are enough.', (), ('https://docs.docker.com/reference/cli/dockerd/#default-ulimit-settings', 'https://man7.org/linux/man-pages/man2/setrlimit.2.html', 'https://github.com/opencontainers/runc/blob/main/libcontainer/configs/rlimit.go', 'https://github.com/awslabs/amazon-eks-ami/issues/193')),
             ('docker or daemon.json', 'defaults.init', 'required', 'The program that is to be process 1 of every container is there.', (), ('https://docs.docker.com/reference/cli/dockerd/', 'https://github.com/moby/moby/blob/master/daemon/daemon_unix.go')),
             ('docker or daemon.json', 'defaults.seccomp', 'required', 'The seccomp profile that containers get by default can be read.', (), ('https://docs.docker.com/engine/security/seccomp/', 'https://github.com/moby/moby/blob/v28.5.2/daemon/seccomp_linux.go')),
         ),
@@ -147,7 +147,7 @@ FAMILIES: dict[str, tuple[int, tuple[tuple[str, str, str, str, tuple[str, ...], 
         ),
     ),
     "startup": (
-        16882,
+        17916,
         (
             ('docker', 'startup.data_root', 'required', 'The data root is there, or can be made.', (), ('https://github.com/moby/moby/blob/v20.10.24/daemon/daemon_unix.go', 'https://github.com/moby/moby/blob/v28.5.2/daemon/daemon_unix.go')),
             ('docker', 'startup.exec_root', 'required', 'The folder for what runs is an absolute path that can be made.', (), ('https://github.com/moby/moby/blob/v28.5.2/cmd/dockerd/daemon.go', 'https://github.com/moby/moby/blob/v28.5.2/libnetwork/sandbox_externalkey_unix.go', 'https://man7.org/linux/man-pages/man7/unix.7.html')),
@@ -176,7 +176,7 @@ FAMILIES: dict[str, tuple[int, tuple[tuple[str, str, str, str, tuple[str, ...], 
         ),
     ),
     "systemd": (
-        18089,
+        20666,
         (
             ('an engine and systemd', 'systemd.delegate', 'recommended', 'systemd leaves the cgroups below the engines alone.', (), ('https://systemd.io/CGROUP_DELEGATION/', 'https://github.com/containerd/containerd/blob/main/docs/ops.md', 'https://github.com/moby/moby/blob/master/contrib/init/systemd/docker.service')),
             ('an engine and systemd', 'systemd.kill_mode', 'recommended', 'Stopping or restarting an engine leaves its containers alone.', (), ('https://www.freedesktop.org/software/systemd/man/latest/systemd.kill.html', 'https://github.com/moby/moby/blob/master/contrib/init/systemd/docker.service', 'https://github.com/containerd/containerd/blob/main/containerd.service')),

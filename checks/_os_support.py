@@ -145,3 +145,17 @@ ARCHIVED: dict[str, tuple[str, str]] = {
 
 ARCHIVED_FROM = (".debian.org", ".ubuntu.com", "http.debian.net")
 """How the names of the servers end from which they went; other mirrors may keep them."""
+
+DOCKER_SUITES: dict[str, str] = {
+    "debian": "wheezy jessie stretch buster bullseye bookworm trixie",
+    "raspbian": "jessie stretch buster bullseye bookworm trixie",
+    "ubuntu": "trusty xenial yakkety zesty artful bionic cosmic disco eoan focal groovy hirsute impish jammy kinetic "
+    "lunar mantic noble oracular plucky questing resolute",
+}
+"""Code names under which docker.com keeps packages of apt, by the folder below /linux.
+
+Source: docs.docker.com/engine/install. What has ended stays there.
+"""
+
+DOCKER_RELEASES = ("7", "8", "9", "10")
+"""What $releasever may be in docker.com's repositories for CentOS and RHEL."""

@@ -10,11 +10,14 @@ from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavail
 from hostcheck.facts import (
     boot,
     cgroup,
+    docker,
     engine,
+    files,
     firewall,
     kernel,
     kubelet,
     modules,
+    mounts,
     packages,
     releases,
     resources,
@@ -246,6 +249,36 @@ def _nvidia(host: Host, when: str) -> bool:
         return False
 
 
+MANY_PROCESSORS = 41
+"""From so many on the queues of a veth pair, of some 800 bytes each, take more than the 32 KiB that the kernel tries
+hard to find in one piece (veth_alloc_queues in drivers/net/veth.c, PAGE_ALLOC_COSTLY_ORDER)."""
+
+
+def _many_processors(host: Host, _when: str) -> bool:
+    """Return whether the machine may come to have so many: a virtual one has room for more than it runs with."""
+    try:
+        last = host.read("/sys/devices/system/cpu/possible").strip().rpartition("-")[2]
+    except (OSError, Unavailable):
+        return False
+    return last.isdigit() and int(last) + 1 >= MANY_PROCESSORS
+
+
+def _other_runtime(host: Host, _when: str) -> bool:
+    return docker.setting(host, "default-runtime") not in (None, "", "runc")
+
+
+def _managed_plugins(host: Host, _when: str) -> bool:
+    root = docker.data_root(host)
+    return any(re.fullmatch(r"[0-9a-f]{16,64}", name) for name in files.names(host, f"{root}/plugins"))
+
+
+def _hybrid_systemd(host: Host, _when: str) -> bool:
+    try:
+        return any(m.point == "/sys/fs/cgroup/systemd" and m.type == "cgroup2" for m in mounts.mounted(host))
+    except Unavailable:
+        return False
+
+
 CIRCUMSTANCES: dict[str, Callable[[Host, str], bool]] = {
     "v1": _cgroup("v1", "hybrid"),
     "v2": _cgroup("v2"),
@@ -270,6 +303,10 @@ CIRCUMSTANCES: dict[str, Callable[[Host, str], bool]] = {
     "nodes in containers": _nodes_in_containers,
     "CNI files of 1.0.0": _new_networks,
     "few connections": _few_connections,
+    "many processors": _many_processors,
+    "default runtime other than runc": _other_runtime,
+    "managed plugins": _managed_plugins,
+    "systemd's hierarchy is v2": _hybrid_systemd,
 }
 """What a conflict may depend on beside the releases."""
 

@@ -174,12 +174,14 @@ class DefaultsRuntime(Check):
 
 
 class DefaultsUlimits(Check):
-    """The limits that containers get by default can be set.
+    """The limits that containers get by default can be set, and are enough.
 
     *Why*: runc sets them as the container starts. The kernel refuses a soft limit above the hard one and more
-    open files than fs.nr_open; runc refuses a limit that it does not know. No container starts then.
+    open files than fs.nr_open; runc refuses a limit that it does not know. No container starts then. With a few
+    thousand open files databases and search engines do not start.
 
-    *Needs*: `default-ulimits`, of which `Name`, `Soft` and `Hard` count, not the key; -1 is no limit.
+    *Needs*: `default-ulimits`, of which `Name`, `Soft` and `Hard` count, not the key; -1 is no limit. Open files:
+    at least `nofile` (hard).
 
     *Fix*: as {"nofile": {"Name": "nofile", "Soft": 65536, "Hard": 65536}}.
     """
@@ -190,7 +192,10 @@ class DefaultsUlimits(Check):
         "https://docs.docker.com/reference/cli/dockerd/#default-ulimit-settings",
         "https://man7.org/linux/man-pages/man2/setrlimit.2.html",
         "https://github.com/opencontainers/runc/blob/main/libcontainer/configs/rlimit.go",
+        "https://github.com/awslabs/amazon-eks-ami/issues/193",
     )
+    nofile: int = 65536
+    """Open files that a container's hard limit must allow at least."""
 
     def run(self, host: Host) -> Iterator[Finding]:
         """Judge each limit."""
@@ -204,6 +209,14 @@ class DefaultsUlimits(Check):
             if wrong:
                 expected = "a Name, and a Soft that is at most Hard"
                 yield failed(subject(name), f"no container starts: {wrong}", expected=expected, **where)
+            elif str(limit["Name"]).lower() == "nofile" and 0 <= int(limit.get("Hard") or 0) < self.nofile:
+                yield failed(
+                    subject(name),
+                    f"containers may open only {int(limit.get('Hard') or 0)} files each process",
+                    expected=f"at least {self.nofile}",
+                    severity=Severity.RECOMMENDED,
+                    **where,
+                )
             else:
                 yield passed(subject(name), "can be set", **where)
 

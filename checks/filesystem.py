@@ -77,8 +77,7 @@ class FilesystemBacking(Check):
             if kind in ("overlay", "overlayfs", "aufs") and not self._insists(host, owner):
                 severity = Severity.RECOMMENDED
                 problem = f"{storage.NO_UPPER[kind]}: {owner} falls back to full copies"
-        elif kind.startswith("fuse.") or (kind == "zfs" and self._no_zfs(host, owner)):
-            told = storage.NO_FUSE if kind != "zfs" else storage.ZFS_TOO_OLD
+        elif told := self._unsure(host, owner, kind):
             sure = self._insists(host, owner)
             severity = Severity.REQUIRED if sure else Severity.RECOMMENDED
             problem = f"{told}: " + ("no container starts" if sure else f"{owner} falls back to full copies")
@@ -89,6 +88,14 @@ class FilesystemBacking(Check):
         else:
             return passed(folder, f"{kind} ({mount.source})", **where)
         return failed(folder, f"{folder} is on {kind}: {problem}", severity=severity, hint=hint, **where)
+
+    def _unsure(self, host: Host, owner: str, kind: str) -> str:
+        """Return why layers cannot be stacked on it by overlayfs, empty if they can: other drivers may do."""
+        if kind.startswith("fuse."):
+            return storage.NO_FUSE
+        if kind == "virtiofs" and storage.virtiofs_refused(storage.judged_release(host)):
+            return storage.NO_VIRTIOFS
+        return storage.ZFS_TOO_OLD if kind == "zfs" and self._no_zfs(host, owner) else ""
 
     def _no_zfs(self, host: Host, owner: str) -> bool:
         """Return whether this engine would lay an overlay on a ZFS that is too old for it."""

@@ -1,4 +1,4 @@
-"""What network plugins of before have left on a node."""
+"""What network plugins of before have left on a node, and what a machine has left in the image made from it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
-from hostcheck.facts import network
+from hostcheck.facts import docker, network
 from hostcheck.facts.files import names, text
 
 SUBNET = "/run/flannel/subnet.env"
@@ -107,3 +107,62 @@ class LeftoversVxlan(Check):
                 )
                 return
         yield passed("vxlan", f"no interface of another plugin than {used}", value=used)
+
+
+class LeftoversIdentity(Check):
+    """An image brings no identity that each of its machines must have for itself.
+
+    *Why*: what is made once and stays is the same on every machine of the image. With one machine-id they get one
+    address from DHCP and one place in the list of nodes; with one identity of docker's they count as one engine.
+
+    *Needs*: of a tree or image: /etc/machine-id without a number, and neither docker's identity nor a swarm, a kubelet
+    or a k3s that has joined.
+
+    *Fix*: empty /etc/machine-id and remove the other files as the last step of the build.
+    """
+
+    id = "leftovers.identity"
+    severity = Severity.INFO
+    references = (
+        "https://www.freedesktop.org/software/systemd/man/latest/machine-id.html#Initialization",
+        "https://github.com/moby/moby/blob/v28.5.2/daemon/id.go",
+        "https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/install-kubeadm/",
+    )
+
+    def run(self, host: Host) -> Iterator[Finding]:
+        """See `Check.run`."""
+        if host.kind == "live":
+            raise NotApplicable("a machine that runs has its own")
+        more = {"when": "boot", "expected": "absent"}
+        try:
+            number = (text(host, MACHINE_ID) or "").strip()
+        except Unavailable:
+            number = ""  # A link into /run, which is each machine's own.
+        if re.fullmatch(r"[0-9a-f]{32}", number):
+            yield failed(
+                MACHINE_ID,
+                "every machine made of this is the same to DHCP and to Kubernetes",
+                value=number,
+                path=MACHINE_ID,
+                commands=[f"truncate -s 0 {MACHINE_ID}"],
+                **{**more, "expected": "an empty file"},
+            )
+        else:
+            yield passed(MACHINE_ID, "each machine makes its own", path=MACHINE_ID, **more)
+        for path, what in identities(host):
+            if host.exists(path):
+                problem = f"every machine made of this is the same {what}"
+                yield failed(path, problem, value="present", path=path, commands=[f"rm -rf {path}"], **more)
+
+
+MACHINE_ID = "/etc/machine-id"
+
+
+def identities(host: Host) -> Iterator[tuple[str, str]]:
+    """Yield the files by which engines and nodes are told apart, each with as what."""
+    root = docker.data_root(host)
+    yield f"{root}/engine-id", "engine"
+    yield "/etc/docker/key.json", "engine"
+    yield f"{root}/swarm/docker-state.json", "node of a swarm"
+    yield "/var/lib/kubelet/pki/kubelet-client-current.pem", "node of a cluster"
+    yield "/etc/rancher/node/password", "node of a cluster"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from hostcheck._typing import Any
+from hostcheck._typing import Any, Optional
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
 from hostcheck.facts import engine
 from hostcheck.facts import os as os_facts
@@ -97,12 +97,13 @@ class OsRepositories(Check):
     """The package repositories still exist.
 
     *Why*: CentOS took mirrorlist.centos.org away in July 2024; Debian and Ubuntu move what has ended to an archive.
-    What an engine needs beside itself (container-selinux, slirp4netns, iptables) can then not be installed.
+    What an engine needs beside itself (container-selinux, slirp4netns, iptables) can then not be installed. docker.com
+    has packages for some distributions alone, and an entry with the name of another, as Kali's or Mint's, finds none.
 
     *Needs*: the enabled repositories of yum, dnf and apt: before an engine is installed, and for its upgrades after.
 
     *Fix*: point them at vault.centos.org, archive.debian.org or old-releases.ubuntu.com, or move to a distribution
-    that lives.
+    that lives; for docker.com name the Debian or Ubuntu that a distribution is made from.
     """
 
     id = "os.repositories"
@@ -112,6 +113,7 @@ class OsRepositories(Check):
         "https://blog.centos.org/2023/04/end-dates-are-coming-for-centos-stream-8-and-centos-linux-7/",
         "https://www.debian.org/distrib/archive",
         "https://help.ubuntu.com/community/EOLUpgrades",
+        "https://docs.docker.com/engine/install/#other-linux-distributions",
     )
 
     def run(self, host: Host) -> Iterator[Finding]:
@@ -125,50 +127,34 @@ class OsRepositories(Check):
 
     def _apt(self, host: Host, severity: Severity) -> Iterator[Finding]:
         for path in apt_files(host):
-            gone = next(
-                (
-                    (url, suite, line, table.ARCHIVED[suite.partition("-")[0].partition("/")[0]])
-                    for url, suite, line in parse_apt(text(host, path) or "")
-                    if _is_archived(url, suite, host.today())
-                ),
-                None,
+            entries = parse_apt(text(host, path) or "")
+            faults = (
+                (entry, archived(*entry[:2], host.today()) or undocked(host, *entry[:2])) for entry in entries
             )
-            if gone is None:
-                yield passed(path, "none of its repositories is known to be gone", path=path)
-                continue
-            url, suite, line, (_day, archive) = gone
-            yield failed(
-                path,
-                f"{suite} has gone from {url.partition('//')[2].partition('/')[0]}: no package can be installed",
-                value=url,
-                expected=archive,
-                severity=severity,
-                path=path,
-                line=line,
-                hint=f"take it from http://{archive}/, or upgrade the distribution",
-            )
+            yield self._judge(path, faults, severity)
 
     def _yum(self, host: Host, severity: Severity) -> Iterator[Finding]:
         folder = "/etc/yum.repos.d"
         for path in [f"{folder}/{name}" for name in names(host, folder) if name.endswith(".repo")]:
-            gone = next(iter(parse_gone(text(host, path) or "")), None)
-            if gone is None:
-                yield passed(path, "none of its repositories is known to be gone", path=path)
-                continue
-            section, line = gone
-            yield failed(
-                path,
-                f"{section} asks mirrorlist.centos.org, which is gone: no package can be installed",
-                value="mirrorlist.centos.org",
-                expected="a host that exists",
-                severity=severity,
-                path=path,
-                line=line,
-                commands=[
-                    f"sed -i -e 's/^mirrorlist=/#mirrorlist=/' -e 's|^#*baseurl=http://mirror.centos.org|"
-                    f"baseurl=https://vault.centos.org|' {path}"
-                ],
+            entries = parse_repo(text(host, path) or "")
+            faults = (
+                (entry, without_mirrors(path, *entry[:2]) or unreleased(host, entry[0])) for entry in entries
             )
+            yield self._judge(path, faults, severity)
+
+    def _judge(
+        self, path: str, faults: Iterable[tuple[Entry, Optional[dict[str, Any]]]], severity: Severity
+    ) -> Finding:
+        """Say what is wrong with the first of a file's repositories with which something is."""
+        for (url, _name, line), fault in faults:
+            if fault is not None:
+                problem = f"{fault.pop('problem')}: no package can be installed from there"
+                return failed(path, problem, value=url, severity=severity, path=path, line=line, **fault)
+        return passed(path, "none of its repositories is known to be missing", path=path)
+
+
+Entry = tuple[str, str, int]
+"""A repository: its address, its suite or section, and the line."""
 
 
 def apt_files(host: Host) -> list[str]:
@@ -178,7 +164,7 @@ def apt_files(host: Host) -> list[str]:
     return [path for path in ("/etc/apt/sources.list", *more) if text(host, path)]
 
 
-def parse_apt(content: str) -> list[tuple[str, str, int]]:
+def parse_apt(content: str) -> list[Entry]:
     r"""Return each address and suite that a file of apt asks for, with the line.
 
     >>> parse_apt("deb [arch=amd64] http://a/debian buster main\n")
@@ -186,7 +172,7 @@ def parse_apt(content: str) -> list[tuple[str, str, int]]:
     >>> parse_apt("Types: deb\nURIs: http://a/b\nSuites: x x-updates\n")
     [('http://a/b', 'x', 2), ('http://a/b', 'x-updates', 2)]
     """
-    found: list[tuple[str, str, int]] = []
+    found: list[Entry] = []
     uris: list[str] = []
     suites: list[str] = []
     off, at = False, 0
@@ -206,31 +192,84 @@ def parse_apt(content: str) -> list[tuple[str, str, int]]:
     return found
 
 
-def _is_archived(url: str, suite: str, today: str) -> bool:
-    """Return whether a distribution's own servers no longer have a suite on that day."""
+def archived(url: str, suite: str, today: str) -> dict[str, Any] | None:
+    """Return what is wrong where a distribution's own servers no longer have a suite on that day."""
     server = url.partition("//")[2].partition("/")[0]
     row = table.ARCHIVED.get(suite.partition("-")[0].partition("/")[0])
-    return row is not None and row[0] <= today and server.endswith(table.ARCHIVED_FROM) and server != row[1]
+    if row is None or row[0] > today or not server.endswith(table.ARCHIVED_FROM) or server == row[1]:
+        return None
+    return {
+        "problem": f"{suite} has gone from {server}",
+        "expected": row[1],
+        "hint": f"take it from http://{row[1]}/, or upgrade the distribution",
+    }
 
 
-def parse_gone(repo: str) -> list[tuple[str, int]]:
-    r"""Return the enabled sections of a .repo file that ask mirrorlist.centos.org, with the line.
+def undocked(host: Host, url: str, suite: str) -> dict[str, Any] | None:
+    """Return what is wrong where docker.com, or a mirror of it, never had a suite.
 
-    >>> parse_gone("[base]\nmirrorlist=http://mirrorlist.centos.org/?a\n[x]\nenabled=0\n")
-    [('base', 2)]
+    A release of Debian or Ubuntu that is younger than the table may have packages all the same.
     """
-    found: dict[str, int] = {}
+    found = re.search(r"//(?:download\.docker\.com|[^/]+/docker-ce)/linux(?:/([a-z]*))?", url)
+    if found is None:
+        return None
+    here = os_facts.os_release(host)
+    known = table.DOCKER_SUITES.get(found[1] or "", "").split()
+    if suite in known or (known and here.id == found[1] and suite == here.codename):
+        return None
+    based = "ubuntu" if "ubuntu" in here.family else "debian"
+    return {
+        "problem": f"docker.com has no packages for {found[1] or 'no distribution'} {suite}",
+        "expected": f"linux/{based} and a code name of {based.capitalize()}",
+        "hint": f"name the release of {based.capitalize()} that this one is made from: docs.docker.com/engine/install",
+    }
+
+
+def without_mirrors(path: str, url: str, section: str) -> dict[str, Any] | None:
+    """Return what is wrong where a repository asks CentOS' list of mirrors."""
+    if "//mirrorlist.centos.org" not in url:
+        return None
+    return {
+        "problem": f"{section} asks mirrorlist.centos.org, which is gone",
+        "expected": "a host that exists",
+        "commands": [
+            f"sed -i -e 's/^mirrorlist=/#mirrorlist=/' -e 's|^#*baseurl=http://mirror.centos.org|"
+            f"baseurl=https://vault.centos.org|' {path}"
+        ],
+    }
+
+
+def unreleased(host: Host, url: str) -> dict[str, Any] | None:
+    """Return what is wrong where docker.com has no folder for what $releasever stands for here."""
+    found = re.search(r"docker[^\n]*/linux/(centos|rhel)/\$releasever", url)
+    major = os_facts.os_release(host).major
+    if found is None or major is None or str(major) in table.DOCKER_RELEASES:
+        return None
+    return {
+        "problem": f"docker.com has no packages for {found[1]} {major}",
+        "expected": f"{found[1]}/{' or '.join(table.DOCKER_RELEASES)}",
+        "hint": "install the distribution's own docker, or name the release of RHEL that this one is made like",
+    }
+
+
+def parse_repo(repo: str) -> list[Entry]:
+    r"""Return the addresses in the enabled sections of a .repo file, with the section and the line.
+
+    >>> parse_repo("[base]\nmirrorlist=http://mirrorlist.centos.org/?a\n[x]\nenabled=0\nbaseurl=b\n")
+    [('http://mirrorlist.centos.org/?a', 'base', 2)]
+    """
+    found: list[Entry] = []
     off = set()
     section = ""
     for number, line in enumerate(repo.split("\n"), 1):
         key, _, value = (part.strip() for part in line.partition("="))
         if line.startswith("["):
             section = line.strip().strip("[]")
-        elif key == "mirrorlist" and "//mirrorlist.centos.org" in value:
-            found[section] = number
+        elif key in ("mirrorlist", "baseurl"):
+            found.append((value, section, number))
         elif key == "enabled" and value in ("0", "false", "no"):
             off.add(section)
-    return [(name, line) for name, line in found.items() if name not in off]
+    return [entry for entry in found if entry[1] not in off]
 
 
 class OsArchitecture(Check):

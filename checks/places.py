@@ -406,7 +406,8 @@ class PlacesDevices(Check):
                 yield failed(NULL, text, value="nodev", commands=commands, **where)
             else:
                 yield passed(NULL, f"{mount.point} has devices", value="dev", **where)
-        if host.kind == "live" and not host.exists(NULL):
+        # Who writes a machine down leaves its devices out.
+        if host.kind == "live" and host.exists("/dev/zero") and not host.exists(NULL):
             text = "is not there: no program is started, nor dockerd"
             yield failed(NULL, text, value="absent", commands=[f"mknod -m 666 {NULL} c 1 3"])
         elif not held:

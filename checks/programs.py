@@ -135,8 +135,9 @@ class ProgramsLoader(Check):
     run: `error while loading shared libraries`, or `no such file or directory` where the loader itself is missing.
 
     *Needs*: the loader that each program names, or the interpreter of a script; its libraries in RUNPATH, in the
-    folders of ld.so.conf or in the usual ones. What /etc/ld.so.preload names, as agents that watch programs leave it:
-    the loader complains and goes on, and dockerd takes the complaint for an error of iptables.
+    folders of ld.so.conf or in the usual ones; the functions of libseccomp that it calls. What /etc/ld.so.preload
+    names, as agents that watch programs leave it: the loader complains and goes on, and dockerd takes the complaint for
+    an error of iptables.
 
     *Fix*: install the library's package, or the program's package of this distribution; take the line out of
     /etc/ld.so.preload.
@@ -149,6 +150,7 @@ class ProgramsLoader(Check):
         "https://man7.org/linux/man-pages/man2/execve.2.html",
         "https://github.com/opencontainers/runc/issues/2190",
         f"{MOBY}/v28.5.2/libnetwork/iptables/iptables.go",
+        "https://github.com/containerd/containerd/issues/6209",
     )
 
     def run(self, host: Host) -> Iterator[Finding]:
@@ -219,9 +221,11 @@ class ProgramsLoader(Check):
         if not host.exists(program.interpreter):
             return (program.interpreter,)
         try:
-            return libraries.missing(host, program)
+            absent = libraries.missing(host, program)
         except Unavailable:
             return ()
+        # Of an archive, built for a newer distribution, as containerd's makers publish it.
+        return absent or libraries.unresolved(host, program, "libseccomp.so.2", "seccomp_")
 
 
 SHELLS = (b"sh", b"bash", b"dash", b"ash", b"ksh", b"zsh")

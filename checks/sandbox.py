@@ -21,6 +21,8 @@ from hostcheck.facts import engine, files, systemd
 from hostcheck.facts.unitvalues import Unit
 from hostcheck.facts.versions import found_tool
 
+from ._storage import known_driver
+
 REQUIRED, RECOMMENDED = "required", "recommended"
 YES = ("yes", "true", "1", "on", "y", "t")
 
@@ -30,7 +32,7 @@ class Wall(Record):
 
     key: str
     values: tuple[str, ...]
-    """Those that put the wall up, in small letters; empty for any but those that take it down."""
+    """Those that put the wall up, in small letters."""
     severity: str
     effect: str
     """What follows, as the end of a sentence."""
@@ -74,6 +76,20 @@ WALLS = (
     ),
 )
 
+OWN_MOUNTS = (
+    *("MountFlags", "PrivateMounts", "PrivateTmp", "PrivateDevices", "ProtectHome", "ProtectSystem"),
+    *("ProtectKernelTunables", "ProtectKernelModules", "ProtectKernelLogs", "ProtectControlGroups"),
+    *("ReadWritePaths", "ReadOnlyPaths", "InaccessiblePaths", "BindPaths", "BindReadOnlyPaths"),
+    *("ReadWriteDirectories", "ReadOnlyDirectories", "InaccessibleDirectories", "TemporaryFileSystem"),
+)
+"""Settings for which systemd gives a service mounts of its own.
+
+Source: exec_needs_mount_namespace in systemd's src/core/exec-invoke.c.
+"""
+
+OFF = ("", "no", "false", "0", "off", "n", "f", "shared")
+"""Values with which they do not."""
+
 ENGINES = {"docker.service": "docker", "containerd.service": "containerd", "kubelet.service": "kubelet"}
 
 
@@ -83,7 +99,9 @@ class SandboxUnits(Check):
     *Why*: what hardens other services breaks an engine, and each container is its child and inherits it: namespaces
     that it may not make, folders that are another's, programs without their rights.
 
-    *Needs*: none of a list of settings of systemd.exec(5) in docker.service, containerd.service and kubelet.service.
+    *Needs*: none of a list of settings of systemd.exec(5) in docker.service, containerd.service and kubelet.service. In
+    docker.service nothing that gives dockerd mounts of its own, where containerd is a service beside it (docker 18.09
+    and later): runc then finds the root of each container empty.
 
     *Fix*: take the line out, or put `KEY=no` into a drop-in that sorts last.
     """
@@ -93,6 +111,7 @@ class SandboxUnits(Check):
     references = (
         "https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html",
         "https://github.com/moby/moby/issues/19625",
+        "https://github.com/haxorof/ansible-role-docker-ce/issues/76",
         "https://github.com/moby/moby/blob/master/contrib/init/systemd/docker.service",
     )
 
@@ -106,28 +125,27 @@ class SandboxUnits(Check):
             if unit is None or unit.load not in ("loaded", "bad-setting"):
                 continue
             silent = False
-            walls = list(self._walls(unit))
+            walls = list(self._walls(unit, program == "docker" and mounts_for_another(host)))
             yield from walls
             if not walls:
                 yield passed(name, "no wall stands around it", path=unit.shown, when="boot")
         if silent:
             raise NotApplicable("no unit of an engine is installed")
 
-    def _walls(self, unit: Unit) -> Iterator[Finding]:
+    def _walls(self, unit: Unit, apart: bool) -> Iterator[Finding]:
         last = {each.key: each for each in unit.assignments if each.section == "Service"}
-        opened = any(each.key == "ReadWritePaths" for each in unit.assignments)
-        for wall in WALLS:
-            said = last.get(wall.key)
-            if said is None or said.value.strip().lower() not in wall.values:
+        for key, said in last.items():
+            value = said.value.strip()
+            harm = harm_of(key, value.lower(), apart)
+            if harm is None or (key == "ProtectSystem" and "ReadWritePaths" in last and not apart):
                 continue
-            if wall.key == "ProtectSystem" and opened:
-                continue
+            severity, effect = harm
             yield failed(
-                f"{unit.name} {wall.key}",
-                f"{wall.key}={said.value.strip()}: {wall.effect}",
-                value=said.value.strip(),
+                f"{unit.name} {key}",
+                f"{key}={value}: {effect}",
+                value=value,
                 expected="not set",
-                severity=Severity(wall.severity),
+                severity=Severity(severity),
                 path=said.path,
                 line=said.line,
                 when="boot",
@@ -137,6 +155,27 @@ class SandboxUnits(Check):
                     f"systemctl restart {unit.name}",
                 ],
             )
+
+
+def harm_of(key: str, value: str, apart: bool) -> tuple[str, str] | None:
+    """Return how bad a setting is and what follows, None if nothing does.
+
+    `apart` is whether the service mounts for another, which sees none of it once the service has mounts of its own.
+    """
+    wall = next((each for each in WALLS if each.key == key and value in each.values), None)
+    if apart and key in OWN_MOUNTS and value not in OFF and (wall is None or wall.severity != REQUIRED):
+        return REQUIRED, "containerd does not see what dockerd mounts as the root of a container: none starts"
+    return (wall.severity, wall.effect) if wall else None
+
+
+def mounts_for_another(host: Host) -> bool:
+    """Return whether dockerd mounts the roots of containers for a containerd that is a service beside it."""
+    version = engine.docker_version(host)
+    if "containerd" not in engine.installed(host) or (version is not None and version < Version("18.09")):
+        return False
+    driver = known_driver(host)
+    # These two need no mount.
+    return driver is None or driver.name not in ("vfs", "btrfs")
 
 
 LOGINS = (

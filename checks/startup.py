@@ -197,13 +197,14 @@ LATE = {
 class StartupMounts(Check):
     """The disk with images and volumes is mounted before the engine starts.
 
-    *Why*: with `nofail` or `_netdev` in fstab the engine may start first. It then finds an empty folder: images and
-    containers seem to be gone, new ones fill the root, and all of it is hidden when the disk comes.
+    *Why*: with `nofail` or `_netdev` in fstab the engine may start first, and a disk that was mounted by hand is not
+    there after the next boot. The engine then finds an empty folder: images and containers seem to be gone, new ones
+    fill the root, and all of it is hidden when the disk comes.
 
-    *Needs*: where the data root lies on a mount of its own with one of these options, RequiresMountsFor=, or After= and
-    Requires= that mount, in the engine's unit.
+    *Needs*: a line of fstab or a mount unit for the disk that holds the data root; with one of these options,
+    RequiresMountsFor=, or After= and Requires= that mount, in the engine's unit.
 
-    *Fix*: `RequiresMountsFor=` the data root in a drop-in of the unit.
+    *Fix*: the line in fstab; `RequiresMountsFor=` the data root in a drop-in of the unit.
     """
 
     id = "startup.mounts"
@@ -227,7 +228,13 @@ class StartupMounts(Check):
         )
         unit = systemd.unit(host, "docker.service")
         if mount is None or mount.point == "/" or unit is None:
-            raise NotApplicable(f"{root} lies on no mount of fstab of its own")
+            current = mounts.now(host, root) if host.kind == "live" else None
+            if current is None or not mounts.is_forgotten(host, current):
+                raise NotApplicable(
+                    f"{root} lies on no disk of its own, or on one that something else mounts"
+                )
+            yield self._forgotten(root, current)
+            return
         more = {"path": mount.path, "line": mount.line, "when": "boot", "value": ",".join(mount.options)}
         late = next((each for each in LATE if each in mount.options), None)
         if late is None or "x-systemd.automount" in mount.options or self._waits(unit, mount.point):
@@ -247,9 +254,24 @@ class StartupMounts(Check):
             **more,
         )
 
+    def _forgotten(self, root: str, mount: mounts.Mount) -> Finding:
+        return failed(
+            mount.point,
+            f"holds {root}, and neither fstab nor a unit will mount it again: images and containers will seem lost",
+            value=mount.source,
+            expected=f"a line of fstab for {mount.point}",
+            path=mount.path,
+            line=mount.line,
+            when="boot",
+            hint="systemctl enable zfs-mount.service"
+            if mount.type == "zfs"
+            else f"add to /etc/fstab, with the UUID that `blkid {mount.source}` prints: "
+            f"UUID=... {mount.point} {mount.type} defaults 0 2",
+        )
+
     def _waits(self, unit: Unit, point: str) -> bool:
         """Return whether the unit is made to wait for the mount, or for all that the network brings."""
-        name = point.strip("/").replace("-", "\\x2d").replace("/", "-") + ".mount"
+        name = mounts.unit_name(point)
         for said in unit.assignments:
             words = said.value.split()
             if said.key in ("RequiresMountsFor", "WantsMountsFor") and any(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
 from hostcheck.facts import engine, systemd
-from hostcheck.facts.files import text, which
+from hostcheck.facts.files import names, text, which
 from hostcheck.facts.unitvalues import Unit
 
 from ._units import (
@@ -357,9 +358,10 @@ class SystemdSocket(Check):
     """docker.socket can be made.
 
     *Why*: docker.socket hands its socket to the group in SocketGroup=; if there is no such group it fails, and with it
-    docker.service.
+    docker.service. It is made early at boot, before SSSD and what else asks a directory runs.
 
-    *Needs*: docker.socket, /etc/group and /etc/nsswitch.conf. What stands where the socket is to be: places.sockets.
+    *Needs*: docker.socket, /etc/nsswitch.conf and the files of groups, or After= what asks the directory. What stands
+    where the socket is to be: places.sockets.
 
     *Fix*: groupadd --system docker.
     """
@@ -385,32 +387,79 @@ class SystemdSocket(Check):
         )
         if named is None or not named.value or named.value.isdecimal():
             return passed("docker.socket SocketGroup", "root's", when="boot", path=socket.shown)
-        more = {"expected": "a group of this host", "path": named.path, "line": named.line, "when": "boot"}
-        groups = text(host, "/etc/group")
-        sources = next(
-            (
-                line.split()[1:]
-                for line in (text(host, "/etc/nsswitch.conf") or "").splitlines()
-                if line.startswith("group:")
-            ),
-            [],
-        )
-        local = all(
-            word in ("files", "systemd", "compat", "altfiles") or word.startswith("[") for word in sources
-        )
-        if groups is None or any(line.startswith(named.value + ":") for line in groups.splitlines()):
-            return passed("docker.socket SocketGroup", f"{named.value} exists", value=named.value, **more)
-        if not local:
-            return passed(
+        more = {
+            "value": named.value,
+            "expected": "a group of this host",
+            "path": named.path,
+            "line": named.line,
+            "when": "boot",
+        }
+        where = group_sources(host)
+        if has_group(host, named.value, where):
+            return passed("docker.socket SocketGroup", f"{named.value} exists", **more)
+        asked = [word for word in where if word not in OWN_SOURCES and not word.startswith("[")]
+        if asked and any(
+            a.key == "After" and DIRECTORY_UNITS & set(a.value.split()) for a in socket.assignments
+        ):
+            return passed("docker.socket SocketGroup", f"{named.value} may come from {asked[0]}", **more)
+        if asked:
+            return failed(
                 "docker.socket SocketGroup",
-                f"{named.value} may come from {' '.join(sources)}",
-                value=named.value,
+                f"{named.value} is not in /etc/group, and at boot {asked[0]} is asked before it can answer:"
+                " docker.socket may fail (216/GROUP), and docker.service with it",
+                severity=Severity.RECOMMENDED,
+                commands=[
+                    "mkdir -p /etc/systemd/system/docker.socket.d",
+                    "printf '[Unit]\\nAfter=nss-user-lookup.target sssd.service network-online.target\\n"
+                    "Wants=network-online.target\\n' > /etc/systemd/system/docker.socket.d/90-group.conf",
+                ],
+                hint=f"or add {named.value} with its number to /etc/group",
                 **more,
             )
         return failed(
             "docker.socket SocketGroup",
             f"there is no group {named.value}: docker.socket fails (216/GROUP), and docker.service with it",
-            value=named.value,
             commands=[f"groupadd --system {named.value}", "systemctl restart docker.socket docker.service"],
             **more,
         )
+
+
+OWN_SOURCES = ("files", "compat", "db", "systemd", "mymachines", "altfiles", "extrausers")
+"""Sources of groups in nsswitch.conf(5) that are this host's own."""
+
+DIRECTORY_UNITS = {
+    "nss-user-lookup.target",
+    "sssd.service",
+    "nslcd.service",
+    "winbind.service",
+    "network-online.target",
+}
+"""Units after which the others can answer."""
+
+
+def group_sources(host: Host) -> tuple[str, ...]:
+    """Return where this host looks for groups; SSSD only where it is set up, as distributions name it anyway."""
+    lines = (text(host, "/etc/nsswitch.conf") or "").splitlines()
+    words = next((line.split("#")[0].split()[1:] for line in lines if line.startswith("group:")), ["files"])
+    # Of a copy of some of /etc it is not known.
+    without = host.exists("/bin/sh") and not (
+        host.exists("/etc/sssd/sssd.conf") or names(host, "/etc/sssd/conf.d")
+    )
+    return tuple(word for word in words if word != "sss" or not without)
+
+
+def has_group(host: Host, name: str, sources: tuple[str, ...]) -> bool:
+    """Return whether the host's own files have a group, or cannot be seen, or will have it after the first boot."""
+    listed = text(host, "/etc/group")
+    for path, asked in (("/usr/lib/group", "altfiles"), ("/var/lib/extrausers/group", "extrausers")):
+        listed = listed if asked not in sources or listed is None else listed + (text(host, path) or "")
+    if listed is None or any(line.startswith(f"{name}:") for line in listed.splitlines()):
+        return True
+    if any(host.exists(f"{folder}/userdb/{name}.group") for folder in ("/etc", "/usr/lib")):
+        return True
+    # systemd-sysusers(8) makes what is missing when /etc is older than /usr, as at the first boot.
+    return host.kind != "live" and any(
+        re.search(rf"(?m)^[gu]!?\s+{re.escape(name)}\s", text(host, f"{folder}/{each}") or "")
+        for folder in ("/usr/lib/sysusers.d", "/etc/sysusers.d")
+        for each in names(host, folder)
+    )

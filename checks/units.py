@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from hostcheck._typing import Any
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
 from hostcheck.facts import engine, systemd
 from hostcheck.facts.files import Source, text
@@ -156,9 +157,10 @@ class UnitsDependencies(Check):
     """Every unit that an engine's unit cannot do without exists.
 
     *Why*: systemd does not start a unit whose Requires= or BindsTo= names a unit that is missing or masked. It happens
-    where a unit file of another package's docker was copied.
+    where a unit file of another package's docker was copied. A docker.service that is bound to containerd's stays
+    stopped once that one was killed or upgraded.
 
-    *Needs*: services and sockets named in Requires=, BindsTo= and Requisite=.
+    *Needs*: services and sockets named in Requires=, BindsTo= and Requisite=; no BindsTo=containerd.service.
 
     *Fix*: remove the copy, or the line.
     """
@@ -166,7 +168,7 @@ class UnitsDependencies(Check):
     id = "units.dependencies"
     aliases = ("systemd.dependencies",)
     severity = Severity.REQUIRED
-    references = (UNIT_5,)
+    references = (UNIT_5, "https://github.com/docker/for-linux/issues/678")
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
@@ -181,6 +183,9 @@ class UnitsDependencies(Check):
                     other = systemd.unit(host, name)
                     load = other.load if other else "not-found"
                     more = {"value": load, "expected": "loaded", **at(setting, unit)}
+                    if load == "loaded" and (prop, name) == ("BindsTo", "containerd.service"):
+                        yield self._bound(unit, more)
+                        continue
                     if load == "loaded":
                         yield passed(f"{unit.name} {prop} {name}", "it exists", **more)
                         continue
@@ -202,6 +207,16 @@ class UnitsDependencies(Check):
                 yield passed(
                     f"{unit.name} Requires", "it needs no other service", when="boot", path=unit.shown
                 )
+
+    def _bound(self, unit: Unit, more: dict[str, Any]) -> Finding:
+        more["expected"] = "Wants=containerd.service"
+        return failed(
+            f"{unit.name} BindsTo containerd.service",
+            f"an upgrade of containerd, or its death, stops {unit.name}, and nothing starts it again",
+            severity=Severity.RECOMMENDED,
+            hint="upgrade docker to 20.10.1 or later, whose unit only wants containerd, or take the line out",
+            **more,
+        )
 
 
 _WEIGHTY = (

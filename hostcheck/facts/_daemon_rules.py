@@ -667,7 +667,7 @@ RULES: tuple[Rule, ...] = (
     ((1, 12), None, "start", runtime_entries),
     ((1, 10), None, "start", networks.bridge_networks),
     ((20, 10), None, "start", networks.bridge_addresses),
-    ((20, 10), (28,), "start", networks.ipv6_subnet),
+    ((1, 10), (28,), "start", networks.ipv6_subnet),
     ((18, 6), (27,), "start", networks.pools_base),
     ((18, 6), None, "start", networks.pools_size),
     ((18, 6), None, "start", networks.pools_room),

@@ -20,6 +20,7 @@ _NEEDED, _RPATH, _RUNPATH = 1, 15, 29
 _DYNAMIC_LIMIT = 1 << 16
 _NAME_LIMIT = 4096
 _INCLUDES_LIMIT = 100
+_SYMBOLS_LIMIT = 1 << 18
 
 DEFAULT = ("/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib", "/lib32", "/usr/lib32")
 
@@ -85,6 +86,41 @@ def missing(host: Host, program: elf.Elf) -> tuple[str, ...]:
     if absent and (len(absent) == len(asked.needed) or any("$" in folder for folder in own)):
         raise Unavailable(f"it is not known where the libraries of {program.path} lie")
     return absent
+
+
+def unresolved(host: Host, program: elf.Elf, library: str, prefix: str) -> tuple[str, ...]:
+    """Return the functions whose names begin so that a program takes from a library, and that it does not have.
+
+    Nothing where the program does not ask for it, where it lies nowhere, or where either tells no names.
+    """
+    if library not in dynamic(host, program).needed:
+        return ()
+    folders = host.fact(folders_of_loader)
+    path = next(
+        (f"{folder}/{library}" for folder in folders if _found(host, library, (folder,), program)), None
+    )
+    try:
+        there = symbols(host, elf.elf(host, path), prefix)[1] if path else ()
+    except elf.NotElf:
+        there = ()
+    return tuple(name for name in symbols(host, program, prefix)[0] if name not in there) if there else ()
+
+
+def symbols(host: Host, file: elf.Elf, prefix: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names with a beginning that a file asks its loader for, and those that it has for others."""
+    section, strings = file.section(".dynsym"), file.section(".dynstr")
+    if section is None or strings is None or max(section.size, strings.size) > _SYMBOLS_LIMIT:
+        return (), ()
+    entries = host.read_bytes(file.path, section.size, section.offset)
+    names = host.read_bytes(file.path, strings.size, strings.offset)
+    # The name comes first; the section, 0 for what is asked for, comes in the middle or, with 32 bits, at the end.
+    entry = struct.Struct(file.order + ("I2xHQQ" if file.bits == 64 else "III2xH"))
+    found: tuple[list[str], list[str]] = ([], [])
+    for fields in entry.iter_unpack(entries[: len(entries) // entry.size * entry.size]):
+        name = names[fields[0] : names.find(b"\0", fields[0])]
+        if name.startswith(prefix.encode()):
+            found[fields[1 if file.bits == 64 else 3] != 0].append(name.decode("ascii", "replace"))
+    return tuple(found[0]), tuple(found[1])
 
 
 def _found(host: Host, name: str, folders: tuple[str, ...], program: elf.Elf) -> bool:

@@ -404,6 +404,39 @@ def _boot(host: Host, path: str, depth: int) -> Mount | None:
     return found._replace(type=shown.type, options=flags, root=found.source)
 
 
+GENERATED = ("/run/systemd/generator.early", "/run/systemd/generator", "/run/systemd/generator.late")
+
+
+def unit_name(point: str) -> str:
+    r"""Return what systemd calls the unit of a mount.
+
+    >>> unit_name("/srv/my-disk")
+    'srv-my\\x2ddisk.mount'
+    """
+    return (point.strip("/").replace("-", "\\x2d").replace("/", "-") or "-") + ".mount"
+
+
+def is_forgotten(host: Host, mount: Mount) -> bool:
+    """Return whether what is mounted now is a disk that the next boot of systemd will not mount.
+
+    Only where fstab names the root can it be told: elsewhere an initrd, another system or somebody's program mounts.
+    """
+    if mount.root != "/" or not (mount.source.startswith("/dev/") or mount.type == "zfs"):
+        return False
+    if mount.point == "/" or not any(each.point == "/" for each in fstab(host)):
+        return False
+    unit = unit_name(mount.point)
+    if mount.point in {each.point for each in at_boot(host)} or any(
+        host.exists(f"{folder}/{unit}") for folder in GENERATED
+    ):
+        return False
+    return mount.type != "zfs" or not any(
+        "zfs-mount.service" in _names(host, f"{folder}/{name}")
+        for folder in UNIT_FOLDERS
+        for name in ("zfs.target.wants", "local-fs.target.wants", "multi-user.target.wants")
+    )
+
+
 def export(host: Host) -> dict[str, object]:
     """Return every place with its file system, now and at the next boot."""
     found: dict[str, object] = {}

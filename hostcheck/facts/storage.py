@@ -64,8 +64,18 @@ NO_UPPER: Mapping[str, str] = {
     "9p": "overlayfs cannot write to 9p",
     "afs": "overlayfs cannot write to AFS",
     "vboxsf": "overlayfs cannot write to a shared folder",
+    "ceph": "overlayfs cannot write to CephFS",
+    "lustre": "overlayfs cannot write to Lustre",
+    "beegfs": "overlayfs cannot write to BeeGFS",
+    "orangefs": "overlayfs cannot write to OrangeFS",
+    "gfs2": "overlayfs cannot write to GFS2",
+    "ocfs2": "overlayfs cannot write to OCFS2",
 }
-"""File systems that overlayfs does not take as its upper layer, with the reason."""
+"""File systems that overlayfs does not take as its upper layer, with the reason.
+
+Those that have their names looked up anew each time it takes from Linux 5.7 on, where they also know whiteouts and
+extended attributes (ovl_get_upper and ovl_make_workdir in fs/overlayfs/super.c), and none of these does.
+"""
 
 NO_LAYERS: Mapping[str, str] = {
     "vfat": "FAT has no symbolic links, owners or modes",
@@ -85,6 +95,7 @@ NO_LAYERS: Mapping[str, str] = {
 
 FUSE_CRYPT = ("fuse.encfs", "fuse.gocryptfs", "fuse.cryfs", "fuse.sshfs")
 NO_FUSE = "overlayfs cannot write to a file system of FUSE, which knows no whiteouts"
+NO_VIRTIOFS = "overlayfs can write to virtiofs from Linux 5.7 on"
 ZFS_TOO_OLD = "overlayfs can lie on ZFS from OpenZFS 2.2 on"
 VOLATILE = ("tmpfs", "ramfs", "rootfs")
 
@@ -372,6 +383,8 @@ def _overlay_unusable(host: Host, kind: str, held: mounts.Mount | None) -> str:
         return f"kernel {release} has no overlay with several lower layers"
     if kind in NO_UPPER:
         return NO_UPPER[kind]
+    if kind == "virtiofs" and virtiofs_refused(release):
+        return NO_VIRTIOFS
     if kind == "zfs" and zfs_too_old(host):
         return ZFS_TOO_OLD
     if kind.startswith("fuse.") and kind not in FUSE_CRYPT:
@@ -391,6 +404,12 @@ def _overlay_unusable(host: Host, kind: str, held: mounts.Mount | None) -> str:
     if held and dtype(host, held) is False:
         return f"the {kind} file system has no d_type (ftype=0)"
     return ""
+
+
+def virtiofs_refused(release: str | None) -> bool:
+    """Return whether a kernel's overlay takes no virtiofs, whatever it can do."""
+    version = releases.version_of(release) if release else None
+    return version is not None and version < Version("5.7")
 
 
 def zfs_too_old(host: Host) -> bool:

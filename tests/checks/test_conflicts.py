@@ -62,8 +62,20 @@ APPARMOR: dict[str, Content] = {
 }
 
 CNI: dict[str, Content] = {"etc__cni__net.d__a.conflist": '{"cniVersion": "1.0.0", "plugins": []}'}
+OWN_RUNTIME: dict[str, Content] = {
+    "etc__docker__daemon.json": '{"default-runtime": "own", "runtimes": {"own": {"path": "own"}}}'
+}
+PLUGIN: dict[str, Content] = {"var__lib__docker__plugins__6ba5a7b4c0c6f1d2e3a4__config.json": "{}"}
+HYBRID = f"{V1}cgroup /sys/fs/cgroup/systemd cgroup2 rw 0 0\n"
+MANY: dict[str, Content] = {"sys__devices__system__cpu__possible": "0-127\n"}
+ENFORCING: dict[str, Content] = {"etc__selinux__config": "SELINUX=enforcing\n"}
 
 HIT: list[Row] = [
+    ("dockerd default runtime", {"dockerd": "20.10.1"}, {**OWN_RUNTIME, **PLUGIN}),
+    ("runc seccomp errno", {"dockerd": "20.10.12", "runc": "1.0.0-rc10"}, {}),
+    ("runc container-selinux", {"runc": "1.0.0", "container-selinux": "2:2.163.0-2.fc34"}, ENFORCING),
+    ("runc systemd hierarchy", {"systemd": "232-1", "runc": "1.0.0-rc2"}, {"mounts": HYBRID}),
+    ("linux veth queues", {"linux": "6.1.55", "dockerd": "24.0.5"}, MANY),
     ("runc kernel memory limit", {"linux": "5.16.11-1-generic", "runc": "1.0.0-rc92"}, {"mounts": V1}),
     (
         "kubelet kernel memory statistics",
@@ -135,6 +147,25 @@ HIT: list[Row] = [
 ]
 
 BESIDE: list[Row] = [
+    ("dockerd default runtime", {"dockerd": "20.10.1"}, OWN_RUNTIME),
+    ("dockerd default runtime", {"dockerd": "20.10.1"}, PLUGIN),
+    ("dockerd default runtime", {"dockerd": "20.10.4"}, {**OWN_RUNTIME, **PLUGIN}),
+    ("runc seccomp errno", {"dockerd": "20.10.9", "runc": "1.0.0-rc10"}, {}),
+    ("runc seccomp errno", {"dockerd": "20.10.12", "runc": "1.0.0-rc93"}, {}),
+    ("runc container-selinux", {"runc": "1.0.0", "container-selinux": "2:2.165.1-1.fc34"}, ENFORCING),
+    ("runc container-selinux", {"runc": "1.0.0", "container-selinux": "2:2.163.0-2.fc34"}, {}),
+    ("runc systemd hierarchy", {"systemd": "232-1", "runc": "1.0.0-rc2"}, {"mounts": V1}),
+    ("linux veth queues", {"linux": "6.1.55", "dockerd": "24.0.5"}, {}),
+    (
+        "linux veth queues",
+        {"linux": "6.1.55", "dockerd": "24.0.5"},
+        {"sys__devices__system__cpu__possible": "0-7\n"},
+    ),
+    ("linux veth queues", {"linux": "6.1.81", "dockerd": "24.0.5"}, MANY),
+    # A release that only names the series says nothing of what was mended in it.
+    ("linux veth queues", {"linux": "5.15.0-105-generic", "dockerd": "24.0.5"}, MANY),
+    ("linux veth queues", {"linux": "6.1.0-18-amd64", "dockerd": "24.0.5"}, MANY),
+    ("linux veth queues", {"linux": "5.14.21", "dockerd": "24.0.5"}, MANY),
     ("runc kernel memory limit", {"linux": "5.16.11", "runc": "1.0.0-rc92"}, {"mounts": V2}),
     ("runc kernel memory limit", {"linux": "5.15.0", "runc": "1.0.0-rc92"}, {"mounts": V1}),
     ("runc kernel memory limit", {"linux": "5.16.11", "runc": "1.0.0-rc94"}, {"mounts": V1}),

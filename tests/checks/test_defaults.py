@@ -103,22 +103,25 @@ def test_mtu_without_a_bridge() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "wrong"),
+    ("limit", "expected"),
     [
-        ({"Name": "nofile", "Soft": 1024, "Hard": 2048}, False),
-        ({"Name": "nofile", "Soft": 2048, "Hard": 2048}, False),
-        ({"Name": "nofile", "Soft": 2049, "Hard": 2048}, True),
-        ({"Name": "NOFILE", "Soft": 1, "Hard": 2}, False),
-        ({"Name": "memlock", "Soft": -1, "Hard": -1}, False),
-        ({"Name": "memlock", "Soft": 1, "Hard": -1}, False),
-        ({"Name": "memlock", "Soft": -1, "Hard": 1}, True),
-        ({"Name": "nofiles", "Soft": 1, "Hard": 2}, True),
-        ({"Soft": 1, "Hard": 2}, True),
-        (None, True),
+        ({"Name": "nofile", "Soft": 1024, "Hard": 65536}, []),
+        ({"Name": "nofile", "Soft": 1024, "Hard": 4096}, ["recommended"]),
+        ({"Name": "nofile", "Soft": 2048, "Hard": 2048}, ["recommended"]),
+        ({"Name": "nofile", "Soft": 2049, "Hard": 2048}, ["required"]),
+        ({"Name": "NOFILE", "Soft": 1, "Hard": 2}, ["recommended"]),
+        ({"Name": "nofile", "Soft": -1, "Hard": -1}, ["required"]),
+        ({"Name": "memlock", "Soft": -1, "Hard": -1}, []),
+        ({"Name": "memlock", "Soft": 1, "Hard": -1}, []),
+        ({"Name": "memlock", "Soft": -1, "Hard": 1}, ["required"]),
+        ({"Name": "nproc", "Soft": 1, "Hard": 2}, []),
+        ({"Name": "nofiles", "Soft": 1, "Hard": 2}, ["required"]),
+        ({"Soft": 1, "Hard": 2}, ["required"]),
+        (None, ["required"]),
     ],
 )
-def test_ulimits(limit: Any, wrong: bool) -> None:
-    assert severities(ask(checks.DefaultsUlimits, host(default_ulimits={"x": limit}))) == ["required"] * wrong
+def test_ulimits(limit: Any, expected: list[str]) -> None:
+    assert severities(ask(checks.DefaultsUlimits, host(default_ulimits={"x": limit}))) == expected
 
 
 @pytest.mark.parametrize(("hard", "wrong"), [(1048576, False), (1048577, True), (-1, True)])

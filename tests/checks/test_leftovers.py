@@ -49,3 +49,28 @@ def test_vxlan(config: str, links: list[str], expected: list[str]) -> None:
     files = {f"/etc/cni/net.d/{config}": "{}", **{f"/sys/class/net/{each}/mtu": "1500\n" for each in links}}
     found = ask(leftovers.LeftoversVxlan, FakeHost(files)).failures
     assert [each.subject for each in found] == expected
+
+
+NUMBER = "4c2f8a0f6d3b4c8f9a53c1de02b7a611\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"/etc/machine-id": NUMBER}, ["/etc/machine-id"]),
+        ({"/etc/machine-id": ""}, []),
+        ({"/etc/machine-id": "uninitialized\n"}, []),
+        ({}, []),
+        ({"/var/lib/docker/engine-id": NUMBER}, ["/var/lib/docker/engine-id"]),
+        (
+            {"/etc/docker/daemon.json": '{"data-root": "/data"}', "/data/engine-id": NUMBER},
+            ["/data/engine-id"],
+        ),
+        ({"/var/lib/docker/swarm/docker-state.json": "{}"}, ["/var/lib/docker/swarm/docker-state.json"]),
+        ({"/etc/rancher/node/password": "x"}, ["/etc/rancher/node/password"]),
+    ],
+)
+def test_identity(files: dict[str, str], expected: list[str]) -> None:
+    result = ask(leftovers.LeftoversIdentity, FakeHost(dict(files), kind="root"))
+    assert [finding.subject for finding in result.failures] == expected
+    assert ask(leftovers.LeftoversIdentity, FakeHost(dict(files))).outcome is Outcome.SKIP

@@ -183,3 +183,51 @@ ROCKY = "Linux version 5.14.0-427.el9.x86_64 (mockbuild@x) (gcc) #1 SMP PREEMPT_
 def test_clock(version: str, boot: int, outcome: Outcome) -> None:
     files = {"/proc/version": version, "/proc/stat": f"cpu 1 2 3\nbtime {boot}\nprocesses 9\n"}
     assert ask(checks.OsClock, FakeHost(files)).outcome is outcome
+
+
+DOCKER_COM = "deb [arch=amd64] https://download.docker.com/linux/{} stable\n"
+KALI = "ID=kali\nID_LIKE=debian\nVERSION_CODENAME=kali-rolling\n"
+MINT = 'ID=linuxmint\nID_LIKE="ubuntu debian"\nVERSION_CODENAME=virginia\nUBUNTU_CODENAME=jammy\n'
+DEBIAN_ID = "ID=debian\nVERSION_CODENAME={}\n"
+
+
+@pytest.mark.parametrize(
+    ("release", "entry", "outcome"),
+    [
+        (KALI, "debian kali-rolling", Outcome.FAIL),
+        (KALI, "debian bookworm", Outcome.PASS),
+        (MINT, "ubuntu virginia", Outcome.FAIL),
+        (MINT, "ubuntu jammy", Outcome.PASS),
+        (DEBIAN_ID.format("bookworm"), "ubuntu bookworm", Outcome.FAIL),
+        (DEBIAN_ID.format("bookworm"), " bookworm", Outcome.FAIL),
+        (DEBIAN_ID.format("bookworm"), "debian sid", Outcome.FAIL),
+        (DEBIAN_ID.format("bookworm"), "debian bookworm", Outcome.PASS),
+        # A release of which the table does not know yet.
+        (DEBIAN_ID.format("duke"), "debian duke", Outcome.PASS),
+    ],
+)
+def test_suites_of_docker_com(release: str, entry: str, outcome: Outcome) -> None:
+    files: dict[str, Content] = {
+        "/usr/lib/os-release": release,
+        "/etc/apt/sources.list.d/docker.list": DOCKER_COM.format(entry),
+    }
+    assert ask(checks.OsRepositories, FakeHost(files, kind="root")).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("release", "folder", "outcome"),
+    [
+        ('ID="amzn"\nVERSION_ID="2023"\n', "centos/$releasever/$basearch/stable", Outcome.FAIL),
+        ('ID="amzn"\nVERSION_ID="2023"\n', "centos/9/$basearch/stable", Outcome.PASS),
+        ('ID="openEuler"\nVERSION_ID="22.03"\n', "centos/$releasever/$basearch/stable", Outcome.FAIL),
+        ('ID="rocky"\nVERSION_ID="9.4"\n', "centos/$releasever/$basearch/stable", Outcome.PASS),
+        ("ID=fedora\nVERSION_ID=43\n", "fedora/$releasever/$basearch/stable", Outcome.PASS),
+    ],
+)
+def test_releases_of_docker_com(release: str, folder: str, outcome: Outcome) -> None:
+    repo = f"[docker-ce-stable]\nenabled=1\nbaseurl=https://download.docker.com/linux/{folder}\n"
+    files: dict[str, Content] = {
+        "/usr/lib/os-release": release,
+        "/etc/yum.repos.d/docker-ce.repo": repo,
+    }
+    assert ask(checks.OsRepositories, FakeHost(files, kind="root")).outcome is outcome

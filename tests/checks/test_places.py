@@ -124,7 +124,7 @@ DEV = "24 20 0:24 / /dev {} - devtmpfs udev rw\n"
     ],
 )
 def test_devices(laid: dict[str, Content], mounted: str, whens: list[str]) -> None:
-    machine = host({"/dev/null": "", **laid}, mounted=ROOT + mounted)
+    machine = host({"/dev/null": "", "/dev/zero": "", **laid}, mounted=ROOT + mounted)
     assert [finding.when for finding in ask(places.PlacesDevices, machine).failures] == whens
 
 

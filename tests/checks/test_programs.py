@@ -20,30 +20,45 @@ programs: Any = importlib.import_module("hostcheck.checks.programs")
 LOADER = "/lib64/ld-linux-x86-64.so.2"
 
 
-def program(*needed: str, interpreter: str = LOADER, runpath: str = "", words: bytes = b"") -> bytes:
-    """Build a program that asks for libraries: headers, a loader, .dynamic, .dynstr and 8 KiB of texts, .rodata."""
-    names = b"\0.dynamic\0.dynstr\0.shstrtab\0.rodata\0"
+def program(
+    *needed: str,
+    interpreter: str = LOADER,
+    runpath: str = "",
+    words: bytes = b"",
+    asks: tuple[str, ...] = (),
+    has: tuple[str, ...] = (),
+) -> bytes:
+    """Build a program: headers, a loader, .dynamic, .dynstr, .dynsym and 8 KiB of texts, .rodata.
+
+    It asks for libraries and functions, and has functions for others.
+    """
+    names = b"\0.dynamic\0.dynstr\0.shstrtab\0.rodata\0.dynsym\0"
     strings, offsets = b"\0", []
-    for text in (*needed, runpath):
+    for text in (*needed, runpath, *asks, *has):
         offsets.append(len(strings))
         strings += text.encode() + b"\0"
-    tags = [(1, offset) for offset in offsets[:-1]] + ([(29, offsets[-1])] if runpath else []) + [(0, 0)]
+    tags = [(1, offset) for offset in offsets[: len(needed)]]
+    tags += ([(29, offsets[len(needed)])] if runpath else []) + [(0, 0)]
     dynamic = b"".join(struct.pack("<QQ", *tag) for tag in tags)
+    own = [False] * len(asks) + [True] * len(has)
+    functions = zip(offsets[len(needed) + 1 :], own)
+    symbols = bytes(24) + b"".join(struct.pack("<I2xHQQ", *each, 0, 0) for each in functions)
     loader = interpreter.encode() + b"\0" if interpreter else b""
     body, places = b"", []
-    for part in (loader, dynamic, strings, names, words + b"x" * 8192):
+    for part in (loader, dynamic, strings, names, symbols, words + b"x" * 8192):
         places.append((120 + len(body), len(part)))
         body += part
     sections_at = 120 + len(body)
     head = b"\x7fELF\x02\x01\x01" + bytes(9)
-    head += struct.pack("<HHIQQQIHHHHHH", 3, 62, 1, 0, 64, sections_at, 0, 64, 56, bool(loader), 64, 5, 3)
+    head += struct.pack("<HHIQQQIHHHHHH", 3, 62, 1, 0, 64, sections_at, 0, 64, 56, bool(loader), 64, 6, 3)
     head += struct.pack("<IIQQQQQQ", 3, 4, places[0][0], 0, 0, places[0][1], places[0][1], 1)
     table = bytes(64)
     for name, kind, (at, size) in (
         (1, 6, places[1]),
         (10, 3, places[2]),
         (18, 3, places[3]),
-        (28, 1, places[4]),
+        (28, 1, places[5]),
+        (36, 11, places[4]),
     ):
         table += struct.pack("<IIQQQQIIQQ", name, kind, 0, 0, at, size, 0, 0, 1, 0)
     return head + body + table
@@ -56,6 +71,9 @@ def proxy(flags: bytes) -> bytes:
 
 GO = program(interpreter="")
 DYNAMIC = program("libseccomp.so.2", "libc.so.6", words=b"runc dockerd containerd docker-proxy iptables")
+CALLS = program(
+    "libseccomp.so.2", "libc.so.6", asks=("seccomp_init", "seccomp_api_get", "malloc"), words=b"runc"
+)
 LIB = "/usr/lib/x86_64-linux-gnu"
 XTABLES = {
     f"{LIB}/xtables/libxt_{name}.so": ""
@@ -114,6 +132,12 @@ def failures(name: str, changes: Mapping[str, Content | None]) -> dict[str, str]
         ({"/usr/sbin/runc": program("libown.so", "libc.so.6"), "/etc/ld.so.conf": "include ld.so.conf.d/*.conf\n",
           "/etc/ld.so.conf.d/own.conf": "# mine\n/opt/own\n", "/opt/own/libown.so": ""}, {}),
         ({"/usr/sbin/runc": program("libown.so", "libc.so.6", runpath="/opt/$LIB")}, {}),
+        ({"/usr/sbin/runc": CALLS, f"{LIB}/libseccomp.so.2": program(has=("seccomp_init",))},
+         {"runc": "required"}),
+        ({"/usr/sbin/runc": CALLS, f"{LIB}/libseccomp.so.2": program(has=("seccomp_init", "seccomp_api_get"))},
+         {}),
+        # A library that tells no names says nothing.
+        ({"/usr/sbin/runc": CALLS, f"{LIB}/libseccomp.so.2": GO}, {}),
         ({"/usr/sbin/runc": "#!/none\n"}, {"runc": "required"}),
         ({"/usr/sbin/runc": "#! /bin/sh -e\nexec crun\n"}, {}),
         ({"/usr/sbin/xtables-nft-multi": "#!/usr/bin/env bash\n"}, {"iptables": "required"}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from typing import Any
 
 import pytest
@@ -46,6 +47,42 @@ def test_each_wall(wall: Any) -> None:
 )
 def test_what_harms_nothing(lines: tuple[str, ...]) -> None:
     assert said(*lines) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "docker", "more", "expected"),
+    [
+        ("MountFlags=slave", "20.10.24", {}, "required"),
+        ("PrivateTmp=true", "28.5.2", {}, "required"),
+        ("ProtectSystem=full", "20.10.24", {}, "required"),
+        ("ReadOnlyPaths=/etc", "20.10.24", {}, "required"),
+        ("MountFlags=shared", "20.10.24", {}, None),
+        ("PrivateTmp=no", "20.10.24", {}, None),
+        ("BindPaths=", "20.10.24", {}, None),
+        ("LimitNOFILE=infinity", "20.10.24", {}, None),
+        # dockerd before 18.09 starts a containerd of its own, within its own mounts.
+        ("MountFlags=slave", "18.06.3", {}, "recommended"),
+        # These drivers give a container a folder, and no mount.
+        ("MountFlags=slave", "20.10.24", {"storage-driver": "vfs"}, "recommended"),
+    ],
+)
+def test_mounts_that_containerd_does_not_see(
+    line: str, docker: str, more: dict[str, str], expected: str | None
+) -> None:
+    """As dockerd 20.10.24 and 28.5.2 show with `unshare --mount --propagation slave`: no container finds its root."""
+    host = FakeHost(
+        {
+            "/usr/bin/dockerd": b"\x7fELF",
+            "/usr/bin/containerd": b"\x7fELF",
+            "/proc/self/mountinfo": "27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda1 rw\n",
+            "/etc/docker/daemon.json": json.dumps(more),
+            "/usr/lib/systemd/system/docker.service": UNIT,
+            "/etc/systemd/system/docker.service.d/x.conf": f"[Service]\n{line}\n",
+        },
+        assumptions={"docker": docker},
+    )
+    result = ask(sandbox.SandboxUnits, host)
+    assert [result.severity_of(each).value for each in result.failures] == ([expected] if expected else [])
 
 
 def test_no_unit() -> None:

@@ -231,3 +231,38 @@ def test_the_disk_of_the_data_root(options: str, drop_in: str, expected: str) ->
 
 def test_no_disk_of_its_own() -> None:
     assert outcomes(startup.StartupMounts, {"/etc/fstab": "/dev/a / ext4 nofail\n"}) == ["skip", "skip"]
+
+
+OWN = ROOT + "28 27 254:16 {root} {point} rw,relatime shared:2 - {kind} {source} rw\n"
+DISK = {"root": "/", "point": "/var/lib/docker", "kind": "ext4", "source": "/dev/vdb1"}
+FSTAB = {"/etc/fstab": "/dev/a / ext4\n"}
+
+
+@pytest.mark.parametrize(
+    ("disk", "files", "expected"),
+    [
+        ({}, FSTAB, "recommended"),
+        ({"point": "/var/lib"}, FSTAB, "recommended"),
+        ({"kind": "zfs", "source": "tank/docker"}, FSTAB, "recommended"),
+        ({}, {"/etc/fstab": "/dev/a / ext4\n/dev/vdb1 /var/lib/docker ext4\n"}, "pass"),
+        # Where fstab does not name the root something else mounts: an initrd, the outer host of a guest.
+        ({}, {"/etc/fstab": "# none\n"}, "skip"),
+        ({}, {}, "skip"),
+        ({"root": "/@docker"}, FSTAB, "skip"),
+        ({"kind": "nfs4", "source": "server:/x"}, FSTAB, "skip"),
+        ({"point": "/srv"}, FSTAB, "skip"),
+        ({}, {**FSTAB, "/run/systemd/generator.late/var-lib-docker.mount": "[Mount]\n"}, "skip"),
+        (
+            {"kind": "zfs", "source": "tank/docker"},
+            {
+                **FSTAB,
+                "/usr/lib/systemd/system/zfs.target.wants/zfs-mount.service": "-> ../zfs-mount.service",
+            },
+            "skip",
+        ),
+    ],
+)
+def test_a_disk_that_was_mounted_by_hand(disk: dict[str, str], files: dict[str, str], expected: str) -> None:
+    """Only a machine that runs shows it; a tree at rest knows of no such disk."""
+    changes = {**files, "/proc/self/mountinfo": OWN.format(**{**DISK, **disk})}
+    assert outcomes(startup.StartupMounts, changes)[0] == expected

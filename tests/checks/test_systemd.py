@@ -28,6 +28,12 @@ from hostcheck.testing import ask
 
 checks: Any = importlib.import_module("hostcheck.checks.systemd")
 
+NO_GROUP: dict[str, str | None] = {"/etc/group": "root:x:0:\n"}
+SSSD: dict[str, str | None] = {
+    "/etc/nsswitch.conf": "group: files sss\n",
+    "/etc/sssd/sssd.conf": "[sssd]\ndomains = a.example\n",
+}
+
 CASES: list[tuple[str, dict[str, str | None], dict[str, str]]] = [
     # Delegate, KillMode
     ("delegate", {DROP_IN: service("Delegate=no")}, {"docker.service Delegate": I}),
@@ -95,7 +101,25 @@ CASES: list[tuple[str, dict[str, str | None], dict[str, str]]] = [
     ),
     ("exec", {f"{UNITS}/docker.service": DOCKER.replace("Requires=docker.socket\n", "")}, {}),
     ("socket", {"/etc/group": "root:x:0:\n"}, {"docker.socket SocketGroup": R}),
-    ("socket", {"/etc/group": "root:x:0:\n", "/etc/nsswitch.conf": "group: files sss\n"}, {}),
+    ("socket", {**NO_GROUP, **SSSD}, {"docker.socket SocketGroup": W}),
+    ("socket", {**NO_GROUP, "/etc/nsswitch.conf": "group: ldap\n"}, {"docker.socket SocketGroup": W}),
+    # Distributions name SSSD in nsswitch.conf whether it is set up or not.
+    (
+        "socket",
+        {**NO_GROUP, **SSSD, "/etc/sssd/sssd.conf": None, "/bin/sh": ELF},
+        {"docker.socket SocketGroup": R},
+    ),
+    (
+        "socket",
+        {**NO_GROUP, **SSSD, f"{ETC}/docker.socket.d/a.conf": "[Unit]\nAfter=nss-user-lookup.target\n"},
+        {},
+    ),
+    (
+        "socket",
+        {**NO_GROUP, "/etc/nsswitch.conf": "group: files altfiles\n", "/usr/lib/group": "docker:x:991:\n"},
+        {},
+    ),
+    ("socket", {**NO_GROUP, "/usr/lib/userdb/docker.group": "{}"}, {}),
 ]
 
 
@@ -142,3 +166,10 @@ def test_the_daemon_has_a_program_of_its_own(command: str, gone: bool) -> None:
         "/usr/bin/docker": ELF,
     }
     assert ("docker.service ExecStart" in failures(checks.SystemdExec, stock(files))) is gone
+
+
+def test_a_group_that_the_first_boot_makes() -> None:
+    """An image has no group yet that systemd-sysusers will make; a machine that runs should have it by now."""
+    files: dict[str, str | None] = {**NO_GROUP, "/usr/lib/sysusers.d/docker.conf": "g docker - -\n"}
+    assert failures(checks.SystemdSocket, stock(files)) == {}
+    assert failures(checks.SystemdSocket, stock(files, kind="live")) == {"docker.socket SocketGroup": R}

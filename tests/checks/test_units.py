@@ -38,6 +38,12 @@ CASES: list[tuple[str, dict[str, str | None], dict[str, str]]] = [
     # Dependencies, socket
     (
         "dependencies",
+        {f"{ETC}/docker.service.d/x.conf": "[Unit]\nBindsTo=containerd.service\n"},
+        {"docker.service BindsTo containerd.service": W},
+    ),
+    ("dependencies", {f"{ETC}/docker.service.d/x.conf": "[Unit]\nRequires=containerd.service\n"}, {}),
+    (
+        "dependencies",
         {
             f"{ETC}/docker.service": DOCKER.replace("[Unit]", "[Unit]\nBindsTo=containerd.service"),
             f"{UNITS}/containerd.service": None,

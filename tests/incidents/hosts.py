@@ -237,6 +237,7 @@ KINDS: dict[str, Kind] = {
             ("runc", "1.2.4-1.amzn2023.0.1"),
             ("container-selinux", "3:2.233.0-1.amzn2023"),
         ),
+        absent=("/etc/yum.repos.d/docker-ce.repo",),
         root="xfs",
     ),
     "amazon-2": Kind(
@@ -275,12 +276,14 @@ KINDS: dict[str, Kind] = {
         "rocky-9",
         _os("Fedora Linux 43", "fedora", "43"),
         "6.17.1-300.fc43.x86_64",
+        absent=("/etc/yum.repos.d/docker-ce.repo",),
         root="btrfs",
     ),
     "opensuse": Kind(
         "rocky-9",
         _os("openSUSE Leap 15.6", "opensuse-leap", "15.6", "", "suse opensuse"),
         "6.4.0-150600.21-default",
+        absent=("/etc/yum.repos.d/docker-ce.repo",),
         root="btrfs",
         day="2025-06-01",
     ),
