@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -21,9 +22,11 @@ START_SECONDS = 60.0
 
 
 def free_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
+    """Return a port on which nobody listens, and that no client of another test gets for its own end."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
 
 
 class Service:

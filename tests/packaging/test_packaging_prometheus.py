@@ -7,7 +7,6 @@ import json
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import Any
 
 import pytest
 import venvs
+from exporters import free_port
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 RULES = PROJECT / "packaging" / "prometheus"
@@ -99,11 +99,6 @@ def test_the_dashboard_is_what_grafana_knows() -> None:
     text = (RULES / "hostcheck-fleet.dashboard.json").read_text()
     assert unknown(text) == []
     assert unknown(text.replace('"fieldConfig"', '"fieldConfg"', 1)) == ["/panels/0/fieldConfg"]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 @contextlib.contextmanager
