@@ -27,6 +27,11 @@ def configs(host: Host) -> Iterator[tuple[str, dict[str, Any], str]]:
             yield path, said, written
 
 
+def of_root(host: Host) -> set[str]:
+    """Return the paths of root's configuration: what another user cannot do, root still can."""
+    return {f"{user.home.rstrip('/')}/.docker/config.json" for user in rootless.users(host) if user.uid == 0}
+
+
 def line_of(written: str, key: str) -> int | None:
     """Return the line in which a key stands first."""
     return next((n for n, line in enumerate(written.splitlines(), 1) if f'"{key}"' in line), None)
@@ -105,10 +110,7 @@ class ClientContext(Check):
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
         silent = True
-        # What another user cannot do, root still can.
-        roots = {
-            f"{user.home.rstrip('/')}/.docker/config.json" for user in rootless.users(host) if user.uid == 0
-        }
+        roots = of_root(host)
         for path, said, written in configs(host):
             name = said.get("currentContext")
             if not isinstance(name, str) or name in ("", "default") or "/" in name:
@@ -181,6 +183,7 @@ class ClientProxies(Check):
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
         silent = True
+        roots = of_root(host)
         for path, said, written in configs(host):
             for key, address in self._addresses(said.get("proxies")):
                 silent = False
@@ -190,6 +193,7 @@ class ClientProxies(Check):
                         f"{path} {key}",
                         f"{address} is each container itself: what runs there reaches nothing through it",
                         expected="an address that containers reach",
+                        severity=Severity.REQUIRED if path in roots else None,
                         hint="name the address of docker0, and let the proxy listen there",
                         **where,
                     )

@@ -10,7 +10,7 @@ from typing import Any
 import engine_programs
 import pytest
 
-from hostcheck.finding import Outcome
+from hostcheck.finding import Outcome, Severity
 from hostcheck.testing import Content, FakeHost, ask
 
 client: Any = importlib.import_module("hostcheck.checks.client")
@@ -45,6 +45,15 @@ def test_proxies(proxies: Any, fails: bool | None) -> None:
     result = ask(client.ClientProxies, host({"proxies": proxies}, "live", {}))
     expected = {True: Outcome.FAIL, False: Outcome.PASS, None: Outcome.SKIP}
     assert result.outcome is expected[fails]
+    assert [result.severity_of(finding) for finding in result.failures] == [Severity.RECOMMENDED] * bool(
+        fails
+    )
+
+
+def test_proxies_of_root_block() -> None:
+    said = json.dumps({"proxies": {"default": {"httpProxy": "http://127.0.0.1:3128"}}})
+    result = ask(client.ClientProxies, host({}, "live", {"root__.docker__config.json": said}))
+    assert [result.severity_of(finding) for finding in result.failures] == [Severity.REQUIRED]
 
 
 @pytest.mark.parametrize(

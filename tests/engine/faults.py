@@ -550,7 +550,7 @@ class Missed(NamedTuple):
 
 
 MISSED: dict[str, Missed] = {
-    "the client's proxy on this machine": Missed("a user's proxy is warned of: the engine itself works"),
+    "IPsec blocks docker's usual network": Missed("policies of IPsec are not asked of the kernel"),
 }
 """By the name of the fault. Whoever mends one runs `scripts/proof.py NAME` and takes it off."""
 
