@@ -26,7 +26,8 @@ GATES: dict[str, Callable[[Host], object]] = {
 BEHIND: dict[str, tuple[str, ...]] = {
     "docker": (
         "containerd_plugins.needed", "forwarding.interfaces", "forwarding.neighbours",
-        "forwarding.docker_user", "forwarding.chains", "ipv6.networks", "runtime.docker", "runtime.running",
+        "forwarding.docker_user", "forwarding.chains", "ipv6.networks", "programs.helpers",
+        "runtime.docker", "runtime.running",
         "startup.data_root", "startup.exec_root", "startup.remapped_root", "startup.mounts",
         "startup.key_file", "startup.containerd_address", "state.databases", "state.image_names",
         "state.folders", "state.files", "state.layers", "state.network_database",
@@ -40,12 +41,16 @@ BEHIND: dict[str, tuple[str, ...]] = {
         "logging.endpoint", "server.pid_file", "server.listen", "server.authorization",
     ),
     "docker or containerd": (
-        "runtime.containerd", "runtime.runc",
+        "programs.present", "programs.loader", "programs.identity", "programs.iptables_extensions",
+        "programs.executable", "runtime.containerd", "runtime.runc",
     ),
     "containerd": (
+        "containerd.config", "containerd.cri", "containerd.cgroup_driver", "containerd.version",
         "containerd_plugins.types", "containerd_plugins.listen",
     ),
     "an engine and systemd": (
+        "limits.rlimits", "limits.process", "limits.tasks_max", "limits.memory_max", "limits.oom_score",
+        "limits.running", "units.enabled", "units.dependencies", "units.syntax", "units.reload_pending",
         "systemd.delegate", "systemd.kill_mode", "systemd.restart", "systemd.exec", "systemd.socket",
     ),
     "podman": (

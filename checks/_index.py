@@ -5,6 +5,15 @@
 from __future__ import annotations
 
 FAMILIES: dict[str, tuple[int, tuple[tuple[str, str, str, str, tuple[str, ...], tuple[str, ...]], ...]]] = {
+    "containerd": (
+        22142,
+        (
+            ('containerd', 'containerd.config', 'required', 'Containerd starts with its configuration file.', (), ('https://github.com/containerd/containerd/blob/main/docs/man/containerd-config.toml.5.md', 'https://github.com/containerd/containerd/blob/main/RELEASES.md', 'https://github.com/containerd/containerd/issues/11088')),
+            ('containerd', 'containerd.cri', 'required', 'The CRI plugin is on where Kubernetes needs it.', (), ('https://kubernetes.io/docs/setup/production-environment/container-runtimes/#containerd', 'https://github.com/kubernetes/kubernetes/issues/111591', 'https://github.com/containerd/containerd/issues/8139')),
+            ('containerd', 'containerd.cgroup_driver', 'required', 'Containerd and the kubelet leave control groups to the same manager.', (), ('https://github.com/containerd/containerd/blob/main/docs/cri/config.md', 'https://kubernetes.io/docs/setup/production-environment/container-runtimes/#containerd-systemd', 'https://github.com/kubernetes/enhancements/tree/master/keps/sig-node/4033-group-driver-detection-over-cri', 'https://github.com/kubernetes/kubernetes/issues/110177')),
+            ('containerd', 'containerd.version', 'recommended', 'This containerd still gets fixes.', (), ('https://github.com/containerd/containerd/blob/main/RELEASES.md',)),
+        ),
+    ),
     "containerd_plugins": (
         12493,
         (
@@ -97,6 +106,17 @@ FAMILIES: dict[str, tuple[int, tuple[tuple[str, str, str, str, tuple[str, ...], 
             ('a node', 'kubernetes.runtime', 'required', 'The kubelet finds a container runtime.', (), ('https://kubernetes.io/docs/setup/production-environment/container-runtimes/', 'https://kubernetes.io/blog/2022/02/17/dockershim-faq/', 'https://kubernetes.io/blog/2022/11/18/upcoming-changes-in-kubernetes-1-26/#cri-api-removal', 'https://kubernetes.io/blog/2025/09/12/kubernetes-v1-34-cri-cgroup-driver-lookup-now-ga/')),
         ),
     ),
+    "limits": (
+        19717,
+        (
+            ('an engine and systemd', 'limits.rlimits', 'recommended', 'Engines and their containers may open enough files and start enough processes.', ('systemd.limits',), ('https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html', 'https://github.com/moby/moby/blob/master/contrib/init/systemd/docker.service', 'https://github.com/containerd/containerd/blob/main/containerd.service', 'https://github.com/moby/moby/pull/45534')),
+            ('an engine and systemd', 'limits.process', 'recommended', "Nothing bounds the addresses, the stack or the files of the engine's processes.", (), ('https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html', 'https://man7.org/linux/man-pages/man2/getrlimit.2.html', 'https://github.com/moby/moby/blob/master/contrib/init/systemd/docker.service')),
+            ('an engine and systemd', 'limits.tasks_max', 'recommended', 'The units of the engines may hold as many tasks as they need.', ('systemd.tasks_max',), ('https://www.freedesktop.org/software/systemd/man/latest/systemd.resource-control.html', 'https://github.com/moby/moby/blob/master/contrib/init/systemd/docker.service', 'https://github.com/containerd/containerd/blob/main/containerd.service')),
+            ('an engine and systemd', 'limits.memory_max', 'recommended', 'The units of the engines may take the memory that they need.', ('systemd.memory_max',), ('https://www.freedesktop.org/software/systemd/man/latest/systemd.resource-control.html', 'https://github.com/moby/moby/blob/master/contrib/init/systemd/docker.service', 'https://github.com/containerd/containerd/blob/main/containerd.service')),
+            ('an engine and systemd', 'limits.oom_score', 'info', "The kernel's memory killer spares the engines.", ('systemd.oom_score',), ('https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html', 'https://github.com/moby/moby/blob/master/contrib/init/systemd/docker.service', 'https://github.com/containerd/containerd/blob/main/containerd.service')),
+            ('an engine and systemd', 'limits.running', 'recommended', 'The running engines have the limits that their units give them.', ('systemd.running_limits',), ('https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html', 'https://go.dev/doc/go1.19#os')),
+        ),
+    ),
     "logging": (
         9901,
         (
@@ -118,6 +138,17 @@ FAMILIES: dict[str, tuple[int, tuple[tuple[str, str, str, str, tuple[str, ...], 
         (
             ('podman', 'podman_storage.configuration', 'required', 'Podman can use the storage that storage.conf names.', (), ('https://github.com/containers/storage/blob/main/docs/containers-storage.conf.5.md', 'https://github.com/containers/storage/blob/main/types/options.go', 'https://github.com/containers/storage/blob/main/drivers/overlay/overlay.go')),
             ('podman', 'podman_storage.layers', 'required', "Podman can stack layers where root's images lie.", ('podman.storage',), ('https://github.com/containers/storage/blob/v1.46.0/drivers/overlay/overlay.go', 'https://github.com/containers/storage/pull/1432', 'https://github.com/containers/storage/blob/main/docs/containers-storage.conf.5.md')),
+        ),
+    ),
+    "programs": (
+        26947,
+        (
+            ('docker or containerd', 'programs.present', 'required', 'The programs of an installed engine are there.', (), ('https://man7.org/linux/man-pages/man1/dpkg.1.html', 'https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html#Process%20Exit%20Codes')),
+            ('docker or containerd', 'programs.loader', 'required', "The loader and the libraries of the engine's programs are there.", (), ('https://man7.org/linux/man-pages/man8/ld.so.8.html', 'https://man7.org/linux/man-pages/man2/execve.2.html', 'https://github.com/opencontainers/runc/issues/2190', 'https://github.com/moby/moby/blob/v28.5.2/libnetwork/iptables/iptables.go')),
+            ('docker or containerd', 'programs.identity', 'required', "The engine's programs are what their names say.", (), ('https://github.com/moby/moby/blob/v20.10.24/vendor/github.com/docker/libnetwork/iptables/iptables.go', 'https://github.com/moby/moby/blob/v28.5.2/libnetwork/iptables/iptables.go', 'https://github.com/containerd/go-runc/blob/main/runc.go')),
+            ('docker or containerd', 'programs.iptables_extensions', 'required', "iptables has the extensions that dockerd's rules use.", (), ('https://man7.org/linux/man-pages/man8/iptables-extensions.8.html', 'https://github.com/moby/moby/blob/v28.5.2/libnetwork/drivers/bridge/internal/iptabler/iptabler.go')),
+            ('docker', 'programs.helpers', 'required', 'The programs that dockerd starts are there.', ('runtime.helpers',), ('https://github.com/moby/moby/pull/47000', 'https://github.com/moby/moby/blob/v27.0.1/daemon/config/config_linux.go', 'https://github.com/containerd/containerd/blob/main/core/runtime/v2/README.md', 'https://github.com/vmware/photon/pull/1661', 'https://github.com/geerlingguy/ansible-role-docker/issues/405', 'https://github.com/docker/cli/blob/v28.5.2/cmd/docker/builder.go')),
+            ('docker or containerd', 'programs.executable', 'required', "The engine's programs are whole, and for this machine's processor.", ('runtime.executable',), ('https://man7.org/linux/man-pages/man2/execve.2.html', 'https://docs.docker.com/engine/install/binaries/')),
         ),
     ),
     "rootless_network": (
@@ -183,6 +214,15 @@ FAMILIES: dict[str, tuple[int, tuple[tuple[str, str, str, str, tuple[str, ...], 
             ('an engine and systemd', 'systemd.restart', 'info', 'An engine that dies is started again.', (), ('https://www.freedesktop.org/software/systemd/man/latest/systemd.service.html', 'https://github.com/systemd/systemd/blob/v230/NEWS', 'https://github.com/moby/moby/blob/master/contrib/init/systemd/docker.service')),
             ('an engine and systemd', 'systemd.exec', 'required', "systemd accepts the engines' units and finds the programs that they name.", (), ('https://www.freedesktop.org/software/systemd/man/latest/systemd.service.html', 'https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html', 'https://docs.docker.com/engine/daemon/troubleshoot/')),
             ('an engine and systemd', 'systemd.socket', 'required', 'docker.socket can be made.', (), ('https://www.freedesktop.org/software/systemd/man/latest/systemd.socket.html', 'https://github.com/moby/moby/blob/master/contrib/init/systemd/docker.service')),
+        ),
+    ),
+    "units": (
+        16255,
+        (
+            ('an engine and systemd', 'units.enabled', 'recommended', 'The engines start at boot.', ('systemd.enabled',), ('https://docs.docker.com/engine/install/linux-postinstall/', 'https://www.freedesktop.org/software/systemd/man/latest/systemd.unit.html')),
+            ('an engine and systemd', 'units.dependencies', 'required', "Every unit that an engine's unit cannot do without exists.", ('systemd.dependencies',), ('https://www.freedesktop.org/software/systemd/man/latest/systemd.unit.html',)),
+            ('an engine and systemd', 'units.syntax', 'recommended', "systemd takes every line of the engines' units.", ('systemd.unit_syntax',), ('https://github.com/docker/for-linux/issues/628', 'https://www.freedesktop.org/software/systemd/man/latest/systemd.syntax.html', 'https://www.freedesktop.org/software/systemd/man/latest/systemd.unit.html', 'https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html')),
+            ('an engine and systemd', 'units.reload_pending', 'recommended', "systemd has read the engines' units as they are now.", ('systemd.reload_pending',), ('https://www.freedesktop.org/software/systemd/man/latest/org.freedesktop.systemd1.html',)),
         ),
     ),
 }

@@ -462,13 +462,12 @@ class ContainerdCgroupDriver(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See the class."""
+        need_containerd(host)
         if not _kubernetes(host, self.kubernetes):
             raise NotApplicable("no kubelet uses containerd here; docker has a driver of its own")
         kubelet, daemon = version(host, "kubelet"), version(host, "containerd")
         if kubelet and kubelet < Version("1.24") and "docker" in engine.installed(host):
             raise NotApplicable(f"kubelet {kubelet} may start its containers through docker")
-        if engine.stage(host, "containerd") == "before" and engine.stage(host) == "before":
-            raise NotApplicable("containerd is not installed")
         try:
             found = host.fact(containerd.config)
         except toml.BadConfig as error:

@@ -21,7 +21,18 @@ from hostcheck.facts import engine, init, packages, sysctl, systemd
 from hostcheck.facts.unitfile import parse_size
 from hostcheck.facts.unitvalues import Unit
 
-from ._units import ALL, CONTAINERD_UNIT, DAEMONS, DOCKER_UNIT, EXEC_5, RESOURCE_5, at, drop_in, units
+from ._units import (
+    ALL,
+    CONTAINERD_UNIT,
+    DAEMONS,
+    DOCKER_UNIT,
+    EXEC_5,
+    RESOURCE_5,
+    at,
+    drop_in,
+    need_systemd,
+    units,
+)
 
 
 class LimitsRlimits(Check):
@@ -413,6 +424,7 @@ class LimitsRunning(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
+        need_systemd(host)
         if host.kind != "live":
             raise NotApplicable("nothing runs here")
         said = False

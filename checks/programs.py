@@ -328,6 +328,7 @@ class ProgramsIptablesExtensions(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
+        engine_only(host)
         if not uses_iptables(host):
             raise NotApplicable("no dockerd writes rules with iptables here")
         path = files.which(host, "iptables")

@@ -362,6 +362,7 @@ class UnitsReloadPending(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
+        need_systemd(host)
         if host.kind != "live":
             raise NotApplicable("nothing runs here")
         if not host.exists("/run/systemd/system"):

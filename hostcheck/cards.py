@@ -47,7 +47,8 @@ class Card(Check):
 
     def itself(self) -> type[Check]:
         """Return the check."""
-        return next(check for check in plugins.shipped([self.id]) if check.id == self.id)
+        family = self.id.partition(".")[0]
+        return next(check for check in plugins.family(family) if check.id == self.id)
 
 
 def shipped(patterns: Sequence[str]) -> list[type[Check] | Check]:
