@@ -30,11 +30,10 @@ class InterfacesNetworkd(Check):
 
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
-        found = network.networkd_files(host)
-        if not found or not network.enabled(host, "systemd-networkd.service"):
+        if not network.networkd_paths(host) or not network.enabled(host, "systemd-networkd.service"):
             raise NotApplicable("systemd-networkd is not enabled, or has no .network file")
         kept: set[str] = set()
-        for path, sections in found:
+        for path, sections in network.networkd_files(host):
             match = {
                 key: (value, line) for s in sections if s.name == "Match" for key, value, line in s.entries
             }

@@ -32,7 +32,8 @@ def mend(host: Host, key: str, value: str, setting: Optional[sysctl.Setting]) ->
 def docker_runs(host: Host) -> bool:
     """Return whether dockerd runs now: its pid file may be left from one that was killed."""
     try:
-        return bool(host.pids("dockerd"))
+        # To look through all processes is dear, and where no docker is installed none is called so.
+        return "docker" in engine.installed(host) and bool(host.pids("dockerd"))
     except (PermissionError, Unavailable):
         return False
 

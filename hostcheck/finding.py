@@ -22,8 +22,7 @@ class Severity(str, enum.Enum):
     INFO = "info"
     """Worth knowing."""
 
-    def __str__(self) -> str:
-        return self.value
+    __str__ = str.__str__
 
     @property
     def rank(self) -> int:
@@ -43,8 +42,7 @@ class Outcome(str, enum.Enum):
     ERROR = "error"
     """The check itself broke."""
 
-    def __str__(self) -> str:
-        return self.value
+    __str__ = str.__str__
 
 
 class Verdict(str, enum.Enum):
@@ -55,8 +53,7 @@ class Verdict(str, enum.Enum):
     CANNOT_TELL = "cannot tell"
     NOT_READY = "not ready"
 
-    def __str__(self) -> str:
-        return self.value
+    __str__ = str.__str__
 
 
 class Finding:

@@ -71,10 +71,11 @@ def program(host: Host, name: str) -> str | None:
         return path
     for folder in DOCKER_FOLDERS:
         try:
-            if host.stat(f"{folder}/{name}").is_file:
-                return f"{folder}/{name}"
-        except (FileNotFoundError, PermissionError, Unavailable):
+            found = host.seen(f"{folder}/{name}")
+        except (PermissionError, Unavailable):
             continue
+        if found is not None and found.is_file:
+            return f"{folder}/{name}"
     return None
 
 

@@ -116,10 +116,11 @@ def which(host: Host, name: str, folders: Sequence[str] = PROGRAM_FOLDERS) -> st
     for folder in folders:
         path = f"{folder}/{name}"
         try:
-            if host.stat(path).is_executable:
-                return path
-        except (FileNotFoundError, PermissionError, Unavailable):
+            found = host.seen(path)
+        except (PermissionError, Unavailable):
             continue
+        if found is not None and found.is_executable:
+            return path
     return None
 
 

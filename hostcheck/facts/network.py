@@ -72,7 +72,12 @@ def _ini(host: Host, path: str) -> list[Section]:
 
 def networkd_files(host: Host) -> list[tuple[str, list[Section]]]:
     """Return the .network files that count, in their order: systemd-networkd takes the first that matches."""
-    return [(path, _ini(host, path)) for path in files.merged_conf(host, NETWORKD_FOLDERS, ".network")]
+    return [(path, _ini(host, path)) for path in networkd_paths(host)]
+
+
+def networkd_paths(host: Host) -> list[str]:
+    """Return the paths of the .network files that count, in their order."""
+    return files.merged_conf(host, NETWORKD_FOLDERS, ".network")
 
 
 def meant_option(host: Host, key: str) -> Any:

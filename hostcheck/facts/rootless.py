@@ -159,7 +159,7 @@ def _evidence(host: Host) -> tuple[Evidence, ...]:
     found += _units(host, None, "/etc/systemd/user")
     for user in users(host):
         # Accounts of daemons share folders like / and /var; a home that is one user's own is further down.
-        if user.home.count("/") < 2 and user.home != "/root":
+        if (user.home.count("/") < 2 and user.home != "/root") or not is_there(host, user.home):
             continue
         units = _units(host, user, f"{user.home}/{USER_UNITS}")
         found += units

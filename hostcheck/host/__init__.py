@@ -206,13 +206,16 @@ class Host(ABC):
         """Return a regular file as text. What is not UTF-8 becomes U+FFFD."""
         return self.read_bytes(path).decode("utf-8", "replace")
 
-    def exists(self, path: str) -> bool:
-        """Return whether something is at `path`, links followed; a dangling link is nothing."""
+    def seen(self, path: str) -> FileStat | None:
+        """Return what `stat` says, None where nothing is; a dangling link is nothing."""
         try:
-            self.stat(path)
+            return self.stat(path)
         except (FileNotFoundError, NotADirectoryError):
-            return False
-        return True
+            return None
+
+    def exists(self, path: str) -> bool:
+        """Return whether something is at `path`, links followed."""
+        return self.seen(path) is not None
 
     def resolve(self, path: str) -> str:
         """Return `path` with every symbolic link followed, inside the host; the last part may be missing.
