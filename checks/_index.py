@@ -6,10 +6,10 @@ from __future__ import annotations
 
 FAMILIES: dict[str, tuple[int, tuple[tuple[str, str, str, str, tuple[str, ...], tuple[str, ...]], ...]]] = {
     "containerd": (
-        22142,
+        26615,
         (
             ('containerd', 'containerd.config', 'required', 'Containerd starts with its configuration file.', (), ('https://github.com/containerd/containerd/blob/main/docs/man/containerd-config.toml.5.md', 'https://github.com/containerd/containerd/blob/main/RELEASES.md', 'https://github.com/containerd/containerd/issues/11088')),
-            ('containerd', 'containerd.cri', 'required', 'The CRI plugin is on where Kubernetes needs it.', (), ('https://kubernetes.io/docs/setup/production-environment/container-runtimes/#containerd', 'https://github.com/kubernetes/kubernetes/issues/111591', 'https://github.com/containerd/containerd/issues/8139')),
+            ('containerd', 'containerd.cri', 'required', 'The CRI plugin is on where Kubernetes needs it.', (), ('https://kubernetes.io/docs/setup/production-environment/container-runtimes/#containerd', 'https://github.com/kubernetes/kubernetes/issues/111591', 'https://github.com/containerd/containerd/issues/8139', 'https://github.com/containerd/containerd/pull/12617')),
             ('containerd', 'containerd.cgroup_driver', 'required', 'Containerd and the kubelet leave control groups to the same manager.', (), ('https://github.com/containerd/containerd/blob/main/docs/cri/config.md', 'https://kubernetes.io/docs/setup/production-environment/container-runtimes/#containerd-systemd', 'https://github.com/kubernetes/enhancements/tree/master/keps/sig-node/4033-group-driver-detection-over-cri', 'https://github.com/kubernetes/kubernetes/issues/110177')),
             ('containerd', 'containerd.version', 'recommended', 'This containerd still gets fixes.', (), ('https://github.com/containerd/containerd/blob/main/RELEASES.md',)),
         ),
@@ -141,13 +141,13 @@ FAMILIES: dict[str, tuple[int, tuple[tuple[str, str, str, str, tuple[str, ...], 
         ),
     ),
     "programs": (
-        26947,
+        28696,
         (
             ('docker or containerd', 'programs.present', 'required', 'The programs of an installed engine are there.', (), ('https://man7.org/linux/man-pages/man1/dpkg.1.html', 'https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html#Process%20Exit%20Codes')),
-            ('docker or containerd', 'programs.loader', 'required', "The loader and the libraries of the engine's programs are there.", (), ('https://man7.org/linux/man-pages/man8/ld.so.8.html', 'https://man7.org/linux/man-pages/man2/execve.2.html', 'https://github.com/opencontainers/runc/issues/2190', 'https://github.com/moby/moby/blob/v28.5.2/libnetwork/iptables/iptables.go')),
+            ('docker or containerd', 'programs.loader', 'required', "The loader and the libraries of the engine's programs are there.", (), ('https://man7.org/linux/man-pages/man8/ld.so.8.html', 'https://man7.org/linux/man-pages/man2/execve.2.html', 'https://github.com/opencontainers/runc/issues/2190', 'https://github.com/moby/moby/blob/v28.5.2/libnetwork/iptables/iptables.go', 'https://github.com/containerd/containerd/issues/6209')),
             ('docker or containerd', 'programs.identity', 'required', "The engine's programs are what their names say.", (), ('https://github.com/moby/moby/blob/v20.10.24/vendor/github.com/docker/libnetwork/iptables/iptables.go', 'https://github.com/moby/moby/blob/v28.5.2/libnetwork/iptables/iptables.go', 'https://github.com/containerd/go-runc/blob/main/runc.go')),
             ('docker or containerd', 'programs.iptables_extensions', 'required', "iptables has the extensions that dockerd's rules use.", (), ('https://man7.org/linux/man-pages/man8/iptables-extensions.8.html', 'https://github.com/moby/moby/blob/v28.5.2/libnetwork/drivers/bridge/internal/iptabler/iptabler.go')),
-            ('docker', 'programs.helpers', 'required', 'The programs that dockerd starts are there.', ('runtime.helpers',), ('https://github.com/moby/moby/pull/47000', 'https://github.com/moby/moby/blob/v27.0.1/daemon/config/config_linux.go', 'https://github.com/containerd/containerd/blob/main/core/runtime/v2/README.md', 'https://github.com/vmware/photon/pull/1661', 'https://github.com/geerlingguy/ansible-role-docker/issues/405', 'https://github.com/docker/cli/blob/v28.5.2/cmd/docker/builder.go')),
+            ('docker', 'programs.helpers', 'required', 'The programs that dockerd starts are there.', ('runtime.helpers',), ('https://github.com/moby/moby/pull/47000', 'https://github.com/moby/moby/pull/48132', 'https://github.com/moby/moby/blob/v27.0.1/daemon/config/config_linux.go', 'https://github.com/containerd/containerd/blob/main/core/runtime/v2/README.md', 'https://github.com/vmware/photon/pull/1661', 'https://github.com/geerlingguy/ansible-role-docker/issues/405', 'https://github.com/docker/cli/blob/v28.5.2/cmd/docker/builder.go')),
             ('docker or containerd', 'programs.executable', 'required', "The engine's programs are whole, and for this machine's processor.", ('runtime.executable',), ('https://man7.org/linux/man-pages/man2/execve.2.html', 'https://docs.docker.com/engine/install/binaries/')),
         ),
     ),
@@ -217,10 +217,10 @@ FAMILIES: dict[str, tuple[int, tuple[tuple[str, str, str, str, tuple[str, ...], 
         ),
     ),
     "units": (
-        16255,
+        17141,
         (
             ('an engine and systemd', 'units.enabled', 'recommended', 'The engines start at boot.', ('systemd.enabled',), ('https://docs.docker.com/engine/install/linux-postinstall/', 'https://www.freedesktop.org/software/systemd/man/latest/systemd.unit.html')),
-            ('an engine and systemd', 'units.dependencies', 'required', "Every unit that an engine's unit cannot do without exists.", ('systemd.dependencies',), ('https://www.freedesktop.org/software/systemd/man/latest/systemd.unit.html',)),
+            ('an engine and systemd', 'units.dependencies', 'required', "Every unit that an engine's unit cannot do without exists.", ('systemd.dependencies',), ('https://www.freedesktop.org/software/systemd/man/latest/systemd.unit.html', 'https://github.com/docker/for-linux/issues/678')),
             ('an engine and systemd', 'units.syntax', 'recommended', "systemd takes every line of the engines' units.", ('systemd.unit_syntax',), ('https://github.com/docker/for-linux/issues/628', 'https://www.freedesktop.org/software/systemd/man/latest/systemd.syntax.html', 'https://www.freedesktop.org/software/systemd/man/latest/systemd.unit.html', 'https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html')),
             ('an engine and systemd', 'units.reload_pending', 'recommended', "systemd has read the engines' units as they are now.", ('systemd.reload_pending',), ('https://www.freedesktop.org/software/systemd/man/latest/org.freedesktop.systemd1.html',)),
         ),
