@@ -444,7 +444,8 @@ class PlacesTemporary(Check):
         mount = mounts.now(host, place) if host.kind == "live" else mounts.boot(host, place)
         if wrong:
             yield failed(place, f"{wrong} is no folder, nor leads to one: {effect}", value="file", **where)
-        elif host.kind == "live" and not host.exists(place):
+        # As with devices: who writes a machine down leaves empty folders out.
+        elif host.kind == "live" and host.exists("/dev/zero") and not host.exists(place):
             commands = [f"mkdir -m 1777 {place}"]
             yield failed(place, f"is not there: {effect}", value="absent", commands=commands, **where)
         elif host.kind == "live" and self._is_full(host, place):
