@@ -26,7 +26,7 @@ GATES: dict[str, Callable[[Host], object]] = {
 BEHIND: dict[str, tuple[str, ...]] = {
     "docker": (
         "containerd_plugins.needed", "forwarding.interfaces", "forwarding.neighbours",
-        "forwarding.docker_user", "forwarding.chains", "ipv6.networks", "programs.helpers",
+        "forwarding.docker_user", "forwarding.chains", "programs.helpers",
         "runtime.docker", "runtime.running",
         "startup.data_root", "startup.exec_root", "startup.remapped_root", "startup.mounts",
         "startup.key_file", "startup.containerd_address", "state.databases", "state.image_names",
@@ -62,7 +62,7 @@ BEHIND: dict[str, tuple[str, ...]] = {
         "kubernetes.tools", "kubernetes.node_name", "kubernetes.runtime",
     ),
     "users": (
-        "homes.storage", "ipv6.rootless", "rootless_network.driver", "rootless_network.ports",
+        "homes.storage", "rootless_network.driver", "rootless_network.ports",
         "rootless_network.ping", "rootless_network.iptables", "subids.files", "subids.own",
     ),
 }  # fmt: skip

@@ -81,13 +81,6 @@ FAMILIES: dict[str, tuple[int, tuple[tuple[str, str, str, str, tuple[str, ...], 
             ('podman', 'images.registries', 'required', 'Podman can read registries.conf and its drop-ins.', (), ('https://github.com/containers/image/blob/main/docs/containers-registries.conf.5.md', 'https://github.com/containers/image/blob/main/pkg/sysregistriesv2/system_registries_v2.go')),
         ),
     ),
-    "ipv6": (
-        6562,
-        (
-            ('docker', 'ipv6.networks', 'required', 'The kernel has IPv6 where containers are to have it.', (), ('https://github.com/moby/moby/blob/v28.5.2/libnetwork/drivers/bridge/setup_ipv6_linux.go', 'https://docs.docker.com/engine/daemon/ipv6/')),
-            ('users', 'ipv6.rootless', 'required', "A user's docker starts where the kernel has no IPv6.", (), ('https://github.com/moby/moby/blob/master/contrib/dockerd-rootless.sh', 'https://github.com/moby/moby/pull/51543', 'https://github.com/moby/moby/issues/51541')),
-        ),
-    ),
     "kubelet": (
         15412,
         (
