@@ -100,7 +100,7 @@ def test_a_plugin_finds_the_modules_that_a_check_may_want(command: list[str], tm
     text = run(*command, TREE, "--checks-dir", tmp_path, "--select", "site.*", "-f", "json")
     (result,) = json.loads(text)["results"]
     assert (result["outcome"], result["reason"]) == ("pass", None)
-    assert result["findings"][0]["value"] == "3.30"
+    assert result["findings"][0]["message"] == "3.30"
 
 
 WEB = """
