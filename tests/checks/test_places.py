@@ -238,7 +238,8 @@ def test_temporary_at_rest(laid: dict[str, Content], fails: bool) -> None:
     [
         ({}, 10**9, False),
         ({}, 0, True),
-        ({"/tmp/": GONE}, 10**9, True),
+        ({"/tmp/": GONE, "/dev/zero": ""}, 10**9, True),
+        ({"/tmp/": GONE}, 10**9, False),
         ({"/tmp/": GONE, "/tmp": "-> /mnt/tmp"}, 10**9, True),
     ],
 )
