@@ -302,12 +302,12 @@ class AddressesResolvConf(Check):
                 f"is a link to {target}, which is not there: names are not resolved here, and containers ask 8.8.8.8",
                 value=target,
                 expected="a file with the site's servers",
-                severity=Severity.REQUIRED,
                 path=path,
                 when=when,
                 commands=["systemctl enable --now systemd-resolved"] if "systemd/resolve" in target else [],
                 hint=f"start what writes {target}, or put a file in its place",
             )
+            yield from self._kubelet(host, network.parse_resolv_conf(""), False, when, gone=True)
             return
         if text is None and host.kind == "live" and files.text(host, self.kubelet_config) is not None:
             yield from self._kubelet(host, network.parse_resolv_conf(""), False, when, gone=True)

@@ -324,7 +324,7 @@ def test_the_file_that_pods_get_must_be_there(kind: str, chosen: str, there: boo
     assert len(result.failures) == expected
 
 
-@pytest.mark.parametrize("kind, expected", [("live", ["required"]), ("root", [])])
+@pytest.mark.parametrize("kind, expected", [("live", ["recommended"]), ("root", [])])
 def test_a_resolv_conf_that_leads_nowhere(kind: str, expected: list[str]) -> None:
     files: dict[str, Content] = {**DOCKER, "/etc/resolv.conf": "-> ../run/resolvconf/resolv.conf"}
     result = ask(checks.AddressesResolvConf, FakeHost(files, kind=kind))
