@@ -121,16 +121,18 @@ class KernelConfigNetwork(_Options):
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
         folder = f"{storage.data_root(host)[0]}/swarm"
-        without = list(self._run(host, self.required))
+        hidden: PermissionError | None = None
         try:
             swarm = any(host.exists(f"{folder}/{name}") for name in SWARM)
-        except PermissionError:
-            # It is root's. All but VXLAN is the same in a swarm, and where that is there no swarm lacks it.
-            yield from without
-            if any(finding.subject == "CONFIG_VXLAN" and not finding.ok for finding in without):
-                raise
-            return
-        yield from self._run(host, (*self.required, "VXLAN")) if swarm else without
+        except PermissionError as error:
+            swarm, hidden = False, error
+        lacking = False
+        for finding in self._run(host, (*self.required, "VXLAN") if swarm else self.required):
+            lacking |= finding.subject == "CONFIG_VXLAN" and not finding.ok
+            yield finding
+        # The folder is root's. All but VXLAN is the same in a swarm, and where that is there no swarm lacks it.
+        if hidden is not None and lacking:
+            raise hidden
 
 
 class KernelConfigNetfilter(_Options):

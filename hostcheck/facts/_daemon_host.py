@@ -88,7 +88,8 @@ class Facts(HostFacts):
     def swarm(self) -> Optional[bool]:  # type: ignore[override]
         """Whether the node keeps the state of a swarm."""
         # Without a certificate dockerd forgets the rest (daemon/cluster/utils.go).
-        parts = ("docker-state.json", "certificates/swarm-node.crt")
+        # Who writes a host down may leave it out.
+        parts = ("docker-state.json", "certificates/swarm-node.crt")[: 1 if self.host.written_by_hand else 2]
         found = [self.path(f"{self.data_root}/swarm/{part}") for part in parts]
         return None if None in found else "missing" not in found
 

@@ -103,11 +103,14 @@ def packages(host: Host) -> Packages:
 
 def _packages(host: Host) -> Packages:
     found = Packages(host.fact(_dpkg_status))
+    typed = _typed_rpms(host) if host.written_by_hand else {}
+    for package in typed.values():
+        found.add(package)
     for reader in (_distroless, _apk, _pacman, _rpm):
         for package in reader(host):
-            found.add(package)
-    for package in _typed_rpms(host).values() if host.written_by_hand else ():
-        found.add(package)
+            # What a person wrote down is of this host, a database beside it may be of another like it.
+            if package.name not in typed:
+                found.add(package)
     return found
 
 

@@ -194,14 +194,17 @@ def test_user_remapping_needs_ids() -> None:
         assert ask(checks.DockerDaemonJson, locked).outcome is outcome
 
 
-@pytest.mark.parametrize("certificate", [True, False])
-def test_live_restore_and_a_swarm(certificate: bool) -> None:
-    """dockerd forgets a swarm without a certificate."""
+@pytest.mark.parametrize(
+    ("certificate", "by_hand", "fails"), [(True, False, True), (False, False, False), (False, True, True)]
+)
+def test_live_restore_and_a_swarm(certificate: bool, by_hand: bool, fails: bool) -> None:
+    """dockerd forgets a swarm without a certificate, which somebody who writes a host down may leave out."""
     swarm = "/var/lib/docker/swarm"
     files = {f"{swarm}/docker-state.json": "{}"}
     files.update({f"{swarm}/certificates/swarm-node.crt": ""} if certificate else {})
-    failed = ask(checks.DockerStartRules, host('{"live-restore": true}', files=files)).failures
-    assert bool(failed) == certificate
+    node = host('{"live-restore": true}', files=files)
+    node.written_by_hand = by_hand
+    assert bool(ask(checks.DockerStartRules, node).failures) == fails
 
 
 @pytest.mark.parametrize(
