@@ -32,6 +32,12 @@ def table_of_checks() -> str:
     return "\n".join(lines)
 
 
+def tally_of_checks() -> str:
+    """Return how many checks there are."""
+    count, families = len(plugins.shipped()), len(plugins.families())
+    return f"{count} checks in {families} families; [docs/checks.md](docs/checks.md) has what each asks."
+
+
 def table_of_policies() -> str:
     """Return the table of shipped policies."""
     lines = ["| policy | for |", "|---|---|"]
@@ -98,12 +104,13 @@ def page_of_proof() -> str:
 
 GENERATED = {
     "README.md": {
-        "checks": table_of_checks,
+        "checks": tally_of_checks,
         "policies": table_of_policies,
         "help": help_text,
         "incidents": incidents.tally,
         "proof": tally_of_proof,
     },
+    "docs/checks.md": {"checks": table_of_checks},
     "docs/incidents.md": {"incidents": incidents.page},
     "docs/proof.md": {"runs": page_of_proof},
     "docs/recordings.md": {"redacted": list_of_secrets},

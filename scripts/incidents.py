@@ -41,7 +41,7 @@ def behind(check: str) -> list[Incident]:
 def link_to(check: str) -> str:
     """Return how many incidents are behind a check, as a link to them; nothing where there is none."""
     found = behind(check)
-    return f"[{len(found)}](docs/incidents.md#{check.replace('.', '')})" if found else ""
+    return f"[{len(found)}](incidents.md#{check.replace('.', '')})" if found else ""
 
 
 LEAST = {"engine-refuses": 2, "container-fails": 2, "network-fails": 2}
