@@ -113,18 +113,21 @@ class LeftoversIdentity(Check):
     """An image brings no identity that each of its machines must have for itself.
 
     *Why*: what is made once and stays is the same on every machine of the image. With one machine-id they get one
-    address from DHCP and one place in the list of nodes; with one identity of docker's they count as one engine.
+    address from DHCP and one place in the list of nodes; with one identity of docker's they count as one engine; with
+    one set of ssh host keys each can pass for the others; where cloud-init has run it takes the machine for known.
 
-    *Needs*: of a tree or image: /etc/machine-id without a number, and neither docker's identity nor a swarm, a kubelet
-    or a k3s that has joined.
+    *Needs*: of a tree or image: /etc/machine-id without a number, and none of the files that a machine makes for
+    itself: ssh host keys, random seeds, what cloud-init knows, docker's identity, a swarm, kubelet or k3s that joined.
 
-    *Fix*: empty /etc/machine-id and remove the other files as the last step of the build.
+    *Fix*: empty /etc/machine-id and remove the other files as the last step of the build; `cloud-init clean`.
     """
 
     id = "leftovers.identity"
     severity = Severity.INFO
     references = (
+        "https://systemd.io/BUILDING_IMAGES/",
         "https://www.freedesktop.org/software/systemd/man/latest/machine-id.html#Initialization",
+        "https://docs.cloud-init.io/en/latest/reference/cli.html#clean",
         "https://github.com/moby/moby/blob/v28.5.2/daemon/id.go",
         "https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/install-kubeadm/",
     )
@@ -133,36 +136,57 @@ class LeftoversIdentity(Check):
         """See `Check.run`."""
         if host.kind == "live":
             raise NotApplicable("a machine that runs has its own")
-        more = {"when": "boot", "expected": "absent"}
+        yield self._machine_id(host)
+        for path, what in identities(host):
+            if host.exists(path):
+                yield failed(
+                    path,
+                    f"every machine made of this {what}",
+                    value="present",
+                    expected="absent",
+                    path=path,
+                    when="boot",
+                    commands=[f"rm -rf {path}"],
+                )
+
+    def _machine_id(self, host: Host) -> Finding:
+        more = {"path": MACHINE_ID, "when": "boot", "expected": "an empty file"}
         try:
             number = (text(host, MACHINE_ID) or "").strip()
         except Unavailable:
             number = ""  # A link into /run, which is each machine's own.
-        if re.fullmatch(r"[0-9a-f]{32}", number):
-            yield failed(
-                MACHINE_ID,
-                "every machine made of this is the same to DHCP and to Kubernetes",
-                value=number,
-                path=MACHINE_ID,
-                commands=[f"truncate -s 0 {MACHINE_ID}"],
-                **{**more, "expected": "an empty file"},
-            )
-        else:
-            yield passed(MACHINE_ID, "each machine makes its own", path=MACHINE_ID, **more)
-        for path, what in identities(host):
-            if host.exists(path):
-                problem = f"every machine made of this is the same {what}"
-                yield failed(path, problem, value="present", path=path, commands=[f"rm -rf {path}"], **more)
+        if not re.fullmatch(r"[0-9a-f]{32}", number):
+            return passed(MACHINE_ID, "each machine makes its own", **more)
+        return failed(
+            MACHINE_ID,
+            "every machine made of this is the same to DHCP and to Kubernetes",
+            value=number,
+            commands=[f"truncate -s 0 {MACHINE_ID}"],
+            **more,
+        )
 
 
 MACHINE_ID = "/etc/machine-id"
 
+IDENTITIES = (
+    ("/var/lib/systemd/random-seed", "starts with the same random numbers"),
+    ("/var/lib/systemd/credential.secret", "can read the others' credentials"),
+    ("/boot/efi/loader/random-seed", "starts with the same random numbers"),
+    ("/var/lib/cloud/instance", "is one that cloud-init has set up, and may not do again"),
+    ("/var/lib/cloud/data/instance-id", "is one that cloud-init has set up, and may not do again"),
+    ("/etc/docker/key.json", "is the same engine"),
+    ("/var/lib/kubelet/pki/kubelet-client-current.pem", "is the same node of a cluster"),
+    ("/etc/rancher/node/password", "is the same node of a cluster"),
+)
+"""What a machine makes for itself, and what follows where an image has it."""
+
 
 def identities(host: Host) -> Iterator[tuple[str, str]]:
-    """Yield the files by which engines and nodes are told apart, each with as what."""
+    """Yield where a machine's own files would lie, each with what follows where an image has them."""
+    yield from IDENTITIES
     root = docker.data_root(host)
-    yield f"{root}/engine-id", "engine"
-    yield "/etc/docker/key.json", "engine"
-    yield f"{root}/swarm/docker-state.json", "node of a swarm"
-    yield "/var/lib/kubelet/pki/kubelet-client-current.pem", "node of a cluster"
-    yield "/etc/rancher/node/password", "node of a cluster"
+    yield f"{root}/engine-id", "is the same engine"
+    yield f"{root}/swarm/docker-state.json", "is the same node of a swarm"
+    for name in names(host, "/etc/ssh"):
+        if re.fullmatch(r"ssh_host_\w+_key", name):
+            yield f"/etc/ssh/{name}", "can pass for the others, to whom connects by ssh"

@@ -68,6 +68,16 @@ NUMBER = "4c2f8a0f6d3b4c8f9a53c1de02b7a611\n"
         ),
         ({"/var/lib/docker/swarm/docker-state.json": "{}"}, ["/var/lib/docker/swarm/docker-state.json"]),
         ({"/etc/rancher/node/password": "x"}, ["/etc/rancher/node/password"]),
+        ({"/var/lib/systemd/random-seed": "x"}, ["/var/lib/systemd/random-seed"]),
+        ({"/var/lib/cloud/instance/boot-finished": "1"}, ["/var/lib/cloud/instance"]),
+        (
+            {
+                "/etc/ssh/ssh_host_ed25519_key": "x",
+                "/etc/ssh/ssh_host_ed25519_key.pub": "x",
+                "/etc/ssh/sshd_config": "",
+            },
+            ["/etc/ssh/ssh_host_ed25519_key"],
+        ),
     ],
 )
 def test_identity(files: dict[str, str], expected: list[str]) -> None:
