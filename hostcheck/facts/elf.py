@@ -333,7 +333,8 @@ def string_variables(host: Host, program: Elf, longest: int = 64) -> Iterator[by
         length = values[index + 1]
         if not 2 < length <= longest:
             continue
-        pointer = values[index] or moved.get(section.address + word * index, 0)
+        # What the loader will write counts, not what the linker left there: on arm64 that points elsewhere.
+        pointer = moved.get(section.address + word * index) or values[index]
         for part in strings:
             if part.address <= pointer < part.address + part.size:
                 start = pointer - part.address

@@ -138,6 +138,8 @@ class Tool(Record):
     """Go variables that hold the version, by the end of their full name."""
     go: bool = False
     """Whether a search of the package variables of a stripped program may find it."""
+    text: bytes = b""
+    """What stands around it in the constant texts of a program in C: a regular expression, it in a group."""
 
 
 _DOCKER = ("docker-ce", "docker.io", "moby-engine", "docker-engine", "docker", "docker-cli")
@@ -166,12 +168,24 @@ TOOLS: tuple[Tool, ...] = (
         True,
     ),
     Tool("runc", ("runc", "docker-runc"), ("runc", "moby-runc"), ("--version",), ("main.version",), True),
-    Tool("docker-init", ("docker-init", "tini-static", "tini"), ("tini", "docker-init", "tini-static")),
+    Tool(
+        "docker-init",
+        ("docker-init", "tini-static", "tini"),
+        ("tini", "docker-init", "tini-static"),
+        text=rb"tini version (\d[\w.~+]*)",
+    ),
     Tool("docker-proxy", ("docker-proxy",), _DOCKER, ("--version",), _DOCKER_VERSION, True),
-    Tool("crun", ("crun",), ("crun",)),
+    # It prints "%s version %s", which compilers lay behind its arguments; unless the linker has made the version
+    # the end of "crun 0.17".
+    Tool(
+        "crun",
+        ("crun",),
+        ("crun",),
+        text=rb"\0crun (\d+\.[\w.~+-]+)\0|\0(\d+\.[\w.~+-]+)\0+(?:crun\0+)?%s version %s\n",
+    ),
     Tool("podman", ("podman",), ("podman",)),
     Tool("buildah", ("buildah",), ("buildah",)),
-    Tool("conmon", ("conmon",), ("conmon",)),
+    Tool("conmon", ("conmon",), ("conmon",), text=rb"conmon version (\d[\w.~+]*)"),
     Tool("crio", ("crio",), ("cri-o",)),
     Tool("kubelet", ("kubelet",), ("kubelet",)),
     Tool("kubeadm", ("kubeadm",), ("kubeadm",), ("version", "-o", "short")),
@@ -372,13 +386,14 @@ def _ran(host: Host, tool: Tool, program: str, package: str, path: str | None) -
 def binary_version(host: Host, tool: Tool, path: str) -> ToolVersion:
     """Return the version that a program carries in its bytes, an empty one where it does not say.
 
-    In this order: the variable that the symbol table names, the linker flags in Go's build information, the
-    module's version there, and in a stripped program the strings that its package variables begin with.
+    In a program in C the text that it prints. In one in Go, in this order: the variable that the symbol table
+    names, the linker flags in the build information, the module's version there, and in a stripped program the
+    strings that its package variables begin with.
     """
     try:
         program = elf.elf(host, path)
-        if tool.name == "docker-init":
-            return _tini(host, program)
+        if tool.text:
+            return _constant(host, program, tool.text)
         if not (tool.variables or tool.go):
             return NOTHING
         info = elf.build_info(host, program)
@@ -423,13 +438,9 @@ def _likeliest(tool: Tool, strings: Iterable[bytes]) -> ToolVersion:
     return max(found, key=lambda each: (Version(str(each)), -len(each.text)), default=NOTHING)
 
 
-def _tini(host: Host, program: elf.Elf) -> ToolVersion:
-    section = program.section(".rodata")
-    if section is None:
-        return NOTHING
-    data = host.read_bytes(program.path, limit=min(section.size, 1 << 20), offset=section.offset)
-    found = re.search(rb"tini version (\d[\w.~+]*)", data)
-    return parse_version(found.group(1).decode()) if found else NOTHING
+def _constant(host: Host, program: elf.Elf, pattern: bytes) -> ToolVersion:
+    found = re.search(pattern, elf.section_data(host, program, ".rodata"))
+    return parse_version(found.group(found.lastindex or 0).decode()) if found else NOTHING
 
 
 def export(host: Host) -> dict[str, object]:

@@ -51,6 +51,8 @@ PODMAN = (
     "procps",
 )
 ONLY.update({f"{suite}-podman": PODMAN for suite in ("bookworm", "trixie", "sid")})
+# That podman has no netavark, and its containers are not started here.
+ONLY["bullseye-podman"] = ("podman", "conmon", "crun", "runc")
 """Hosts of podman alone; the suite is what stands before the dash."""
 
 _RECIPE = 1

@@ -28,12 +28,14 @@ def program(
     order: str = "<",
     machine: int = 62,
     moved: bool = False,
+    left: int = 0,
     old_info: bool = False,
     interpreter: str = "",
 ) -> bytes:
     """Build a program like Go's linker does: texts in .rodata, their headers in .data.
 
-    `variable` names the first one in a symbol table. `moved` leaves the pointers to relocations.
+    `variable` names the first one in a symbol table. `moved` leaves the pointers to relocations,
+    with `left` more than they are to be where the linker left something there.
     """
     word, letter = bits // 8, "Q" if bits == 64 else "I"
     rodata = b"junk" + b"".join(text.encode() for text in strings)
@@ -43,7 +45,7 @@ def program(
     data, relocations, place = b"\x01" * word, b"", at + 4
     data_at = BASE + start + len(rodata) + (-len(rodata) % 16)
     for text in strings:
-        pointer = 0 if moved else place
+        pointer = (place + left if left else 0) if moved else place
         relocations += struct.pack(order + "QQq", data_at + len(data), 8, place)
         data += struct.pack(order + letter * 2, pointer, len(text.encode()))
         place += len(text.encode())
@@ -129,6 +131,7 @@ def info(*settings: str, path: str = "x/cmd/x", version: str = "(devel)") -> tup
 SHAPES = [
     {"bits": 64, "order": "<"},
     {"bits": 64, "order": "<", "moved": True},
+    {"bits": 64, "order": "<", "machine": 183, "moved": True, "left": 3},
     {"bits": 64, "order": ">", "machine": 22},
     {"bits": 64, "order": ">", "machine": 22, "moved": True},
     {"bits": 32, "order": "<", "machine": 40},
@@ -180,6 +183,11 @@ def test_stripped_programs(shape: dict[str, object], old: bool) -> None:
         ("runc", program(["1.2.5"]), ""),
         ("podman", program(["5.4.2"], info=info()), ""),
         ("docker-init", program(["tini version 0.19.0 - git.de40ad0\n"]), "0.19.0"),
+        ("conmon", program(["conmon version 2.1.6\n"]), "2.1.6"),
+        ("crun", program(["spec\0", "1.28\0", "%s version %s\n\0", "1.0.0\0"]), "1.28"),
+        ("crun", program(["spec\0\0", "1.8.1\0\0\0", "crun\0\0", "%s version %s\n\0"]), "1.8.1"),
+        ("crun", program(["%s version %s\n\0", "crun 0.17\0", "create\0", "1.0.0\0"]), "0.17"),
+        ("crun", program(["spec\0", "1.0.0\0", "create\0", "%s version %s\n\0"]), ""),
     ],
 )
 def test_where_the_version_is_read(tool: str, built: bytes, expected: str) -> None:
