@@ -49,7 +49,7 @@ def _fetch(folder: pathlib.Path, source: str, processor: str, packages: Sequence
         f'APT::Architecture "{processor}";\nAPT::Architectures "{processor}";\n'
         'APT::Sandbox::User "root";\nAcquire::Languages "none";\nAcquire::Check-Valid-Until "false";\n'
     )
-    for arguments in (["update"], ["download", *packages]):
+    for arguments in (["update", "--error-on=any"], ["download", *packages]):
         subprocess.run(
             ["apt-get", "-q", *arguments],
             cwd=folder / "debs",

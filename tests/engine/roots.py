@@ -65,7 +65,7 @@ def cache() -> pathlib.Path:
     """Return the cache folder, making it when it is missing."""
     path = pathlib.Path(os.environ.get("HOSTCHECK_CACHE") or pathlib.Path.home() / ".cache" / "hostcheck")
     path.mkdir(parents=True, exist_ok=True)
-    return path
+    return path.resolve()
 
 
 def parse_mirrors(text: str) -> list[str]:
