@@ -480,7 +480,11 @@ def _systemd_boot(host: Host) -> Boot | None:
     for esp in ESPS:
         conf = text(host, f"{esp}/loader/loader.conf")
         if conf is None:
-            continue
+            # The file may be left out, the program may not.
+            programs = names(host, f"{esp}/EFI/systemd")
+            if not any(name.lower().startswith("systemd-boot") for name in programs):
+                continue
+            conf = ""
         folders = tuple(dict.fromkeys((f"{esp}/loader/entries", "/boot/loader/entries")))
         files = _bls_files(host, folders)
         kernels = _uki_entries(host, esp)

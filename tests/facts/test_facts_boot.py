@@ -170,6 +170,12 @@ def test_systemd_boot() -> None:
     assert boot.boot(FakeHost(wanted, kind="root")).cmdline == "root=/dev/x old"
 
 
+def test_systemd_boot_without_a_configuration() -> None:
+    entries = {path: text for path, text in SYSTEMD_BOOT.items() if "entries" in path}
+    alone = FakeHost({**entries, "/efi/EFI/systemd/systemd-bootx64.efi": "MZ"}, kind="root")
+    assert (boot.boot(alone).loader, boot.boot(alone).cmdline) == ("systemd-boot", "root=/dev/x new")
+
+
 def test_systemd_boot_failed_entries_come_last() -> None:
     files = [("/e/b+0-3.conf", "version 9\n"), ("/e/a.conf", "version 1\n")]
     assert loaders.systemd_boot_order(files) == ["/e/a.conf", "/e/b+0-3.conf"]
