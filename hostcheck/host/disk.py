@@ -19,6 +19,7 @@ from hostcheck.host.superblock import EXT_OFFSET, ext_features, xfs_features
 from hostcheck.record import Record
 
 MISSING = "it takes libraries that are not installed: pip install 'hostcheck[images]'"
+UNFIT = "its libraries do not run with this Python; an older one may do (3.9 to 3.13)"
 
 TEXT_LIMIT = 1 << 20
 """Bytes of fstab."""
@@ -140,9 +141,12 @@ def open_disk(file: BinaryIO, name: str) -> DiskHost:
 
     """
     try:
-        from dissect.target import volume
-    except ImportError:
+        from dissect.target import filesystem, volume  # noqa: F401 - what every file system stands on
+    except ModuleNotFoundError:
         raise NoTarget(f"{name} is a disk image; {MISSING}") from None
+    except ImportError as error:
+        # Of Python 3.14 the library's releases up to 3.25 ask for what is gone.
+        raise NoTarget(f"{name} is a disk image; {UNFIT}: {error}") from None
     # The libraries log what they try and do not find, which says nothing to a reader of the report.
     logging.getLogger("dissect").setLevel(logging.CRITICAL + 1)
     magic = _peek(file, 0, 4)

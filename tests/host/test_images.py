@@ -12,8 +12,10 @@ import pathlib
 import shutil
 import struct
 import subprocess
+import sys
 import tarfile
 import time
+import types
 from typing import Any, Callable
 
 import pytest
@@ -30,6 +32,24 @@ TREE = pathlib.Path(__file__).resolve().parents[1] / "hosts" / "debian-12"
 
 DISK_CHECKS = {"filesystem.backing", "filesystem.mount_options", "filesystem.dtype", "storage.driver"}
 """What only a disk can tell: its file systems."""
+
+
+def need_dissect() -> None:
+    """Skip where the libraries are missing, or do not know this Python."""
+    try:
+        import dissect.target.filesystem  # noqa: F401
+    except ImportError as reason:
+        pytest.skip(f"no dissect: {reason}")
+
+
+def test_libraries_that_do_not_run_with_this_python(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "dissect.target", types.ModuleType("dissect.target"))
+    image = tmp_path / "disk.raw"
+    image.write_bytes(bytes(510) + b"\x55\xaa" + bytes(1 << 20))
+    with pytest.raises(NoTarget, match="do not run with this Python"):
+        open_target(str(image))
 
 
 def report(host: Host) -> dict[str, Any]:
@@ -196,7 +216,7 @@ def disks(kind: str, tmp_path: pathlib.Path, tree: pathlib.Path) -> pathlib.Path
 )
 def test_disk_is_as_its_folder(kind: str, tmp_path: pathlib.Path, expected: dict[str, Any]) -> None:
     """Every disk gives the report of its folder, but for what only a disk can tell."""
-    pytest.importorskip("dissect.target")
+    need_dissect()
     seen = report(open_target(str(disks(kind, tmp_path, TREE))))
     assert {k: v for k, v in seen.items() if k not in DISK_CHECKS} == {
         k: v for k, v in expected.items() if k not in DISK_CHECKS
@@ -205,7 +225,7 @@ def test_disk_is_as_its_folder(kind: str, tmp_path: pathlib.Path, expected: dict
 
 def test_mounts_of_a_disk(tmp_path: pathlib.Path) -> None:
     """The ESP lies where fstab says, and the file systems are told with their features."""
-    pytest.importorskip("dissect.target")
+    need_dissect()
     tree = tmp_path / "tree"
     for folder in ("etc", "boot/efi"):
         (tree / folder).mkdir(parents=True)
@@ -222,7 +242,7 @@ def test_mounts_of_a_disk(tmp_path: pathlib.Path) -> None:
 
 def test_esp_without_fstab(tmp_path: pathlib.Path) -> None:
     """The boot loader reads an ESP that nothing mounts."""
-    pytest.importorskip("dissect.target")
+    need_dissect()
     (tmp_path / "tree/etc").mkdir(parents=True)
     (tmp_path / "tree/etc/os-release").write_text("ID=debian\n")
     partitions(tmp_path / "gpt", tmp_path, tmp_path / "tree")
@@ -232,7 +252,7 @@ def test_esp_without_fstab(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize(("option", "has"), [("^filetype", False), ("filetype", True)])
 def test_ext4_filetype(option: str, has: bool, tmp_path: pathlib.Path) -> None:
     """The feature that overlay2 needs is read from the superblock."""
-    pytest.importorskip("dissect.target")
+    need_dissect()
     (tmp_path / "tree/etc").mkdir(parents=True)
     (tmp_path / "tree/etc/passwd").write_text("root:x:0:0::/:/bin/sh\n")
     ext4(tmp_path / "disk", tmp_path / "tree", "-O", option)
@@ -245,7 +265,7 @@ def test_ext4_filetype(option: str, has: bool, tmp_path: pathlib.Path) -> None:
 )
 def test_xfs_ftype(option: tuple[str, ...], feature: str, tmp_path: pathlib.Path) -> None:
     """Also of xfs, version 4 and 5. mkfs makes the files that a list names (xfs_protofile(8))."""
-    pytest.importorskip("dissect.target")
+    need_dissect()
     listed = tmp_path / "files"
     (tmp_path / "passwd").write_text("root:x:0:0::/:/bin/sh\n")
     listed.write_text(f"/\n0 0\nd--755 0 0\netc d--755 0 0\npasswd ---644 0 0 {tmp_path / 'passwd'}\n$\n$\n")
@@ -258,7 +278,7 @@ def test_xfs_ftype(option: tuple[str, ...], feature: str, tmp_path: pathlib.Path
 
 def test_lvm(tmp_path: pathlib.Path) -> None:
     """A logical volume is found under the name that fstab gives it."""
-    pytest.importorskip("dissect.target")
+    need_dissect()
     (tmp_path / "tree/etc").mkdir(parents=True)
     (tmp_path / "tree/etc/fstab").write_text(
         "/dev/vg0/root / ext4 defaults 0 1\n/dev/mapper/vg0-var /var ext4 x 0 2\n"
@@ -307,7 +327,7 @@ def deployed(top: pathlib.Path, *sums: str) -> None:
 @pytest.mark.parametrize("kind", ["ext4", "btrfs", "squashfs"])
 def test_ostree(kind: str, tmp_path: pathlib.Path) -> None:
     """The root is the deployment that boots, with the /var of all of them and the disk's /boot."""
-    pytest.importorskip("dissect.target")
+    need_dissect()
     deployed(tmp_path / "tree", "aaa", "bbb")
     host = open_target(str(disks(kind, tmp_path, tmp_path / "tree")))
     assert "VARIANT_ID=aaa" in host.read("/etc/os-release")
@@ -321,7 +341,7 @@ def test_ostree(kind: str, tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize("sums", [["aaa"], ["aaa", "bbb"]])
 def test_ostree_without_entries(sums: list[str], tmp_path: pathlib.Path) -> None:
     """One deployment is the root, of two it is not known."""
-    pytest.importorskip("dissect.target")
+    need_dissect()
     deployed(tmp_path / "tree", *sums)
     (tmp_path / "tree/boot/loader").unlink()
     file = disks("ext4", tmp_path, tmp_path / "tree")
@@ -566,7 +586,7 @@ def test_damaged(name: str, tmp_path: pathlib.Path) -> None:
 
 def test_reads_without_an_end(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     """What is read over and over is given up."""
-    pytest.importorskip("dissect.target")
+    need_dissect()
     monkeypatch.setattr(disk, "READS_LIMIT", 3)
     file = disks("qcow2", tmp_path, TREE)
     with pytest.raises(NoTarget, match="without an end"):
@@ -591,7 +611,7 @@ def test_etc_that_is_a_link_out(tmp_path: pathlib.Path) -> None:
 
 def test_a_folder_in_itself(tmp_path: pathlib.Path) -> None:
     """A folder of a damaged file system that leads to its own parent is walked no deeper than a check asks."""
-    pytest.importorskip("dissect.target")
+    need_dissect()
     (tmp_path / "tree/etc/systemd").mkdir(parents=True)
     (tmp_path / "tree/etc/os-release").write_text("ID=debian\n")
     ext4(tmp_path / "disk", tmp_path / "tree", "-O", "^metadata_csum")
@@ -603,7 +623,7 @@ def test_a_folder_in_itself(tmp_path: pathlib.Path) -> None:
 
 def test_truncated_qcow2(tmp_path: pathlib.Path) -> None:
     """Half a disk is an error, or a host whose missing parts are unknown; never a crash."""
-    pytest.importorskip("dissect.target")
+    need_dissect()
     whole = disks("qcow2", tmp_path, TREE).read_bytes()
     for part in (2, 3, 10, 50):
         file = tmp_path / f"part{part}"
