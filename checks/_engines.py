@@ -58,3 +58,8 @@ def dated(host: Host, findings: Iterator[Finding]) -> Iterator[Finding]:
         if host.kind != "live":
             finding.when = "boot"
         yield finding
+
+
+def none_seen() -> Unavailable:
+    """Return why nothing can be said of an engine's programs: a package names them, and none is there."""
+    return Unavailable(f"no program of the engine is seen in {', '.join(engine.DOCKER_FOLDERS)}")

@@ -134,7 +134,7 @@ FAMILIES: dict[str, tuple[int, tuple[tuple[str, str, str, str, tuple[str, ...], 
         ),
     ),
     "programs": (
-        28696,
+        28635,
         (
             ('docker or containerd', 'programs.present', 'required', 'The programs of an installed engine are there.', (), ('https://man7.org/linux/man-pages/man1/dpkg.1.html', 'https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html#Process%20Exit%20Codes')),
             ('docker or containerd', 'programs.loader', 'required', "The loader and the libraries of the engine's programs are there.", (), ('https://man7.org/linux/man-pages/man8/ld.so.8.html', 'https://man7.org/linux/man-pages/man2/execve.2.html', 'https://github.com/opencontainers/runc/issues/2190', 'https://github.com/moby/moby/blob/v28.5.2/libnetwork/iptables/iptables.go', 'https://github.com/containerd/containerd/issues/6209')),

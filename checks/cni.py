@@ -50,7 +50,7 @@ def configs(host: Host) -> list[tuple[str, Any]]:
         if name.endswith((".conf", ".conflist", ".json")):
             try:
                 found.append((name, json.loads(text(host, f"{CONFIGS}/{name}") or "")))
-            except ValueError:
+            except (ValueError, RecursionError):
                 found.append((name, None))
     return found
 

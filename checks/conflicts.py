@@ -38,7 +38,7 @@ from hostcheck.facts.versions import (
 
 from . import _runtime_floors as floors
 from ._conflicts import CONFLICTS, RELEASES, Conflict
-from ._engines import PROGRAMS, dated, engine_only, executable, origin
+from ._engines import PROGRAMS, dated, engine_only, executable, none_seen, origin
 
 
 def within(version: Version, ranges: str) -> bool:
@@ -399,7 +399,7 @@ class ConflictsOrigin(Check):
             some = True
             yield self._judge(host, name, copies)
         if not some:
-            raise Unavailable("no program of the engine is seen")
+            raise none_seen()
 
     def _judge(self, host: Host, name: str, copies: list[str]) -> Finding:
         first = found_tool(host, name)

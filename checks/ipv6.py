@@ -91,7 +91,7 @@ class Ipv6Networks(Check):
                 continue
             try:
                 found = json.loads(files.text(host, f"{folder}/{name}") or "{}")
-            except (ValueError, OSError, Unavailable):
+            except (ValueError, OSError, Unavailable, RecursionError):
                 continue
             listed = found.get("subnets") if isinstance(found, dict) else None
             for each in listed if isinstance(listed, list) else ():

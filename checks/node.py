@@ -69,7 +69,7 @@ class NodeRecords(Check):
             more["commands"] = ["systemctl stop kubelet", f"rm {path}", "systemctl start kubelet"]
             try:
                 record = json.loads(content)
-            except ValueError:
+            except (ValueError, RecursionError):
                 yield failed(name, "is no JSON: the kubelet does not start", value="no JSON", **more)
                 continue
             said = kubelet.value(host, key, flag)

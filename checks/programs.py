@@ -12,7 +12,7 @@ from hostcheck.facts.packages import owner
 from hostcheck.facts.versions import found_tool
 
 from . import _runtime_floors as floors
-from ._engines import PROGRAMS, dated, engine_only, executable
+from ._engines import PROGRAMS, dated, engine_only, executable, none_seen
 
 MOBY = "https://github.com/moby/moby/blob"
 SMALLEST, SMALL = 4096, 512 * 1024
@@ -64,7 +64,7 @@ def programs(host: Host) -> Iterator[tuple[str, str, Severity, str]]:
             some = True
             yield name, path, Severity.REQUIRED if needed else Severity.INFO, effect
     if not some:
-        raise Unavailable("no program of the engine is seen")
+        raise none_seen()
 
 
 class ProgramsPresent(Check):
@@ -564,7 +564,7 @@ class ProgramsExecutable(Check):
             seen.add(path)
             yield self._judge(host, path, machine)
         if not seen:
-            raise Unavailable("no program of the engine is seen")
+            raise none_seen()
 
     def _judge(self, host: Host, path: str, machine: str | None) -> Finding:
         def bad(text: str, value: str, expected: str, commands: list[str]) -> Finding:

@@ -221,9 +221,9 @@ def _volumes(volume: Any, disk: BinaryIO) -> Iterator[_Volume]:
         if volume.is_lvm_volume(part):
             physical.append(part)
         elif part is not disk:
-            kind = str(part.type).lower()
+            kind = _guid(part.type)
             role = {ESP: "esp", XBOOTLDR: "xbootldr", "239": "esp"}.get(kind, "")
-            names = [f"#{part.number}", f"PARTUUID={str(part.guid or '').lower()}", f"PARTLABEL={part.name}"]
+            names = [f"#{part.number}", f"PARTUUID={_guid(part.guid)}", f"PARTLABEL={part.name}"]
             parts.append((part, names, role))
     for group in volume.open_lvm(physical) if physical else ():
         for part in list(group.volumes)[:VOLUMES_LIMIT]:
@@ -232,6 +232,16 @@ def _volumes(volume: Any, disk: BinaryIO) -> Iterator[_Volume]:
         made = _try_volume(part, names, role)
         if made is not None:
             yield made
+
+
+def _guid(value: Any) -> str:
+    """Return a partition's GUID or the number of its type as text; the library's releases for Python 3.9 have bytes."""
+    if isinstance(value, bytes):
+        # Imported here: it costs 2 ms, and later releases have it themselves.
+        from uuid import UUID
+
+        value = UUID(bytes_le=value)
+    return str(value or "").lower()
 
 
 def _try_volume(file: BinaryIO, names: Sequence[str], role: str) -> _Volume | None:

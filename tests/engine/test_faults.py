@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -61,6 +62,10 @@ def results(request: pytest.FixtureRequest) -> Iterator[dict[int, Future[dict[st
 
 @pytest.mark.parametrize("case", cases())
 def test_foretold_is_what_happens(case: Case, results: dict[int, Future[dict[str, Any]]]) -> None:
+    if case.fault.name.startswith("/tmp") and any(
+        place.startswith("/tmp/") for place in (__file__, sys.prefix)
+    ):
+        pytest.skip("this checkout or its Python lies in /tmp, which the fault takes away")
     result = results[id(case)].result()
     step, error = engines.broken(result["seen"]), result["seen"]["error"][-600:]
     # The engine decides what is true of the fault; what is kept only says that it still is.

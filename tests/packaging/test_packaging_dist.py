@@ -8,6 +8,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 
 import builds
 import pytest
@@ -71,6 +72,8 @@ def test_bill_of_materials(dist: pathlib.Path) -> None:
 
 def test_lintian(dist: pathlib.Path) -> None:
     roots.need_tool("lintian")
+    if sys.version_info < (3, 10):
+        pytest.skip("the newest nfpm for Python 3.9 writes a field that Debian does not know")
     everything = ["--pedantic", "--display-info", "--allow-root"]
     assert said("lintian", *everything, builds.only(dist, "*.deb")) == ""
 
