@@ -33,7 +33,7 @@ import locale, selectors, subprocess, traceback
 sys.path.insert(0, ".")
 import hostcheck.cli
 if sys.argv.pop() == "nobody":
-    # Once as root, for the imports: the checkout and Python itself may lie where nobody cannot read.
+    # Once as root, for the imports: Python itself may lie where nobody cannot read.
     with open(os.devnull, "w") as sink, contextlib.redirect_stdout(sink):
         hostcheck.cli.main()
     os.setgroups([]), os.setgid(65534), os.setuid(65534)
@@ -56,6 +56,9 @@ sys.exit(hostcheck.cli.main())
 
 @pytest.mark.root
 def test_nobody_sees_no_failure_that_root_does_not() -> None:
+    checks = ROOT / "checks"
+    if any(folder.stat().st_mode & 0o5 != 0o5 for folder in (checks, *checks.parents)):
+        pytest.skip("nobody may not list the checks of this checkout")
     root, nobody = report(False), report(True)
     assert root.keys() == nobody.keys()
     for name, seen in nobody.items():
