@@ -6,7 +6,7 @@ from __future__ import annotations
 
 FAMILIES: dict[str, tuple[int, tuple[tuple[str, str, str, str, tuple[str, ...], tuple[str, ...]], ...]]] = {
     "containerd": (
-        26615,
+        26447,
         (
             ('containerd', 'containerd.config', 'required', 'Containerd starts with its configuration file.', (), ('https://github.com/containerd/containerd/blob/main/docs/man/containerd-config.toml.5.md', 'https://github.com/containerd/containerd/blob/main/RELEASES.md', 'https://github.com/containerd/containerd/issues/11088')),
             ('containerd', 'containerd.cri', 'required', 'The CRI plugin is on where Kubernetes needs it.', (), ('https://kubernetes.io/docs/setup/production-environment/container-runtimes/#containerd', 'https://github.com/kubernetes/kubernetes/issues/111591', 'https://github.com/containerd/containerd/issues/8139', 'https://github.com/containerd/containerd/pull/12617')),
@@ -75,7 +75,7 @@ FAMILIES: dict[str, tuple[int, tuple[tuple[str, str, str, str, tuple[str, ...], 
         ),
     ),
     "images": (
-        8779,
+        8797,
         (
             ('podman', 'images.policy', 'required', 'Podman may pull images: policy.json is there and whole.', (), ('https://github.com/containers/image/blob/main/docs/containers-policy.json.5.md', 'https://github.com/containers/image/blob/main/signature/policy_config.go')),
             ('podman', 'images.registries', 'required', 'Podman can read registries.conf and its drop-ins.', (), ('https://github.com/containers/image/blob/main/docs/containers-registries.conf.5.md', 'https://github.com/containers/image/blob/main/pkg/sysregistriesv2/system_registries_v2.go')),
@@ -118,7 +118,7 @@ FAMILIES: dict[str, tuple[int, tuple[tuple[str, str, str, str, tuple[str, ...], 
         ),
     ),
     "podman": (
-        15410,
+        15390,
         (
             ('podman', 'podman.containers_conf', 'required', 'Podman starts with its containers.conf, and containers start with what it sets.', (), ('https://github.com/containers/common/blob/main/docs/containers.conf.5.md', 'https://github.com/containers/common/blob/main/pkg/config/config.go')),
             ('podman', 'podman.hooks', 'required', 'Podman can read the hooks that packages gave it.', (), ('https://github.com/containers/common/blob/main/pkg/hooks/docs/oci-hooks.5.md',)),
@@ -145,7 +145,7 @@ FAMILIES: dict[str, tuple[int, tuple[tuple[str, str, str, str, tuple[str, ...], 
         ),
     ),
     "rootless_network": (
-        17835,
+        17647,
         (
             ('users', 'rootless_network.driver', 'required', "Users' containers reach the network.", ('rootless.network_driver',), ('https://github.com/moby/moby/blob/master/contrib/dockerd-rootless.sh', 'https://github.com/rootless-containers/rootlesskit/blob/master/docs/network.md', 'https://github.com/containers/podman/blob/main/rootless.md', 'https://blog.podman.io/2024/03/podman-5-0-breaking-changes-in-detail/')),
             ('users', 'rootless_network.ports', 'required', 'Users may publish the ports that their containers are to have.', ('rootless.ports',), ('https://docs.docker.com/engine/security/rootless/tips/#exposing-privileged-ports', 'https://www.kernel.org/doc/html/latest/networking/ip-sysctl.html')),
@@ -182,7 +182,7 @@ FAMILIES: dict[str, tuple[int, tuple[tuple[str, str, str, str, tuple[str, ...], 
         ),
     ),
     "state": (
-        18998,
+        18922,
         (
             ('docker', 'state.databases', 'required', 'The databases of dockerd and containerd are whole.', (), ('https://github.com/moby/moby/blob/v28.5.2/volume/service/store.go', 'https://github.com/moby/moby/blob/v28.5.2/builder/builder-next/controller.go', 'https://github.com/containerd/containerd/blob/main/plugins/metadata/plugin.go', 'https://github.com/etcd-io/bbolt/blob/main/internal/common/meta.go')),
             ('docker', 'state.image_names', 'required', 'dockerd can read the names of its images.', (), ('https://github.com/moby/moby/blob/v26.1.5/reference/store.go', 'https://github.com/moby/moby/blob/v26.1.5/daemon/daemon.go')),

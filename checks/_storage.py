@@ -11,10 +11,6 @@ MOBY = "https://github.com/moby/moby/blob/master/daemon"
 KERNEL_OVERLAY = "https://docs.kernel.org/filesystems/overlayfs.html"
 
 
-DISTRIBUTIONS = {"k3s": "/var/lib/rancher/k3s", "rke2": "/var/lib/rancher/rke2", "k0s": "/var/lib/k0s"}
-"""Kubernetes in one program, which unpacks others and keeps images and pods there."""
-
-
 def folders(host: Host) -> dict[str, str]:
     """Return the folders that hold images, containers and volumes, each with whose it is.
 
@@ -28,7 +24,7 @@ def folders(host: Host) -> dict[str, str]:
         found[storage.containerd_root(host)[0]] = "containerd"
     if "kubelet" in installed:
         found["/var/lib/kubelet"] = "the kubelet"
-    for name, default in DISTRIBUTIONS.items():
+    for name, default in kubelet.DISTRIBUTIONS.items():
         if engine.program(host, name):
             options = kubelet.k3s_options(host) if name != "k0s" else {}
             if options.get("snapshotter", "overlayfs") == "overlayfs":

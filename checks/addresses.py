@@ -144,7 +144,7 @@ class AddressesOverlap(Check):
 
     def _swallowed(self, own: tuple[int, int], nowhere: list[network.Route]) -> Iterator[Finding]:
         """Say where the network that docker0 gets is a black hole. A larger one gives way to docker0's own route."""
-        hit = next((r for r in nowhere if network.overlaps(own, (r.base, r.bits)) and r.bits >= own[1]), None)
+        hit = next((r for r in nowhere if network.covers(own, (r.base, r.bits))), None)
         if hit is None:
             return
         shown = network.format_network(hit.base, hit.bits)
@@ -210,9 +210,7 @@ class AddressesOverlap(Check):
 
     def _left(self, there: tuple[int, int], routes: list[network.Route]) -> Iterator[Finding]:
         """Judge the network that docker0 has from an earlier run, or from somebody else."""
-        hit = next(
-            (r for r in routes if network.overlaps(there, (r.base, r.bits)) and there[1] <= r.bits), None
-        )
+        hit = next((r for r in routes if network.covers(there, (r.base, r.bits))), None)
         if hit is None:
             return
         shown = network.format_network(*there)
@@ -295,7 +293,8 @@ class AddressesResolvConf(Check):
             except OSError:
                 link = ""
             text = "nameserver 127.0.0.53" if link.endswith("systemd/resolve/stub-resolv.conf") else None
-        if text is None and host.kind == "live" and self._dangles(host, path):
+        dangles = text is None and host.kind == "live" and self._dangles(host, path)
+        if dangles:
             target = host.readlink(path)
             yield failed(
                 "resolv.conf",
@@ -307,10 +306,10 @@ class AddressesResolvConf(Check):
                 commands=["systemctl enable --now systemd-resolved"] if "systemd/resolve" in target else [],
                 hint=f"start what writes {target}, or put a file in its place",
             )
-            yield from self._kubelet(host, network.parse_resolv_conf(""), False, when, gone=True)
-            return
-        if text is None and host.kind == "live" and files.text(host, self.kubelet_config) is not None:
-            yield from self._kubelet(host, network.parse_resolv_conf(""), False, when, gone=True)
+        if dangles or (
+            text is None and host.kind == "live" and files.text(host, self.kubelet_config) is not None
+        ):
+            yield from self._kubelet(host, False, when, gone=True)
             return
         if text is None:
             raise NotApplicable(f"{path} is made when the host runs")
@@ -336,7 +335,7 @@ class AddressesResolvConf(Check):
                 **more,
             )
         yield from self._covered(host, resolvers)
-        yield from self._kubelet(host, resolvers, loops, when)
+        yield from self._kubelet(host, loops, when)
 
     def _is_folder(self, host: Host, path: str) -> bool:
         try:
@@ -410,9 +409,7 @@ class AddressesResolvConf(Check):
             address = network.parse_address(server)
             return block.device == "docker0" and address != block.base + 1
 
-    def _kubelet(
-        self, host: Host, resolvers: network.Resolvers, loops: bool, when: str, gone: bool = False
-    ) -> Iterator[Finding]:
+    def _kubelet(self, host: Host, loops: bool, when: str, gone: bool = False) -> Iterator[Finding]:
         """Say whether kubelet hands a loopback server to pods."""
         config = files.text(host, self.kubelet_config)
         if config is None:

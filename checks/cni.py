@@ -254,7 +254,7 @@ class CniHost(Check):
         if number is None or number < 248 or not network.enabled(host, "systemd-networkd.service"):
             return
         said = ""
-        for path in ("/etc/systemd/networkd.conf", *merged_conf(host, NETWORKD)):
+        for path in (network.NETWORKD_CONF, *merged_conf(host, NETWORKD)):
             for section in network.parse_ini(text(host, path) or ""):
                 said = {key: value for key, value, _ in section.entries}.get(RULES, said)
         more = {"value": said or "yes", "expected": "no", "when": "boot"}

@@ -12,7 +12,6 @@ from hostcheck.facts import (
     cgroup,
     docker,
     engine,
-    files,
     firewall,
     kernel,
     kubelet,
@@ -126,10 +125,7 @@ def _version(host: Host, name: str) -> Optional[Version]:
     if any(tool.name == name for tool in TOOLS):
         found = found_tool(host, name)
         return found.version if found else None
-    try:
-        package = packages.installed(host, name)
-    except (PermissionError, Unavailable):
-        return None
+    package = packages.known(host, name)
     return parse_package_version(package.version, package.manager).version if package else None
 
 
@@ -232,10 +228,10 @@ def _new_networks(host: Host, _when: str) -> bool:
     """Return whether a file of /etc/cni/net.d is of version 1.0.0 or later."""
     folder = "/etc/cni/net.d"
     try:
-        files = [text(host, f"{folder}/{name}") for name in names(host, folder) if name.endswith(".conflist")]
+        found = [text(host, f"{folder}/{name}") for name in names(host, folder) if name.endswith(".conflist")]
     except (OSError, Unavailable):
         return False
-    return any(re.search(r'"cniVersion"\s*:\s*"1\.', each or "") for each in files)
+    return any(re.search(r'"cniVersion"\s*:\s*"1\.', each or "") for each in found)
 
 
 def _nvidia(host: Host, when: str) -> bool:
@@ -257,10 +253,10 @@ hard to find in one piece (veth_alloc_queues in drivers/net/veth.c, PAGE_ALLOC_C
 def _many_processors(host: Host, _when: str) -> bool:
     """Return whether the machine may come to have so many: a virtual one has room for more than it runs with."""
     try:
-        last = host.read("/sys/devices/system/cpu/possible").strip().rpartition("-")[2]
+        possible = host.read("/sys/devices/system/cpu/possible")
     except (OSError, Unavailable):
         return False
-    return last.isdigit() and int(last) + 1 >= MANY_PROCESSORS
+    return resources.parse_cpu_list(possible) >= MANY_PROCESSORS
 
 
 def _other_runtime(host: Host, _when: str) -> bool:
@@ -269,7 +265,7 @@ def _other_runtime(host: Host, _when: str) -> bool:
 
 def _managed_plugins(host: Host, _when: str) -> bool:
     root = docker.data_root(host)
-    return any(re.fullmatch(r"[0-9a-f]{16,64}", name) for name in files.names(host, f"{root}/plugins"))
+    return any(re.fullmatch(r"[0-9a-f]{16,64}", name) for name in names(host, f"{root}/plugins"))
 
 
 def _hybrid_systemd(host: Host, _when: str) -> bool:

@@ -42,7 +42,7 @@ KINDS = {
 """What the keys at the top must be. Source: containerd's cmd/containerd/server/config/config.go."""
 
 BELOW = {
-    **{f"{table}.{key}": (str, "text") for table in ("grpc", "ttrpc", "debug") for key in ("address",)},
+    **{f"{table}.address": (str, "text") for table in ("grpc", "ttrpc", "debug")},
     **{f"{table}.{key}": (int, "number") for table in ("grpc", "ttrpc", "debug") for key in ("uid", "gid")},
     "grpc.tcp_address": (str, "text"),
     "grpc.max_recv_message_size": (int, "number"),
@@ -468,10 +468,7 @@ class ContainerdCgroupDriver(Check):
         kubelet, daemon = version(host, "kubelet"), version(host, "containerd")
         if kubelet and kubelet < Version("1.24") and "docker" in engine.installed(host):
             raise NotApplicable(f"kubelet {kubelet} may start its containers through docker")
-        try:
-            found = host.fact(containerd.config)
-        except toml.BadConfig as error:
-            raise Unavailable(f"{error.path} is no TOML: see containerd.config") from None
+        found = containerd_configuration(host)
         has = "systemd" if containerd.systemd_cgroup_of(found) else "cgroupfs"
         wants, path, line = _kubelet_driver(host)
         where = found.line("SystemdCgroup")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, Version, failed, passed
-from hostcheck.facts import engine, files, kernel, mounts, storage
+from hostcheck.facts import engine, files, kernel, kubelet, mounts, storage
 from hostcheck.facts.files import which
 
-from ._storage import DISTRIBUTIONS, KERNEL_OVERLAY, MOBY, folders, known_driver, no_mount
+from ._storage import KERNEL_OVERLAY, MOBY, folders, known_driver, no_mount
 
 OVERLAY_DOCS = "https://docs.docker.com/engine/storage/drivers/overlayfs-driver/"
 TMP = "/tmp"  # noqa: S108 (nothing is written there)
@@ -105,7 +105,7 @@ class FilesystemBacking(Check):
 
     def _insists(self, host: Host, owner: str) -> bool:
         """Return whether the engine is told to use overlay, and so refuses where another chooses vfs."""
-        if owner in DISTRIBUTIONS:
+        if owner in kubelet.DISTRIBUTIONS:
             return True
         if owner != "docker" or engine.stage(host) == "before":
             return owner == "containerd"
@@ -326,8 +326,9 @@ class FilesystemMountOptions(Check):
 
     def _closed(self, host: Host, folder: str, owner: str) -> Iterator[Finding]:
         """Say where an attribute keeps an engine from its own folder."""
+        attributes = files.attributes(host, folder)
         for letter, name in (("i", "immutable"), ("a", "append-only")):
-            if letter not in files.attributes(host, folder):
+            if letter not in attributes:
                 continue
             # Whether a containerd sets the mode of a folder that it has filled, its release does not tell: fixes of
             # CVE-2024-25621 were taken over into older ones.
@@ -353,7 +354,7 @@ class FilesystemMountOptions(Check):
         noexec = ("noexec", "programs in volumes do not run", Severity.REQUIRED)
         if owner == "containerd":
             noexec = ("noexec", "containers of its native snapshotter do not run", Severity.INFO)
-        elif owner in DISTRIBUTIONS:
+        elif owner in kubelet.DISTRIBUTIONS:
             effect = f"the programs that {owner} unpacks there do not run, and it does not start"
             noexec = ("noexec", effect, Severity.REQUIRED)
         # Containers on overlay keep their setuid programs whatever lies below.

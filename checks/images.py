@@ -120,7 +120,7 @@ class ImagesRegistries(PodmanCheck):
     def run(self, host: Host) -> Iterator[Finding]:
         """See `Check.run`."""
         severity = self.severity_here(host)
-        found = podman.registries(host)
+        found = podman.documents(host, podman.REGISTRIES)
         effect = "no image can be pulled and no container made"
         some = False
         for each in found:

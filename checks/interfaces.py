@@ -316,7 +316,7 @@ class InterfacesBridge(Check):
         state, delay = (
             (files.text(host, f"{folder}/{key}") or "").strip() for key in ("stp_state", "forward_delay")
         )
-        seconds = 2 * int(delay) / HERTZ if delay.isdigit() else 0
+        seconds = 2 * int(delay) / HERTZ if delay.isdecimal() else 0
         if state in ("", "0") or seconds < PATIENCE:
             return None
         return failed(

@@ -54,14 +54,12 @@ class Ipv6Networks(Check):
         if not docker and not wanting:
             raise NotApplicable("no network of containers is to have IPv6")
         for when in moments(host):
-            if boot.without_ipv6(host, when):
-                state = "the kernel has none"
-            elif wanting and self._off(host, when):
-                state = f"{OFF} is 1"
-            else:
+            none = boot.without_ipv6(host, when)
+            if not none and not (wanting and self._off(host, when)):
                 yield passed("IPv6", "the kernel has it", value="on", when=when)
                 continue
-            if docker and state[0] == "t":
+            state = "the kernel has none" if none else f"{OFF} is 1"
+            if docker and none:
                 yield failed(
                     "IPv6",
                     f"{state}, and daemon.json switches it on for containers: dockerd does not start",

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 
-from hostcheck._typing import Any, Optional
+from hostcheck._typing import Any
 from hostcheck.api import Check, Finding, Host, NotApplicable, Severity, Unavailable, failed, passed
 from hostcheck.facts import engine
 from hostcheck.facts import os as os_facts
@@ -143,7 +143,7 @@ class OsRepositories(Check):
             yield self._judge(path, faults, severity)
 
     def _judge(
-        self, path: str, faults: Iterable[tuple[Entry, Optional[dict[str, Any]]]], severity: Severity
+        self, path: str, faults: Iterable[tuple[Entry, dict[str, Any] | None]], severity: Severity
     ) -> Finding:
         """Say what is wrong with the first of a file's repositories with which something is."""
         for (url, _name, line), fault in faults:

@@ -314,10 +314,10 @@ class PodmanNetwork(PodmanCheck):
         except Unavailable:
             return
         for each, config in known:
-            if config is None or config.get("NF_TABLES") not in ("y", "m"):
+            if config is None or not config.enabled("NF_TABLES"):
                 continue
             for option in ("NF_TABLES_INET", "NFT_FIB_INET"):
-                if config.get(option) not in ("y", "m"):
+                if not config.enabled(option):
                     yield each.release, each.when, config.path, f"CONFIG_{option}"
                     break
 

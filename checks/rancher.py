@@ -13,9 +13,7 @@ from ._tunables import tunables
 
 PROFILE = r"""(?m)(?:^|[{,])\s*["']?profile["']?\s*:\s*["']?(cis[-\w.]*|etcd)\b"""
 PROTECT = r"""(?m)(?:^|[{,\[-])\s*["']?protect-kernel-defaults["']?\s*[:=]\s*["']?true\b"""
-
-
-SELINUX = re.compile(r"""(?m)^\s*["']?selinux["']?\s*:\s*["']?true\b""")
+SELINUX = r"""(?m)^\s*["']?selinux["']?\s*:\s*["']?true\b"""
 
 
 class RancherProfile(Check):
@@ -96,7 +94,7 @@ def _policies(host: Host) -> Iterator[Finding]:
             continue
         if not packages.packages(host):
             continue
-        asked = any(SELINUX.search(text(host, path) or "") for path in _files(host, product))
+        asked = any(re.search(SELINUX, text(host, path) or "") for path in _files(host, product))
         yield failed(
             name,
             f"is not installed: {product} is told to use SELinux, and its containers do not start"

@@ -123,14 +123,9 @@ class RootlessNetworkDriver(UsersCheck):
         if host.kind != "live" or date is None or date.group() >= LOCAL_MODE:
             return False
         try:
-            if network.uplink(host) is not None:
-                return False
-            six = text(host, "/proc/net/ipv6_route") or ""
+            return network.uplink(host) is None and not network.has_ipv6_default(host)
         except (OSError, Unavailable):
             return False
-        return not any(
-            line.startswith(f"{'0' * 32} 00") and not line.endswith(" lo") for line in six.splitlines()
-        )
 
     def _tun(self, host: Host) -> Iterator[Finding]:
         more: dict[str, Any] = {"expected": "usable"}

@@ -101,7 +101,7 @@ class RoutesAdvertised(Check):
             yield passed("accept_ra", "the kernel has set up no interface by advertisements")
 
 
-TOLD = re.compile(r"(?:^|[\s-])(?:node-ip|advertise-address|bind-address)\b")
+TOLD = r"(?:^|[\s-])(?:node-ip|advertise-address|bind-address)\b"
 """What tells a node its address."""
 
 
@@ -131,12 +131,7 @@ class RoutesDefault(Check):
         if host.kind != "live" or not kubelet.is_node(host):
             raise NotApplicable("no node runs here")
         more = {"expected": "a default route", "path": "/proc/net/route"}
-        # What leads nowhere has the interface lo.
-        sixth = any(
-            len(words) == 10 and words[1] == "00" and words[9] != "lo"
-            for words, _flags in _table(host, "/proc/net/ipv6_route", 8)
-        )
-        if sixth or any(not each.bits for each in network.routes(host)):
+        if network.has_ipv6_default(host) or any(not each.bits for each in network.routes(host)):
             yield passed("default route", "is there", **more)
             return
         yield failed(
@@ -159,4 +154,4 @@ class RoutesDefault(Check):
         lines = [line for path in kubelet.K3S_CONFIGS for line in (files.text(host, path) or "").splitlines()]
         for unit in kubelet.K3S_UNITS:
             lines += [word for command in systemd.exec_start(host, unit) for word in command.argv]
-        return any(TOLD.search(line) for line in lines)
+        return any(re.search(TOLD, line) for line in lines)

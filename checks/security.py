@@ -207,10 +207,6 @@ class SecurityDockerGroup(Check):
         return "dockerd makes the socket itself and does not see the directory's group"
 
 
-UNPACKED = {"k3s": "/var/lib/rancher/k3s", "rke2": "/var/lib/rancher/rke2", "k0s": "/var/lib/k0s"}
-"""Programs that unpack others, and where."""
-
-
 class SecurityFapolicyd(Check):
     """fapolicyd lets the engine's programs run.
 
@@ -281,7 +277,7 @@ class SecurityFapolicyd(Check):
     def _unpacking(self, host: Host, trusted: str) -> Iterator[Finding]:
         """Judge the folders into which distributions of Kubernetes unpack their programs."""
         chosen = kubelet.k3s_options(host).get("data-dir", "").rstrip("/")
-        for name, folder in UNPACKED.items():
+        for name, folder in kubelet.DISTRIBUTIONS.items():
             program = engine.program(host, name)
             if program is None:
                 continue

@@ -245,8 +245,9 @@ class StateFolders(Check):
     def _lost(self, host: Host, place: str) -> Finding | None:
         """Return the finding about a link that leads nowhere; one above the data root is for startup.data_root."""
         link = files.dangling(host, place)
-        known = link is None or link == files.dangling(host, storage.data_root(host)[0])
-        if link is None or known or place in self._looked_into(host):
+        if link is None or link == files.dangling(host, storage.data_root(host)[0]):
+            return None
+        if place in self._looked_into(host):
             return None
         target = host.resolve(link)
         disk = mounts.brought(host, target)
@@ -264,15 +265,10 @@ class StateFolders(Check):
 
     def _linked(self, host: Host, place: str) -> Finding | None:
         """Return the finding about the folder of layers being a link, which runc's root of a container may not be."""
-        chosen = storage.driver(host)
-        layers = f"{storage.data_root(host)[0]}/{chosen.name}"
-        runc = docker.setting(host, "default-runtime") in (None, "", "runc")
-        if (
-            place != layers
-            or not runc
-            or not host.exists(place)
-            or not host.stat(place, follow=False).is_link
-        ):
+        layers = f"{storage.data_root(host)[0]}/{storage.driver(host).name}"
+        if place != layers or docker.setting(host, "default-runtime") not in (None, "", "runc"):
+            return None
+        if not host.exists(place) or not host.stat(place, follow=False).is_link:
             return None
         target = host.resolve(place)
         return failed(

@@ -59,8 +59,6 @@ class Server:
         """Serve the state as the web configuration says."""
         self.state = state
         self.config = config
-        self.config_is_current = True
-        state.web_config_is_current = lambda: self.config_is_current
         # In the order in which they last did something.
         self.connections: dict[Connection, None] = {}
         self._right: dict[bytes, None] = {}
@@ -78,10 +76,10 @@ class Server:
             self.config = WebConfig(self.config.path)
         except WebConfigError as error:
             self.config.seen()
-            self.config_is_current = False
+            self.state.web_config_is_current = False
             log(f"the web configuration stays as it was: {error}")
             return False
-        self.config_is_current = True
+        self.state.web_config_is_current = True
         self._right.clear()
         log(f"took the changed {self.config.path}")
         return True

@@ -7,8 +7,6 @@ import os
 import resource
 import time
 
-from hostcheck._typing import Callable
-
 Family = tuple[str, str, str, float]
 """Name, type, help and value of a metric without labels."""
 
@@ -58,7 +56,7 @@ class State:
         self.policy = b""
         """The policy of the last run that could read it, as `exporter_run.kept_policy` takes it."""
         self.policy_is_current = True
-        self.web_config_is_current: Callable[[], bool] = lambda: True
+        self.web_config_is_current = True
         self.runs = 0
         self.failures = 0
         self.last_failed = True
@@ -84,7 +82,7 @@ class State:
 
     def _families(self) -> list[Family]:
         """Return how the runs go."""
-        current = self.policy_is_current and self.web_config_is_current()
+        current = self.policy_is_current and self.web_config_is_current
         return [
             ("hostcheck_run_interval_seconds", "gauge", "Between two runs.", self.interval),
             ("hostcheck_runs", "counter", "Runs that ended, with a report or without.", self.runs),

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from exporters import free_port
 
 PROJECT = pathlib.Path(__file__).resolve().parents[1]
 TREES = pathlib.Path(__file__).resolve().parent / "hosts"
@@ -175,8 +176,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         argv = [*hostcheck, *(str(TREES / tree) for tree in trees), "-f", "html", "-o", str(out)]
         assert subprocess.run(argv, cwd=PROJECT, timeout=120).returncode == 1
         found[name] = out.as_uri()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     argv = [*hostcheck, "serve", "--root", str(TREES / "broken"), "--web.listen-address", f"127.0.0.1:{port}"]
     with subprocess.Popen(argv, cwd=PROJECT, stderr=subprocess.DEVNULL) as process:
         limit = time.monotonic() + SECONDS

@@ -34,6 +34,11 @@ def service() -> Iterator[Service]:
         yield running
 
 
+def answered(raw: socket.socket) -> bytes:
+    """Return all that comes until the other end closes."""
+    return b"".join(iter(lambda: raw.recv(65536), b""))
+
+
 def test_head_is_get_without_a_body(service: Service) -> None:
     _, with_body, body = service.get("/report.json")
     status, without, nothing = service.get("/report.json", "HEAD")
@@ -133,7 +138,7 @@ HOST = b"\r\nHost: x\r\nConnection: close\r\n\r\n"
 def test_unusual_requests(request_bytes: bytes, status: int, words: bytes, service: Service) -> None:
     with socket.create_connection(("127.0.0.1", service.port), 30) as raw:
         raw.sendall(request_bytes)
-        head, _, body = b"".join(iter(lambda: raw.recv(65536), b"")).partition(b"\r\n\r\n")
+        head, _, body = answered(raw).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 %d" % status)
     assert body.startswith(words)
     assert bool(body) is bool(words)
@@ -154,7 +159,7 @@ def test_pipelined_requests_are_answered_in_order(service: Service) -> None:
         raw.sendall(
             b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\nGET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
         )
-        answer = b"".join(iter(lambda: raw.recv(65536), b""))
+        answer = answered(raw)
     assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"200", b"404"]
 
 
@@ -174,7 +179,7 @@ def test_bad_requests_are_refused(request_bytes: bytes, service: Service) -> Non
     """With an answer or without one; the connection ends, and the next client is served."""
     with socket.create_connection(("127.0.0.1", service.port), 30) as raw, contextlib.suppress(OSError):
         raw.sendall(request_bytes)
-        answer = b"".join(iter(lambda: raw.recv(65536), b""))
+        answer = answered(raw)
         assert not answer or re.match(rb"HTTP/1.1 [45]\d\d", answer)
     assert service.get("/-/healthy")[0] == 200
 

@@ -233,10 +233,7 @@ def release(host: Host, tool: str = "kubelet") -> Optional[Version]:
     """
     found = version(host, tool)
     if found is None:
-        try:
-            package = packages.installed(host, tool)
-        except (PermissionError, Unavailable):
-            return None
+        package = packages.known(host, tool)
         found = parse_package_version(package.version, package.manager).version if package else None
     return found
 
@@ -247,6 +244,9 @@ def is_node(host: Host) -> bool:
         return True
     return any(engine.program(host, name) for name in ("kubelet", "k3s", "rke2", "k0s"))
 
+
+DISTRIBUTIONS = {"k3s": "/var/lib/rancher/k3s", "rke2": "/var/lib/rancher/rke2", "k0s": "/var/lib/k0s"}
+"""Kubernetes in one program, which unpacks others and keeps images and pods there."""
 
 K3S_UNITS = ("k3s.service", "k3s-agent.service", "rke2-server.service", "rke2-agent.service")
 

@@ -95,10 +95,7 @@ def unresolved(host: Host, program: elf.Elf, library: str, prefix: str) -> tuple
     """
     if library not in dynamic(host, program).needed:
         return ()
-    folders = host.fact(folders_of_loader)
-    path = next(
-        (f"{folder}/{library}" for folder in folders if _found(host, library, (folder,), program)), None
-    )
+    path = _found(host, library, host.fact(folders_of_loader), program)
     try:
         there = symbols(host, elf.elf(host, path), prefix)[1] if path else ()
     except elf.NotElf:
@@ -123,9 +120,9 @@ def symbols(host: Host, file: elf.Elf, prefix: str) -> tuple[tuple[str, ...], tu
     return tuple(found[0]), tuple(found[1])
 
 
-def _found(host: Host, name: str, folders: tuple[str, ...], program: elf.Elf) -> bool:
+def _found(host: Host, name: str, folders: tuple[str, ...], program: elf.Elf) -> str | None:
     paths = (f"{folder}/{name}" for folder in folders)
-    return any(host.exists(path) and suits(host, path, program) for path in paths)
+    return next((path for path in paths if host.exists(path) and suits(host, path, program)), None)
 
 
 def suits(host: Host, path: str, program: elf.Elf) -> bool:
@@ -133,11 +130,11 @@ def suits(host: Host, path: str, program: elf.Elf) -> bool:
 
     What is there and cannot be read counts as good, and what a person wrote down.
     """
+    if host.written_by_hand:
+        return True
     try:
         head = host.read_bytes(path, HEAD)
     except (OSError, Unavailable):
-        return True
-    if host.written_by_hand:
         return True
     width = {32: 1, 64: 2}[program.bits]
     whole = len(head) == HEAD and head[:4] == b"\x7fELF" and head[4] == width

@@ -407,13 +407,13 @@ def _boot(host: Host, path: str, depth: int) -> Mount | None:
 GENERATED = ("/run/systemd/generator.early", "/run/systemd/generator", "/run/systemd/generator.late")
 
 
-def unit_name(point: str) -> str:
-    r"""Return what systemd calls the unit of a mount.
+def unit_name(place: str, kind: str = "mount") -> str:
+    r"""Return what systemd calls the unit of a mount, or of a swap; of plain names only (systemd-escape(1)).
 
     >>> unit_name("/srv/my-disk")
     'srv-my\\x2ddisk.mount'
     """
-    return (point.strip("/").replace("-", "\\x2d").replace("/", "-") or "-") + ".mount"
+    return (place.strip("/").replace("-", "\\x2d").replace("/", "-") or "-") + f".{kind}"
 
 
 def is_forgotten(host: Host, mount: Mount) -> bool:

@@ -190,6 +190,16 @@ def format_network(base: int, bits: int) -> str:
     return ".".join(str(base >> shift & 255) for shift in (24, 16, 8, 0)) + f"/{bits}"
 
 
+def parse_target(text: str) -> tuple[int, int] | None:
+    """Return base and prefix length of a network, or of an address alone."""
+    return parse_network(text if "/" in text else f"{text}/32")
+
+
+def covers(outer: tuple[int, int], inner: tuple[int, int]) -> bool:
+    """Return whether all addresses of a network are of another one."""
+    return outer[1] <= inner[1] and overlaps(outer, inner)
+
+
 def overlaps(one: tuple[int, int], other: tuple[int, int]) -> bool:
     """Return whether two networks share an address.
 
@@ -230,8 +240,7 @@ def parse_ip_route(text: str) -> list[Route]:
         words = line.split()
         if not words:
             continue
-        target = "0.0.0.0/0" if words[0] == "default" else words[0] + ("" if "/" in words[0] else "/32")
-        network = parse_network(target)
+        network = parse_target("0.0.0.0/0" if words[0] == "default" else words[0])
         if network is not None:
             device = words[words.index("dev") + 1] if "dev" in words[:-1] else ""
             found.append(Route(*network, device))
@@ -294,6 +303,12 @@ def is_foreign(host: Host, address: str) -> bool:
 def uplink(host: Host) -> str | None:
     """Return the interface that has the default route now, None if there is none."""
     return next((route.device for route in routes(host) if not route.bits and route.device), None)
+
+
+def has_ipv6_default(host: Host) -> bool:
+    """Return whether there is a default route of IPv6 now; what leads nowhere has the interface lo."""
+    lines = (line.split() for line in (files.text(host, "/proc/net/ipv6_route") or "").splitlines())
+    return any(len(words) == 10 and words[1] == "00" and words[9] != "lo" for words in lines)
 
 
 class Resolvers(Record):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from hostcheck._typing import Optional
-from hostcheck.facts.network import overlaps, parse_network
+from hostcheck.facts.network import overlaps, parse_target
 from hostcheck.record import Record
 
 
@@ -62,7 +62,7 @@ _DROPS = ("DROP", "REJECT")
 
 def _within(network: tuple[int, int] | None, text: str) -> bool | None:
     """Return whether all addresses of a network are of another one, None where some are or it cannot be told."""
-    asked = parse_network(text if "/" in text else f"{text}/32")
+    asked = parse_target(text)
     if network is None or asked is None:
         return None
     if not overlaps(network, asked):
@@ -91,7 +91,7 @@ def _fulfils(packet: Packet, word: str, value: str) -> bool | None:
 def fits(packet: Packet, conditions: str) -> bool | None:
     """Return whether a packet fulfils all conditions of a rule, None where it cannot be told.
 
-    >>> container = Packet(into="docker0", source=parse_network("172.17.0.0/16"))
+    >>> container = Packet(into="docker0", source=parse_target("172.17.0.0/16"))
     >>> fits(container, "-s 172.16.0.0/12"), fits(container, "! -i docker0")
     (True, False)
     >>> fits(container, "-i docker0 -p tcp -m tcp --dport 22"), fits(container, "-i lo -m limit")

@@ -99,11 +99,6 @@ def storage(host: Host) -> Document | None:
     return next((found for found in (document(host, path) for path in STORAGE) if found), None)
 
 
-def registries(host: Host) -> tuple[Document, ...]:
-    """Return registries.conf and its drop-ins, in the order in which they are read."""
-    return documents(host, REGISTRIES)
-
-
 def lookup(values: Mapping[str, Any], key: str) -> Any:
     """Return the value of a dotted key, None if it is not set."""
     found: Any = values

@@ -141,7 +141,9 @@ def swaps_at_boot(host: Host) -> tuple[Swap, ...]:
     found = [
         Swap(line.source, line.path, line.line)
         for line in mounts.fstab(host)
-        if line.type == "swap" and "noauto" not in line.options and _unit(line.source) not in masked
+        if line.type == "swap"
+        and "noauto" not in line.options
+        and mounts.unit_name(line.source, "swap") not in masked
     ]
     for folder in mounts.UNIT_FOLDERS[:1] + mounts.UNIT_FOLDERS[3:4]:
         for name in _names(host, f"{folder}/swap.target.wants"):
@@ -171,11 +173,6 @@ def _masked(host: Host) -> frozenset[str]:
         if name.endswith(".swap") and is_masked(host, f"{folder}/{name}")
     }
     return frozenset(masked)
-
-
-def _unit(source: str) -> str:
-    """Return the name of the unit that systemd makes for a swap file (systemd-escape(1), plain names only)."""
-    return source.strip("/").replace("-", "\\x2d").replace("/", "-") + ".swap"
 
 
 def _names(host: Host, folder: str) -> tuple[str, ...]:

@@ -77,7 +77,7 @@ def _rule(priority: int, words: list[str]) -> Rule:
 
 
 def _network(text: str) -> Network | None:
-    return EVERY if text == "all" else network.parse_network(text if "/" in text else f"{text}/32")
+    return EVERY if text == "all" else network.parse_target(text)
 
 
 def parse_fib_tables(text: str) -> dict[str, list[tuple[int, int, str]]]:
@@ -113,7 +113,7 @@ def diverted(host: Host, inside: Network) -> Rule | None:
 
 
 def _covers(outer: Network | None, inner: Network) -> bool:
-    return outer is not None and outer[1] <= inner[1] and network.overlaps(outer, inner)
+    return outer is not None and network.covers(outer, inner)
 
 
 def _on_the_way_out(rules: list[Rule], inside: Network) -> Rule | None:

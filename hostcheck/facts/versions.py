@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hostcheck._typing import Optional
 from hostcheck.facts import elf
 from hostcheck.facts.files import PROGRAM_FOLDERS, which
-from hostcheck.facts.packages import RPM_LIST, Package, has_file_list, installed, owner, packages
+from hostcheck.facts.packages import RPM_LIST, Package, has_file_list, known, owner, packages
 from hostcheck.host import Host, Unavailable
 from hostcheck.record import Record
 from hostcheck.versions import Version
@@ -285,7 +285,7 @@ def _look(host: Host, tool: Tool) -> Found | None:
         ran = _ran(host, tool, tool.programs[0], "", None) if host.written_by_hand else None
         if ran:
             return ran
-        package = _installed(host, _NOT_SURE.get(tool.name, tool.packages))
+        package = known(host, *_NOT_SURE.get(tool.name, tool.packages))
         if package:
             return Found(tool.name, _packaged(tool, package), "package", package.name, package.path)
         if host.kind == "live" and tool.name in _ASKED_BY_NAME:
@@ -338,13 +338,6 @@ def tool_named(name: str) -> Tool:
     raise KeyError(name)
 
 
-def _installed(host: Host, names: Sequence[str]) -> Package | None:
-    try:
-        return installed(host, *names)
-    except (PermissionError, Unavailable):
-        return None
-
-
 def _packaged(tool: Tool, package: Package) -> ToolVersion:
     found = parse_package_version(package.version, package.manager)
     # systemd counts stable releases in its package's version only: 252.39 prints 252.
@@ -362,7 +355,7 @@ def _owner(host: Host, tool: Tool, path: str) -> Package | None:
     except (PermissionError, Unavailable):
         return None
     if found is None:
-        likely = _installed(host, tool.packages)
+        likely = known(host, *tool.packages)
         # Some images leave out dpkg's lists of files to be smaller; the package is the best guess then.
         # And who wrote down what rpm lists has no lists of files.
         listed = likely is None or likely.path != RPM_LIST

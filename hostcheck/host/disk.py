@@ -485,8 +485,6 @@ class DiskHost(RestingHost):
         try:
             entry = self._entry(place)
             return None if entry is None or not entry.is_symlink() else str(entry.readlink())
-        except Unavailable:
-            return None
         except Exception:
             return None
 

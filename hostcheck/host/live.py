@@ -189,12 +189,14 @@ class LiveHost(Host):
 
     def run(self, *argv: str) -> Completed:
         """See `Host.run`. No shell, a fixed path and locale, a time limit, and no stranger's program."""
-        # Imported here: an image starts none.
-        from hostcheck.host import command, syscalls
+        # Imported here, as below: an image starts none.
+        from hostcheck.host import syscalls
 
         answer = syscalls.answer(argv)
         if answer is not None:
             return answer
+        from hostcheck.host import command
+
         if argv[0] in self._silent:
             raise Unavailable(self._silent[argv[0]])
         try:

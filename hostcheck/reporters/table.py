@@ -96,14 +96,14 @@ def _lines(report: Report, style: Style) -> Iterator[Line]:
     column = min(max((len(result.check) for _, result in problems), default=0) + 2, 28)
     if problems:
         yield []
-    told: set[str | None] = set()
+    untold: dict[str | None, list[Result]] = {}
     for kind, result in problems:
-        if kind != "unknown":
-            yield from _problem(kind, result, column, style)
-        elif result.reason not in told:
-            told.add(result.reason)
-            alike = [other.check for _, other in problems if other.reason == result.reason]
-            yield from _untold(result, alike, column, style)
+        if kind == "unknown":
+            untold.setdefault(result.reason, []).append(result)
+        else:
+            yield from _problem(result, column, style)
+    for alike in untold.values():
+        yield from _untold(alike, column, style)
     yield from _waived(report, style)
     yield []
     if style.verbosity > 0:
@@ -180,7 +180,7 @@ def _verdict(report: Report, width: int) -> Line:
     return line
 
 
-def _problem(kind: str, result: Result, column: int, style: Style) -> Iterator[Line]:
+def _problem(result: Result, column: int, style: Style) -> Iterator[Line]:
     name = result.check.ljust(column)
     failures = sorted(result.failures, key=lambda finding: -result.severity_of(finding).rank)
     relevant = [f for f in failures if result.severity_of(f) is not Severity.INFO] or failures
@@ -207,17 +207,18 @@ def _problem(kind: str, result: Result, column: int, style: Style) -> Iterator[L
         ]
 
 
-def _untold(result: Result, alike: Sequence[str], column: int, style: Style) -> Iterator[Line]:
-    """Yield a check without an answer, and those that lack theirs for the same reason: one cause is told once."""
+def _untold(alike: Sequence[Result], column: int, style: Style) -> Iterator[Line]:
+    """Yield checks that lack an answer for the same reason: one cause is told once."""
+    result, *others = alike
     mark = _MARKS["unknown"][0 if style.unicode else 1]
     word = "cannot tell" if result.outcome is Outcome.UNKNOWN else "the check broke"
     yield from _sentence(
         f"{mark} {result.check.ljust(column)}", "unknown", f"{word}: {result.reason}", "", style
     )
-    others = [check for check in alike if check != result.check]
     if others:
         indent = " " * (column + 2) if style.width >= 90 else "    "
-        yield from _wrapped([("dim", f"{indent}so too: {', '.join(others)}")], style.width, indent)
+        names = ", ".join(other.check for other in others)
+        yield from _wrapped([("dim", f"{indent}so too: {names}")], style.width, indent)
 
 
 def _fix(finding: Finding) -> tuple[str, ...]:

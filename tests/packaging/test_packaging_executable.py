@@ -9,7 +9,6 @@ import json
 import os
 import pathlib
 import shutil
-import socket
 import ssl
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import time
 import builds
 import pytest
 import roots
+from exporters import free_port
 
 TREE = builds.PROJECT / "tests" / "hosts" / "broken"
 
@@ -137,8 +137,7 @@ def status(port: int, certificate: pathlib.Path, password: str) -> int:
 
 
 def test_tls_and_passwords(command: list[str], folder: pathlib.Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     config = ["--web.listen-address", f"127.0.0.1:{port}", "--web.config.file", str(folder / "web.yml")]
     with subprocess.Popen(
         [*command, "serve", "--root", str(TREE), *config], env={}, stderr=subprocess.DEVNULL

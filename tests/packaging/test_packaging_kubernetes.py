@@ -7,7 +7,6 @@ import json
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
@@ -17,6 +16,7 @@ import oci
 import pytest
 import venvs
 import yaml
+from exporters import free_port
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 MANIFESTS = PROJECT / "packaging" / "kubernetes"
@@ -121,8 +121,7 @@ def test_the_container_says_what_root_says(
     if not pathlib.Path(python).exists():
         pytest.skip(f"no {python}")
     pod = pod_of(build(folder, *components))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     words = [
         word.replace("$(HOST_IP)", "127.0.0.1").replace(str(PORT), str(port))
         for word in pod["containers"][0]["args"]
