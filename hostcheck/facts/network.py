@@ -191,7 +191,11 @@ def format_network(base: int, bits: int) -> str:
 
 
 def parse_target(text: str) -> tuple[int, int] | None:
-    """Return base and prefix length of a network, or of an address alone."""
+    """Return base and prefix length of a network, or of an address alone.
+
+    >>> parse_target("172.17.0.1") == (0xAC110001, 32)
+    True
+    """
     return parse_network(text if "/" in text else f"{text}/32")
 
 
